@@ -1,0 +1,115 @@
+package capacity
+
+import "time"
+
+// Config is the payload of a Configure event: a delta over what the State knows. Objects are matched by ID.
+// Replacing a bucket keeps its fill, replacing a replica keeps its calls, replacing a pool keeps its queue.
+// What refers to an unknown object is refused when a call arrives, not here, so order does not matter.
+type Config struct {
+	Models   []Model
+	Buckets  []Bucket
+	Counters []Counter
+	Pools    []Pool
+	Replicas []Replica
+
+	RemoveModels   []ModelID
+	RemoveBuckets  []BucketID
+	RemoveCounters []CounterID
+	RemovePools    []PoolID // its waiting calls are refused
+	RemoveReplicas []ReplicaID
+}
+
+// Model is what the scheduler must know of a served model.
+type Model struct {
+	ID ModelID
+	// Burndown multiplies output tokens in the final charge, per mille; 0 counts as 1000.
+	// Source: Amazon Bedrock user guide, "Token burndown rates".
+	Burndown int32
+	// MaxOutput is held for a call that gives no maximum, tokens per completion.
+	MaxOutput int64
+	// WeightInput and WeightOutput are the relative prices of a token, for fairness. Only their ratios, also
+	// between models, matter; 0 counts as 1.
+	WeightInput  int32
+	WeightOutput int32
+}
+
+// Measure is what a bucket or a counter counts.
+type Measure uint8
+
+// The measures.
+const (
+	MeasureRequests Measure = iota + 1
+	// MeasureTokens holds input + cache writes + N x max output, charges input + cache writes + output x burndown.
+	MeasureTokens
+	// MeasureInput counts input + cache writes only.
+	MeasureInput
+	// MeasureOutput counts output only, with burndown in the charge.
+	MeasureOutput
+	// MeasureMoney counts nano-units of one currency (counters).
+	MeasureMoney
+
+	numMeasures = int(iota) + 1
+)
+
+var measureNames = [numMeasures]string{"none", "requests", "tokens", "input", "output", "money"}
+
+// String returns the measure's stable lower-case name.
+func (m Measure) String() string { return nameOf(measureNames[:], int(m)) }
+
+// Bucket is a leaky bucket: a fill that drains at Rate per minute, and takes a hold when fill + hold <= Depth.
+type Bucket struct {
+	ID      BucketID
+	Measure Measure
+	Rate    int64 // units per minute
+	Depth   int64 // units; 0 is one minute of Rate
+	// Share says that Rate and Depth come from ShareGranted; until then nothing passes.
+	Share bool
+}
+
+// Counter limits a total per period of a calendar.
+type Counter struct {
+	ID       CounterID
+	Measure  Measure
+	Calendar CalendarID
+	Limit    int64 // units per period
+}
+
+// Pool is a set of replicas behind one bounded queue.
+type Pool struct {
+	ID PoolID
+	// MaxQueue bounds the waiting calls. One account may use 8/9 of what the others leave, so that a
+	// flood leaves room for newcomers. 0 means that nothing waits.
+	MaxQueue int32
+	// MaxWait refuses a call that has waited so long; 0 is no bound.
+	MaxWait time.Duration
+	// Service is the first estimate of how long a call occupies a slot; measured ones follow.
+	Service time.Duration
+	// AffinityEntries is the size of the table prefix -> replica, rounded up to a power of two, at most 65536; 0 is none.
+	AffinityEntries int32
+	// AffinityLoad bounds how far above its even share a replica may be loaded for the sake of a prefix, per
+	// mille; 0 counts as 1250. Source: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018.
+	AffinityLoad int32
+	// RetryBudget is the share of retries per admitted call, per mille, above a small constant; 0 is no bound.
+	RetryBudget int32
+	// MaxReplicas > 0 makes the pool elastic: calls wait even when nothing is up, and WantReplicas follows demand
+	// between MinReplicas and MaxReplicas, assuming SlotsPerReplica (0 counts as 1). A lower number is wanted
+	// after demand has been lower for ShrinkAfter.
+	MinReplicas     int32
+	MaxReplicas     int32
+	SlotsPerReplica int32
+	ShrinkAfter     time.Duration
+}
+
+// Replica is one engine instance or upstream. It takes calls after ReplicaUp.
+type Replica struct {
+	ID   ReplicaID
+	Pool PoolID
+	// Slots bounds concurrent calls.
+	Slots int32
+	// KV bounds input + output tokens of concurrent calls; 0 is no bound.
+	KV int64
+	// Weight is the replica's share of the load; 0 counts as 1.
+	Weight int32
+	// Standby replicas are used only while no other of the pool can be.
+	Standby bool
+}
