@@ -80,10 +80,10 @@ type Block struct {
 
 	Media Media // image, document, video, audio
 
-	ToolID    string // tool use and tool result
-	ToolName  string // tool use
-	ToolInput []byte // tool use: JSON object
-	ToolError bool   // tool result: the tool failed
+	ToolID    string  // tool use and tool result
+	ToolName  string  // tool use
+	ToolInput []byte  // tool use: JSON object
+	ToolError bool    // tool result: the tool failed
 	Content   []Block // tool result
 
 	Data     []byte // redacted reasoning

@@ -99,8 +99,9 @@ type Embedding struct {
 }
 
 // Events is a pull of events. Next returns io.EOF after the last one; every other error
-// is a failure after the first byte. Neither method may be called concurrently, but
-// Close may be called at any time by another goroutine, more than once, and cancels.
+// is a failure after the first byte. Close cancels what still runs and may be called more
+// than once. The methods are called by one goroutine at a time; to interrupt a Next that
+// waits, cancel the context of the call.
 type Events interface {
 	Next() (*Event, error)
 	Close() error
@@ -149,6 +150,13 @@ func (r *Response) Next() (*Event, error) {
 
 // Close cancels what still runs and releases the engine. It may be called more than once.
 func (r *Response) Close() error { return r.Events.Close() }
+
+// Ready reports whether the next event can be had without waiting, as far as the engine
+// client can tell, so that a writer may send several events at once.
+func (r *Response) Ready() bool {
+	b, ok := r.Events.(interface{ Ready() bool })
+	return ok && b.Ready()
+}
 
 // Usage returns the last usage an event carried, and whether there was one.
 func (r *Response) Usage() (Usage, bool) { return r.usage, r.seen }
