@@ -1,0 +1,95 @@
+"""The openai package, unmodified."""
+
+import openai
+import pytest
+
+from conftest import HAIKU, TITAN_EMBED
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+
+
+@pytest.fixture(params=["/v1", "/openai/v1"])
+def client(request, url, api_key):
+    return openai.OpenAI(base_url=url + request.param, api_key=api_key, max_retries=0)
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def test_chat(client):
+    out = client.chat.completions.create(model=HAIKU, messages=user("Hello"), max_tokens=30)
+    assert out.choices[0].message.content
+    assert out.usage.total_tokens == out.usage.prompt_tokens + out.usage.completion_tokens
+    assert out.model == HAIKU
+
+
+def test_chat_stream(client):
+    stream = client.chat.completions.create(
+        model=HAIKU, messages=user("Hello"), max_tokens=30, stream=True, stream_options={"include_usage": True}
+    )
+    text, usage, reason = "", None, None
+    for chunk in stream:
+        if chunk.usage:
+            usage = chunk.usage
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            reason = choice.finish_reason or reason
+    assert text and usage.completion_tokens > 0 and reason in ("stop", "length")
+
+
+def test_chat_stream_without_usage(client):
+    stream = client.chat.completions.create(model=HAIKU, messages=user("Hello"), max_tokens=10, stream=True)
+    assert all(chunk.usage is None for chunk in stream)
+
+
+def test_tools(client):
+    out = client.chat.completions.create(
+        model=HAIKU, messages=user('[[tool:get_weather {"city":"Rome"}]]'), tools=TOOLS
+    )
+    assert out.choices[0].finish_reason == "tool_calls"
+    call = out.choices[0].message.tool_calls[0]
+    assert call.function.name == "get_weather" and '"Rome"' in call.function.arguments
+
+
+def test_completions(client):
+    assert client.completions.create(model=HAIKU, prompt="Once", max_tokens=10).choices[0].text
+
+
+def test_embeddings(client):
+    out = client.embeddings.create(model=TITAN_EMBED, input=["a", "b"])
+    assert len(out.data) == 2 and out.data[0].embedding and out.usage.prompt_tokens > 0
+
+
+def test_models(client):
+    assert HAIKU in [m.id for m in client.models.list()]
+    assert client.models.retrieve(HAIKU).id == HAIKU
+
+
+def test_errors_have_their_class(client, url):
+    with pytest.raises(openai.NotFoundError) as e:
+        client.chat.completions.create(model="no-such-model", messages=user("Hi"))
+    assert e.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model=HAIKU, messages=[])
+    with pytest.raises(openai.AuthenticationError) as e:
+        openai.OpenAI(base_url=url + "/v1", api_key="nonsense", max_retries=0).models.list()
+    assert e.value.code == "invalid_api_key"
+    with pytest.raises(openai.NotFoundError):
+        client.post("/no-such-thing", body={}, cast_to=object)
+
+
+def test_throttle(url, throttled_key):
+    client = openai.OpenAI(base_url=url + "/v1", api_key=throttled_key, max_retries=0)
+    with pytest.raises(openai.RateLimitError) as e:
+        for _ in range(3):
+            client.chat.completions.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+    assert int(e.value.response.headers["retry-after"]) > 0
