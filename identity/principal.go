@@ -1,0 +1,146 @@
+package identity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/fault"
+)
+
+// Limits bound what a scope (account, team or key) may use. A zero field means no limit.
+type Limits struct {
+	RequestsPerMinute int64
+	TokensPerMinute   int64
+	TokensPerDay      int64
+	// SpendPerDay and SpendPerMonth are nano-units of Currency.
+	SpendPerDay   int64
+	SpendPerMonth int64
+	Currency      string // ISO 4217
+}
+
+// Policy says what a key may do. The zero value allows everything.
+type Policy struct {
+	// Actions and Models are lists of names with the wildcards * and ?; an empty list allows all.
+	Actions []string
+	Models  []string
+	// Tier is the highest tier of service the key may ask for: "" (any), "priority", "default" or "flex".
+	Tier   string
+	Limits Limits
+}
+
+// KeyKind says how a key authenticates.
+type KeyKind string
+
+// The kinds of keys.
+const (
+	KeyPair   KeyKind = "access-key" // an access key id and a secret, for signatures
+	KeyBearer KeyKind = "api-key"    // a token sent as it is
+)
+
+// Key is a credential as it is listed: never with its secret.
+type Key struct {
+	ID        string // the access key id of a pair, "key_..." of a bearer key
+	Kind      KeyKind
+	Name      string
+	Account   string
+	Team      string // "" when the key belongs to no team
+	Policy    Policy
+	Created   time.Time
+	Expires   time.Time // zero: never
+	Revoked   time.Time // zero: not revoked
+	ManagedBy string    // "forebay.yaml:12" for a key the configuration declares
+}
+
+// Live reports whether the key can be used at now.
+func (k *Key) Live(now time.Time) bool {
+	return k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires))
+}
+
+// Principal is an authenticated caller.
+type Principal struct {
+	Account string
+	Team    string
+	KeyID   string
+	Name    string
+	ARN     string
+	Policy  *Policy
+}
+
+// PrincipalOf returns the principal that a key stands for.
+func PrincipalOf(k *Key) *Principal {
+	name := k.Name
+	if name == "" {
+		name = k.ID
+	}
+	return &Principal{
+		Account: k.Account, Team: k.Team, KeyID: k.ID, Name: name,
+		ARN:    "arn:aws:iam::" + k.Account + ":user/" + name,
+		Policy: &k.Policy,
+	}
+}
+
+// tiersDown orders the tiers a policy can cap, dearest first.
+var tiersDown = []string{"reserved", "priority", "default", "flex", "batch"}
+
+// Authorize reports whether the principal may do action on resource (an ARN, or a model
+// id for the actions on models) at a tier of service ("" counts as default). Its error is Denied, in the wording
+// of AWS.
+func Authorize(p *Principal, action, model, resource, tier string) error {
+	pol := p.Policy
+	if pol == nil {
+		return nil
+	}
+	if !allowed(pol.Actions, action) || model != "" && !allowed(pol.Models, model) {
+		return fault.Newf(fault.Denied,
+			"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+			p.ARN, action, resource, action)
+	}
+	if pol.Tier == "" {
+		return nil
+	}
+	if tier == "" {
+		tier = "default"
+	}
+	if slices.Index(tiersDown, tier) < slices.Index(tiersDown, pol.Tier) {
+		return fault.Newf(fault.Denied, "User: %s is not authorized to use the service tier %s", p.ARN, tier).
+			WithReason("the key's policy allows tiers up to %s", pol.Tier)
+	}
+	return nil
+}
+
+func allowed(patterns []string, name string) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(patterns, func(p string) bool { return Match(p, name) })
+}
+
+// Match reports whether name matches a pattern in which * stands for any text and ? for
+// any one byte. It takes time linear in the product of the lengths at worst.
+func Match(pattern, name string) bool {
+	p, n := 0, 0
+	star, back := -1, 0
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, back = p, n
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
+			p++
+			n++
+		case star >= 0:
+			back++
+			p, n = star+1, back
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// ModelARN is the resource of the actions on a foundation model.
+func ModelARN(region, model string) string {
+	return fmt.Sprintf("arn:aws:bedrock:%s::foundation-model/%s", region, model)
+}
