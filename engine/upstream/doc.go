@@ -1,0 +1,41 @@
+// Package upstream is the HTTP client that engine clients speak through: one Client per
+// configured engine address, one call per Do.
+//
+// Plain http addresses are served by our own HTTP/1.1 client. net/http's client spends two
+// goroutines and four hand-offs on each connection; here the caller's goroutine writes the
+// request in one system call and reads the response itself, which about doubles what a
+// proxy can carry. https addresses and addresses behind a proxy are served by net/http
+// (HTTP/2 included) behind the same interface. Neither follows redirects, decompresses,
+// or retries a call that an engine may have seen.
+//
+// # Framing
+//
+// The HTTP/1.1 client reads only what cannot be read in two ways (RFC 9112): CRLF line
+// ends, no folded lines, one Content-Length or one "Transfer-Encoding: chunked" but not
+// both, no other transfer coding, bounded heads, chunk lines and trailers. Anything else
+// fails the call and closes the connection.
+//
+// # Phases
+//
+// engine.Timeouts are enforced through the connection's deadline, without timers or
+// goroutines of our own. Connect bounds the dial, Total the whole call. FirstToken and
+// BetweenTokens apply to calls that stream, since a call answered in one piece sends
+// nothing until the whole text is generated: FirstToken ends with the first
+// Response.Progress, from which on BetweenTokens runs from one Progress to the next.
+// A deadline is moved only when it is due to be read against, and may therefore be up to one
+// eighth late.
+//
+// # Connections
+//
+// Idle connections are kept per address, the last used first. Before a connection is used
+// again it is checked for having been closed by the peer; when it turns out closed all the
+// same, before a byte of the response and shortly after the request was written, the request is written once
+// more to a new connection. A name with several addresses is used in turn, dead addresses are passed
+// over, and the name is looked up again in the background.
+//
+// # Concurrency
+//
+// A Client is safe for concurrent use. A Response belongs to one goroutine at a time. The
+// end of a call's context closes its connection, which unblocks every read and write and
+// is what the engine sees as the client's leaving.
+package upstream

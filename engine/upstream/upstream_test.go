@@ -1,0 +1,728 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"forebay/engine"
+	"forebay/fault"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script serves raw connections: the function gets the number of the connection (from 1) and its peer.
+type script struct {
+	url   string
+	conns atomic.Int32
+	wg    sync.WaitGroup
+}
+
+func serve(t *testing.T, handle func(n int, p *peer)) *script {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{url: "http://" + ln.Addr().String()}
+	s.accept(t, ln, handle)
+	return s
+}
+
+func (s *script) accept(t *testing.T, ln net.Listener, handle func(n int, p *peer)) {
+	s.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			n := int(s.conns.Add(1))
+			s.wg.Go(func() {
+				defer c.Close() //nolint:errcheck // test
+				handle(n, &peer{Conn: c, r: bufio.NewReader(c)})
+			})
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); s.wg.Wait() })
+}
+
+type peer struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// request reads one request; nil at the end of the connection.
+func (p *peer) request() *http.Request {
+	r, err := http.ReadRequest(p.r)
+	if err != nil {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r
+}
+
+func (p *peer) say(format string, args ...any) { _, _ = fmt.Fprintf(p.Conn, format, args...) }
+
+// gone waits until the client has closed the connection.
+func (p *peer) gone() { _, _ = io.Copy(io.Discard, p.r) }
+
+const ok2 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+func open(t *testing.T, cfg Config) Client {
+	t.Helper()
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func call(ctx context.Context, c Client, body string) (string, error) {
+	req := &Request{Method: "POST", Path: "/", Body: [][]byte{[]byte(body)}}
+	res, err := c.Do(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Close() //nolint:errcheck // test
+	b, err := res.ReadAll(nil, 64<<20)
+	return string(b), err
+}
+
+func wantKind(t *testing.T, err error, kind fault.Kind) *fault.Error {
+	t.Helper()
+	if err == nil || fault.KindOf(err) != kind {
+		t.Fatalf("got %v, want %v", err, kind)
+	}
+	return fault.From(err)
+}
+
+func TestConnectionIsReused(t *testing.T) {
+	s := serve(t, func(_ int, p *peer) {
+		for p.request() != nil {
+			p.say(ok2)
+		}
+	})
+	c := open(t, Config{BaseURL: s.url})
+	for range 20 {
+		if b, err := call(t.Context(), c, "x"); b != "ok" || err != nil {
+			t.Fatal(b, err)
+		}
+	}
+	if n := s.conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestRequestOnTheWire(t *testing.T) {
+	got := make(chan *http.Request, 1)
+	s := serve(t, func(_ int, p *peer) {
+		got <- p.request()
+		p.say(ok2)
+	})
+	c := open(t, Config{BaseURL: s.url + "/base/", Header: []Field{{"Authorization", "Bearer k"}}})
+	big := strings.Repeat("abcdefgh", 1<<17)
+	res, err := c.Do(t.Context(), &Request{
+		Method: "POST", Path: "/v1/a%2Fb?x=%20", Header: []Field{{"X-Id", "7"}},
+		Body: [][]byte{[]byte("{"), []byte(big), []byte("}")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Close() //nolint:errcheck // test
+	r := <-got
+	body, _ := io.ReadAll(r.Body)
+	if r.RequestURI != "/base/v1/a%2Fb?x=%20" || r.Header.Get("X-Id") != "7" || r.Header.Get("Authorization") != "Bearer k" ||
+		r.Host != strings.TrimPrefix(s.url, "http://") || r.ContentLength != int64(len(big)+2) || string(body) != "{"+big+"}" {
+		t.Errorf("%s %v %s %d", r.RequestURI, r.Header, r.Host, r.ContentLength)
+	}
+}
+
+func TestNothingSplitsARequest(t *testing.T) {
+	c := open(t, Config{BaseURL: "http://127.0.0.1:1"})
+	for _, r := range []*Request{
+		{Method: "GET", Path: "/a b"}, {Method: "GET", Path: "/\r\nX: y"}, {Method: "GET", Path: "x"}, {Method: "GET"},
+		{Method: "GET", Path: "/", Header: []Field{{"A", "b\r\nC: d"}}}, {Method: "GET", Path: "/", Header: []Field{{"A b", "c"}}},
+	} {
+		_, err := c.Do(t.Context(), r)
+		wantKind(t, err, fault.Internal)
+	}
+	for _, cfg := range []Config{
+		{BaseURL: "ftp://x"}, {BaseURL: "http://"}, {BaseURL: "http://u:p@x"}, {BaseURL: "http://x?y"}, {BaseURL: "://"},
+		{BaseURL: "http://x", Header: []Field{{"A", "\n"}}}, {BaseURL: "http://x", Header: []Field{{"content-length", "1"}}},
+	} {
+		if _, err := New(cfg); err == nil || strings.Contains(err.Error(), "u:p") {
+			t.Errorf("%v: %v", cfg.BaseURL, err)
+		}
+	}
+}
+
+func TestStaleConnection(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		conns int32
+		kind  fault.Kind // of the second call; 0 for success
+		first func(p *peer)
+		then  func(p *peer)
+	}{
+		{"closed while idle", 2, 0, func(p *peer) { p.request(); p.say(ok2) }, func(p *peer) { p.request(); p.say(ok2) }},
+		{
+			"closed as the request came", 2, 0,
+			func(p *peer) { p.request(); p.say(ok2); p.request() },
+			func(p *peer) { p.request(); p.say(ok2) },
+		},
+		{
+			"the new one closes too", 2, fault.Unavailable,
+			func(p *peer) { p.request(); p.say(ok2); p.request() },
+			func(p *peer) { p.request() },
+		},
+		{
+			"closed within the answer", 1, fault.Unavailable,
+			func(p *peer) { p.request(); p.say(ok2); p.request(); p.say("H") },
+			func(*peer) {},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			closed := make(chan struct{})
+			s := serve(t, func(n int, p *peer) {
+				if n == 1 {
+					c.first(p)
+					_ = p.Close()
+					close(closed)
+					return
+				}
+				c.then(p)
+			})
+			cl := open(t, Config{BaseURL: s.url})
+			if _, err := call(t.Context(), cl, "1"); err != nil {
+				t.Fatal(err)
+			}
+			if c.name == "closed while idle" {
+				<-closed
+			}
+			b, err := call(t.Context(), cl, "2")
+			if c.kind == 0 && (b != "ok" || err != nil) || c.kind != 0 && fault.KindOf(err) != c.kind || s.conns.Load() != c.conns {
+				t.Errorf("%q, %v, %d connections", b, err, s.conns.Load())
+			}
+		})
+	}
+}
+
+func TestNewConnectionIsNotTriedAgain(t *testing.T) {
+	s := serve(t, func(_ int, p *peer) { p.request() })
+	_, err := call(t.Context(), open(t, Config{BaseURL: s.url}), "x")
+	wantKind(t, err, fault.Unavailable)
+	if s.conns.Load() != 1 {
+		t.Errorf("%d connections", s.conns.Load())
+	}
+}
+
+func TestBytesBehindAResponseAreNotTheNextOne(t *testing.T) {
+	s := serve(t, func(n int, p *peer) {
+		for p.request() != nil {
+			if n == 1 {
+				p.say(ok2 + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			} else {
+				p.say(ok2)
+			}
+		}
+	})
+	c := open(t, Config{BaseURL: s.url})
+	for range 3 {
+		if b, err := call(t.Context(), c, "x"); b != "ok" || err != nil {
+			t.Fatal(b, err)
+		}
+	}
+	if s.conns.Load() != 2 {
+		t.Errorf("%d connections", s.conns.Load())
+	}
+}
+
+func TestHostileUpstream(t *testing.T) {
+	interim := "HTTP/1.1 100 Continue\r\n\r\n"
+	long := strings.Repeat("y", 100_000)
+	for _, c := range []struct {
+		name, say, body string
+		before, after   fault.Kind
+	}{
+		{"interim", interim + "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok2, "ok", 0, 0},
+		{"too many interim", strings.Repeat(interim, maxInterim+1) + ok2, "", fault.Unavailable, 0},
+		{"switching protocols", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "", fault.Unavailable, 0},
+		{"encoded", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok", "", fault.Unavailable, 0},
+		{"identity", "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nok", "ok", 0, 0},
+		{"garbage", "\x00\x01\x02", "", fault.Unavailable, 0},
+		{"huge head", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 1<<20), "", fault.Unavailable, 0},
+		{"large head", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 40_000) + "\r\nContent-Length: 2\r\n\r\nok", "ok", 0, 0},
+		{"head cut", "HTTP/1.1 200 OK\r\nContent-Le", "", fault.Unavailable, 0},
+		{"body cut", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "ok", 0, fault.StreamFailed},
+		{"chunk cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", "ok", 0, fault.StreamFailed},
+		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", "ok", 0, fault.StreamFailed},
+		{"negative chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n-5\r\n", "ok", 0, fault.StreamFailed},
+		{"until close", "HTTP/1.1 200 OK\r\n\r\n" + long, long, 0, 0},
+		{"long", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + long, long, 0, 0},
+		{"one long chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n" + long + "\r\n0\r\n\r\n", long, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, func(_ int, p *peer) { p.request(); p.say("%s", c.say) })
+			cl := open(t, Config{BaseURL: s.url})
+			res, err := cl.Do(t.Context(), &Request{Method: "POST", Path: "/", Body: [][]byte{[]byte("x")}})
+			if c.before != 0 {
+				wantKind(t, err, c.before)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := res.ReadAll(nil, 1<<20)
+			if string(b) != c.body || c.after != 0 && fault.KindOf(err) != c.after || c.after == 0 && err != nil {
+				t.Errorf("%.50q, %v", b, err)
+			}
+			if _, again := res.Read(make([]byte, 1)); (err != nil) != (again != io.EOF) {
+				t.Errorf("read again: %v", again)
+			}
+			_, _ = res.Close(), res.Close()
+		})
+	}
+}
+
+func TestAnswerBeforeTheRequestIsRead(t *testing.T) {
+	s := serve(t, func(_ int, p *peer) {
+		_, _ = p.r.ReadString('\n')
+		p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+		_ = p.Conn.(*net.TCPConn).CloseWrite()
+		p.gone()
+	})
+	c := open(t, Config{BaseURL: s.url})
+	b, err := call(t.Context(), c, strings.Repeat("x", 8<<20))
+	if b != "big" || err != nil {
+		t.Error(b, err)
+	}
+}
+
+func TestLimitOfReadAll(t *testing.T) {
+	s := serve(t, func(_ int, p *peer) {
+		p.request()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n%s", strings.Repeat("x", 100_000))
+		p.gone()
+	})
+	c := open(t, Config{BaseURL: s.url})
+	res, err := c.Do(t.Context(), &Request{Method: "GET", Path: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Close() //nolint:errcheck // test
+	_, err = res.ReadAll(nil, 50_000)
+	wantKind(t, err, fault.ModelFailed)
+}
+
+// both runs a test against the direct client and net/http with TLS and HTTP/2.
+func both(t *testing.T, h http.HandlerFunc, test func(t *testing.T, c Client)) {
+	t.Run("direct", func(t *testing.T) {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		test(t, open(t, Config{BaseURL: s.URL}))
+	})
+	t.Run("tls", func(t *testing.T) {
+		s := httptest.NewUnstartedServer(h)
+		s.EnableHTTP2 = true
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		roots := x509.NewCertPool()
+		roots.AddCert(s.Certificate())
+		test(t, open(t, Config{BaseURL: s.URL, RootCAs: roots}))
+	})
+}
+
+func TestCancelReachesTheUpstream(t *testing.T) {
+	for _, inBody := range []bool{false, true} {
+		left, entered := make(chan struct{}, 1), make(chan struct{}, 1)
+		both(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if inBody {
+				_, _ = w.Write([]byte("first"))
+				w.(http.Flusher).Flush()
+			}
+			entered <- struct{}{}
+			<-r.Context().Done()
+			left <- struct{}{}
+		}, func(t *testing.T, c Client) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if !inBody {
+				go func() { <-entered; cancel() }()
+			}
+			res, err := c.Do(ctx, &Request{Method: "POST", Path: "/", Stream: true, Body: [][]byte{[]byte("x")}})
+			if err == nil {
+				buf := make([]byte, 10)
+				if n, err := res.Read(buf); n != 5 || err != nil {
+					t.Fatal(n, err)
+				}
+				cancel()
+				_, err = res.Read(buf)
+				wantKind(t, err, fault.Canceled)
+				_ = res.Close()
+				<-entered
+			} else {
+				wantKind(t, err, fault.Canceled)
+			}
+			<-left
+		})
+	}
+}
+
+func TestCloseOfTheResponseReachesTheUpstream(t *testing.T) {
+	left := make(chan struct{})
+	both(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("first"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		left <- struct{}{}
+	}, func(t *testing.T, c Client) {
+		res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Close()
+		<-left
+		if _, err := res.Read(make([]byte, 1)); fault.KindOf(err) != fault.Canceled {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseFailsCallsUnderWay(t *testing.T) {
+	both(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("first"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}, func(t *testing.T, c Client) {
+		res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = res.Read(make([]byte, 5))
+		time.AfterFunc(time.Millisecond, func() { _ = c.Close() })
+		_, err = res.Read(make([]byte, 5))
+		wantKind(t, err, fault.StreamFailed)
+		_ = res.Close()
+		_, err = c.Do(t.Context(), &Request{Method: "POST", Path: "/"})
+		wantKind(t, err, fault.Unavailable)
+	})
+}
+
+func TestManyAtOnce(t *testing.T) {
+	both(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(b)
+	}, func(t *testing.T, c Client) {
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				for j := range 50 {
+					want := strings.Repeat(fmt.Sprint(i, ":", j, ";"), 1+i*100)
+					if got, err := call(t.Context(), c, want); got != want || err != nil {
+						t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestRefused(t *testing.T) {
+	ln, _ := net.Listen("tcp", "127.0.0.1:0")
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	for _, std := range []bool{false, true} {
+		_, err := call(t.Context(), open(t, Config{BaseURL: "http://" + addr, NetHTTP: std}), "x")
+		if e := wantKind(t, err, fault.Unavailable); strings.Contains(e.Message, "127") {
+			t.Errorf("the message tells the address: %q", e.Message)
+		}
+	}
+}
+
+func TestDrainSavesTheConnection(t *testing.T) {
+	s := serve(t, func(_ int, p *peer) {
+		for p.request() != nil {
+			p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndone\r\n")
+			p.say("0\r\n\r\n")
+		}
+	})
+	c := open(t, Config{BaseURL: s.url})
+	for range 5 {
+		res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := res.Read(make([]byte, 4)); n != 4 || err != nil {
+			t.Fatal(n, err)
+		}
+		res.Drain()
+		_ = res.Close()
+	}
+	if s.conns.Load() != 1 {
+		t.Errorf("%d connections", s.conns.Load())
+	}
+}
+
+func TestNamesWithSeveralAddresses(t *testing.T) {
+	handle := func(_ int, p *peer) {
+		for p.request() != nil {
+			p.say(ok2)
+		}
+	}
+	a := serve(t, handle)
+	_, port, _ := strings.Cut(strings.TrimPrefix(a.url, "http://"), ":")
+	ln, err := net.Listen("tcp", "127.0.0.2:"+port)
+	if err != nil {
+		t.Skip("SKIPPED: no second loopback address: ", err)
+	}
+	b := &script{}
+	b.accept(t, ln, handle)
+	answers := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.2")}
+	var mu sync.Mutex
+	looked := make(chan struct{}, 100)
+	c := open(t, Config{
+		BaseURL: "http://replicas.test:" + port, Refresh: time.Nanosecond,
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			select {
+			case looked <- struct{}{}:
+			default:
+			}
+			if answers == nil {
+				return nil, errors.New("no such host")
+			}
+			return answers, nil
+		},
+	})
+	for range 12 {
+		if _, err := call(t.Context(), c, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.conns.Load() != 1 || b.conns.Load() != 1 {
+		t.Errorf("%d and %d connections", a.conns.Load(), b.conns.Load())
+	}
+	for _, next := range [][]netip.Addr{answers[2:], nil} { // one address leaves; then the name server fails
+		mu.Lock()
+		answers = next
+		for len(looked) > 0 {
+			<-looked
+		}
+		mu.Unlock()
+		for len(looked) < 2 { // the second look-up begins after the first has taken effect
+			if _, err := call(t.Context(), c, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := c.(*direct).pool
+		p.mu.Lock()
+		if len(p.addrs) != 1 || p.addrs[0].key != "127.0.0.2:"+port || len(p.all) > 1 {
+			t.Errorf("addresses %v, %d connections", p.addrs, len(p.all))
+		}
+		p.mu.Unlock()
+	}
+}
+
+// piped runs a test in a bubble of virtual time, against a peer behind net.Pipe.
+func piped(t *testing.T, cfg Config, handle func(n int, p *peer), test func(t *testing.T, c Client)) {
+	synctest.Test(t, func(t *testing.T) {
+		var wg sync.WaitGroup
+		n := 0
+		cfg.BaseURL = "http://engine.test"
+		if cfg.Dial == nil {
+			cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				n++
+				id := n
+				wg.Go(func() {
+					defer theirs.Close() //nolint:errcheck // test
+					handle(id, &peer{Conn: theirs, r: bufio.NewReader(theirs)})
+				})
+				return ours, nil
+			}
+		}
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, c)
+		_ = c.Close()
+		wg.Wait()
+	})
+}
+
+func TestPhases(t *testing.T) {
+	limits := engine.Timeouts{Connect: time.Second, FirstToken: 10 * time.Second, BetweenTokens: 4 * time.Second, Total: 60 * time.Second}
+	for _, c := range []struct {
+		name     string
+		stream   bool
+		handle   func(n int, p *peer)
+		phase    string
+		from, to time.Duration
+	}{
+		{"first token, no head", true, func(_ int, p *peer) { p.request(); p.gone() }, phaseFirst, 10 * time.Second, 10 * time.Second},
+		{"first token, head only", true, func(_ int, p *peer) {
+			p.request()
+			p.say("HTTP/1.1 200 OK\r\n\r\n")
+			p.gone()
+		}, phaseFirst, 10 * time.Second, 10 * time.Second},
+		{"between tokens", true, func(_ int, p *peer) {
+			p.request()
+			p.say("HTTP/1.1 200 OK\r\n\r\n")
+			for range 5 {
+				time.Sleep(3 * time.Second)
+				p.say("token")
+			}
+			p.gone()
+		}, phaseBetween, 19 * time.Second, 19500 * time.Millisecond},
+		{"total, streaming", true, func(_ int, p *peer) {
+			p.request()
+			p.say("HTTP/1.1 200 OK\r\n\r\n")
+			for range 100 {
+				time.Sleep(time.Second)
+				if _, err := p.Write([]byte("token")); err != nil {
+					return
+				}
+			}
+		}, phaseTotal, 60 * time.Second, 60 * time.Second},
+		{"total, in one piece", false, func(_ int, p *peer) { p.request(); p.gone() }, phaseTotal, 60 * time.Second, 60 * time.Second},
+		{"total, half an answer", false, func(_ int, p *peer) {
+			p.request()
+			time.Sleep(30 * time.Second)
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
+			p.gone()
+		}, phaseTotal, 60 * time.Second, 60 * time.Second},
+		{"request not read", true, func(_ int, p *peer) { <-time.After(time.Hour); _ = p }, phaseFirst, 10 * time.Second, 10 * time.Second},
+	} {
+		for _, std := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/nethttp=%v", c.name, std), func(t *testing.T) {
+				piped(t, Config{Timeouts: limits, NetHTTP: std}, c.handle, func(t *testing.T, cl Client) {
+					start := time.Now()
+					res, err := cl.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: c.stream, Body: [][]byte{[]byte("body")}})
+					for err == nil {
+						if _, err = res.Read(make([]byte, 100)); err == nil {
+							res.Progress()
+						}
+					}
+					e := wantKind(t, err, fault.Timeout)
+					if took := time.Since(start); e.Code != c.phase || took < c.from || took > c.to {
+						t.Errorf("%q after %v", e.Code, took)
+					}
+					if !strings.Contains(e.Message, c.phase) {
+						t.Errorf("message %q", e.Message)
+					}
+					if res != nil {
+						_ = res.Close()
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestConnectLimit(t *testing.T) {
+	silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	piped(t, Config{Timeouts: engine.Timeouts{Connect: 2 * time.Second}, Dial: silent}, nil, func(t *testing.T, c Client) {
+		start := time.Now()
+		_, err := call(t.Context(), c, "x")
+		if e := wantKind(t, err, fault.Timeout); e.Code != phaseConnect || time.Since(start) != 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestDeadlineOfTheCaller(t *testing.T) {
+	piped(t, Config{}, func(_ int, p *peer) { p.request(); p.gone() }, func(t *testing.T, c Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := call(ctx, c, "x")
+		wantKind(t, err, fault.Timeout)
+	})
+}
+
+func TestIdleConnectionsEnd(t *testing.T) {
+	piped(t, Config{IdleTimeout: 10 * time.Second, MaxIdle: 2}, func(_ int, p *peer) {
+		for p.request() != nil {
+			time.Sleep(time.Second)
+			p.say(ok2)
+		}
+	}, func(t *testing.T, c Client) {
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if _, err := call(t.Context(), c, "x"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		idle := func() int {
+			p := c.(*direct).pool
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if len(p.all) != len(p.addrs[0].idle) {
+				t.Errorf("%d known, %d idle", len(p.all), len(p.addrs[0].idle))
+			}
+			return len(p.all)
+		}
+		if n := idle(); n != 2 {
+			t.Errorf("%d idle", n)
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if n := idle(); n != 0 {
+			t.Errorf("%d idle after the limit", n)
+		}
+	})
+}
+
+func TestAllocations(t *testing.T) {
+	answer := []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for range 2000 {
+		answer = append(answer, "c8\r\n"+strings.Repeat("x", 200)+"\r\n"...)
+	}
+	answer = append(answer, "0\r\n\r\n"...)
+	c := open(t, Config{BaseURL: answerAll(t, answer), Timeouts: engine.Timeouts{BetweenTokens: time.Minute}})
+	res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Close() //nolint:errcheck // test
+	buf := make([]byte, 200)
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := res.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+		res.Progress()
+	}); n != 0 {
+		t.Errorf("%v allocations per chunk", n)
+	}
+}
