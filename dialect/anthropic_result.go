@@ -1,0 +1,349 @@
+package dialect
+
+import (
+	"bytes"
+
+	"forebay/fault"
+	"forebay/infer"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+type anResponse struct {
+	ID           string    `json:"id"`
+	Type         string    `json:"type"`
+	Role         string    `json:"role"`
+	Model        string    `json:"model"`
+	Content      []anBlock `json:"content"`
+	StopReason   *string   `json:"stop_reason"`
+	StopSequence *string   `json:"stop_sequence"`
+	Usage        anUsage   `json:"usage"`
+}
+
+type anUsage struct {
+	Input      int64  `json:"input_tokens"`
+	CacheWrite *int64 `json:"cache_creation_input_tokens,omitempty"`
+	CacheRead  *int64 `json:"cache_read_input_tokens,omitempty"`
+	Output     int64  `json:"output_tokens"`
+}
+
+func (u *anUsage) usage() infer.Usage {
+	out := infer.Usage{Input: u.Input, Output: u.Output}
+	if u.CacheRead != nil {
+		out.CacheRead = *u.CacheRead
+	}
+	if u.CacheWrite != nil {
+		out.CacheWrite = *u.CacheWrite
+	}
+	return out
+}
+
+func newAnUsage(u infer.Usage) anUsage {
+	out := anUsage{Input: u.Input, Output: u.Output}
+	if u.CacheRead > 0 || u.CacheWrite > 0 {
+		out.CacheRead, out.CacheWrite = &u.CacheRead, &u.CacheWrite
+	}
+	return out
+}
+
+func anStop(s infer.StopReason) *string {
+	out := string(s)
+	switch s {
+	case infer.StopEndTurn, infer.StopToolUse, infer.StopMaxTokens, infer.StopSequence, infer.StopRefusal, infer.StopContextWindow:
+	case infer.StopFiltered, infer.StopGuardrail:
+		out = string(infer.StopRefusal)
+	default:
+		out = string(infer.StopEndTurn)
+	}
+	return &out
+}
+
+func anMessageID(id string) string {
+	return "msg_" + string(bytes.ReplaceAll([]byte(id), []byte("-"), nil))
+}
+
+func encodeAnthropicResult(h Head, res *infer.Result) ([]byte, error) {
+	out := anResponse{ID: anMessageID(h.ID), Type: "message", Role: "assistant", Model: h.Model, Usage: newAnUsage(res.Usage)}
+	out.Content = []anBlock{}
+	if len(res.Choices) > 0 {
+		c := res.Choices[0]
+		blocks, err := encodeAnthropicBlocks(c.Content)
+		if err != nil {
+			return nil, err
+		}
+		out.Content = blocks
+		out.StopReason = anStop(c.Stop)
+		if c.Stop == infer.StopSequence {
+			out.StopSequence = &c.StopText
+		}
+	}
+	return marshal(&out)
+}
+
+func decodeAnthropicResult(body []byte) (*infer.Result, error) {
+	var r anResponse
+	if err := decodeEngine(body, &r); err != nil {
+		return nil, err
+	}
+	res := &infer.Result{ID: r.ID, Model: r.Model, Usage: r.Usage.usage()}
+	ch := infer.Choice{Stop: infer.StopReason(deref(r.StopReason)), StopText: deref(r.StopSequence)}
+	for i := range r.Content {
+		b, err := decodeAnthropicBlock("content", &r.Content[i])
+		if err != nil {
+			continue // a kind of block newer than this code: nothing of a caller's depends on it
+		}
+		ch.Content = append(ch.Content, b)
+	}
+	res.Choices = []infer.Choice{ch}
+	return res, nil
+}
+
+// anEvent is one event of an Anthropic stream, of any type.
+type anEvent struct {
+	Type         string      `json:"type"`
+	Message      *anResponse `json:"message,omitempty"`
+	Index        *int        `json:"index,omitempty"`
+	ContentBlock *anBlock    `json:"content_block,omitempty"`
+	Delta        *anDelta    `json:"delta,omitempty"`
+	Usage        *anUsage    `json:"usage,omitempty"`
+	Error        *oaError    `json:"error,omitempty"`
+}
+
+type anDelta struct {
+	Type         string         `json:"type,omitempty"`
+	Text         *string        `json:"text,omitempty"`
+	PartialJSON  *string        `json:"partial_json,omitempty"`
+	Thinking     *string        `json:"thinking,omitempty"`
+	Signature    *string        `json:"signature,omitempty"`
+	StopReason   *string        `json:"stop_reason,omitempty"`
+	StopSequence jsontext.Value `json:"stop_sequence,omitempty"`
+}
+
+// anthropicEncoder writes the events of an Anthropic stream. Anthropic has one choice; the others are not shown.
+type anthropicEncoder struct {
+	h       Head
+	started bool
+	open    map[int]bool
+	usage   infer.Usage
+	stop    infer.StopReason
+	stopTxt string
+}
+
+func newAnthropicEncoder(h Head) StreamEncoder {
+	return &anthropicEncoder{h: h, open: map[int]bool{}, stop: infer.StopEndTurn}
+}
+
+func (e *anthropicEncoder) start(emit Emit) {
+	if e.started {
+		return
+	}
+	e.started = true
+	u := newAnUsage(e.usage)
+	emit("message_start", must(&anEvent{Type: "message_start", Message: &anResponse{
+		ID: anMessageID(e.h.ID), Type: "message", Role: "assistant", Model: e.h.Model, Content: []anBlock{}, Usage: u,
+	}}))
+}
+
+// Encode implements StreamEncoder.
+func (e *anthropicEncoder) Encode(ev *infer.Event, emit Emit) error {
+	if ev.HasUsage {
+		e.usage = ev.Usage
+	}
+	if ev.Choice > 0 {
+		return nil
+	}
+	i := ev.Index
+	switch ev.Kind {
+	case infer.EventStart:
+		e.start(emit)
+	case infer.EventBlockStart:
+		e.start(emit)
+		e.open[i] = true
+		emit("content_block_start", must(&anEvent{Type: "content_block_start", Index: &i, ContentBlock: startBlock(ev.Block)}))
+	case infer.EventDelta:
+		e.start(emit)
+		if !e.open[i] {
+			e.open[i] = true
+			emit("content_block_start", must(&anEvent{Type: "content_block_start", Index: &i, ContentBlock: startBlock(infer.Block{Kind: ev.Delta})}))
+		}
+		for _, d := range deltas(ev) {
+			emit("content_block_delta", must(&anEvent{Type: "content_block_delta", Index: &i, Delta: d}))
+		}
+	case infer.EventBlockStop:
+		delete(e.open, i)
+		emit("content_block_stop", must(&anEvent{Type: "content_block_stop", Index: &i}))
+	case infer.EventStop:
+		e.stop, e.stopTxt = ev.Stop, ev.StopText
+	}
+	return nil
+}
+
+func startBlock(b infer.Block) *anBlock {
+	empty := ""
+	switch b.Kind {
+	case infer.BlockToolUse:
+		return &anBlock{Type: "tool_use", ID: b.ToolID, Name: b.ToolName, Input: jsontext.Value("{}")}
+	case infer.BlockThinking:
+		return &anBlock{Type: "thinking", Thinking: &empty, Signature: &empty}
+	case infer.BlockRedacted:
+		return &anBlock{Type: "redacted_thinking", Data: string(b.Data)}
+	default:
+		return &anBlock{Type: "text", Text: &empty}
+	}
+}
+
+func deltas(ev *infer.Event) []*anDelta {
+	var out []*anDelta
+	switch ev.Delta {
+	case infer.BlockToolUse:
+		out = append(out, &anDelta{Type: "input_json_delta", PartialJSON: &ev.Text})
+	case infer.BlockThinking:
+		if ev.Text != "" {
+			out = append(out, &anDelta{Type: "thinking_delta", Thinking: &ev.Text})
+		}
+		if ev.Signature != "" {
+			out = append(out, &anDelta{Type: "signature_delta", Signature: &ev.Signature})
+		}
+	case infer.BlockText:
+		out = append(out, &anDelta{Type: "text_delta", Text: &ev.Text})
+	}
+	return out
+}
+
+// Finish implements StreamEncoder.
+func (e *anthropicEncoder) Finish(emit Emit) {
+	e.start(emit)
+	for i := range 64 {
+		if e.open[i] {
+			emit("content_block_stop", must(&anEvent{Type: "content_block_stop", Index: &i}))
+		}
+	}
+	u := newAnUsage(e.usage)
+	seq := jsontext.Value("null")
+	if e.stop == infer.StopSequence {
+		seq = must(e.stopTxt)
+	}
+	emit("message_delta", must(&anEvent{Type: "message_delta", Delta: &anDelta{StopReason: anStop(e.stop), StopSequence: seq}, Usage: &u}))
+	emit("message_stop", must(&anEvent{Type: "message_stop"}))
+}
+
+type anthropicDecoder struct {
+	usage infer.Usage
+	done  bool
+}
+
+func newAnthropicDecoder() StreamDecoder { return &anthropicDecoder{} }
+
+// Complete implements StreamDecoder.
+func (d *anthropicDecoder) Complete() bool { return d.done }
+
+// Decode implements StreamDecoder.
+func (d *anthropicDecoder) Decode(_ string, payload []byte, events []infer.Event) ([]infer.Event, error) {
+	var r anEvent
+	if err := decodeEngine(payload, &r); err != nil {
+		return events, err
+	}
+	index := 0
+	if r.Index != nil {
+		index = *r.Index
+	}
+	switch r.Type {
+	case "message_start":
+		if r.Message != nil {
+			d.usage = r.Message.Usage.usage()
+		}
+		return append(events, infer.Event{Kind: infer.EventStart, Usage: d.usage, HasUsage: true}), nil
+	case "content_block_start":
+		b := infer.Block{}
+		if r.ContentBlock != nil {
+			b, _ = decodeAnthropicBlock("content_block", r.ContentBlock)
+		}
+		return append(events, infer.Event{Kind: infer.EventBlockStart, Index: index, Block: b}), nil
+	case "content_block_delta":
+		return append(events, decodeAnthropicDelta(index, r.Delta)...), nil
+	case "content_block_stop":
+		return append(events, infer.Event{Kind: infer.EventBlockStop, Index: index}), nil
+	case "message_delta":
+		d.merge(r.Usage)
+		if r.Delta != nil {
+			ev := infer.Event{Kind: infer.EventStop, Stop: infer.StopReason(deref(r.Delta.StopReason))}
+			_ = json.Unmarshal(r.Delta.StopSequence, &ev.StopText, lenient) // null or a string
+			events = append(events, ev)
+		}
+		return append(events, infer.Event{Kind: infer.EventUsage, Usage: d.usage, HasUsage: true}), nil
+	case "message_stop":
+		d.done = true
+	case "error":
+		e := fault.New(fault.StreamFailed, "The model failed to answer.")
+		e.OriginalStatus = 500
+		if r.Error != nil {
+			e.OriginalMessage = r.Error.Message
+		}
+		return events, e
+	}
+	return events, nil
+}
+
+// merge takes the later counts: output always, input where the event repeats it.
+func (d *anthropicDecoder) merge(u *anUsage) {
+	if u == nil {
+		return
+	}
+	now := u.usage()
+	d.usage.Output = now.Output
+	if now.Input > 0 {
+		d.usage.Input = now.Input
+	}
+	if u.CacheRead != nil {
+		d.usage.CacheRead = now.CacheRead
+	}
+	if u.CacheWrite != nil {
+		d.usage.CacheWrite = now.CacheWrite
+	}
+}
+
+func decodeAnthropicDelta(index int, d *anDelta) []infer.Event {
+	if d == nil {
+		return nil
+	}
+	ev := infer.Event{Kind: infer.EventDelta, Index: index, Tokens: 1}
+	switch d.Type {
+	case "text_delta":
+		ev.Delta, ev.Text = infer.BlockText, deref(d.Text)
+	case "input_json_delta":
+		ev.Delta, ev.Text = infer.BlockToolUse, deref(d.PartialJSON)
+	case "thinking_delta":
+		ev.Delta, ev.Text = infer.BlockThinking, deref(d.Thinking)
+	case "signature_delta":
+		ev.Delta, ev.Signature, ev.Tokens = infer.BlockThinking, deref(d.Signature), 0
+	default:
+		return nil
+	}
+	return []infer.Event{ev}
+}
+
+// anthropicRawUsage reads usage out of a raw event or body. The usage of message_delta
+// counts only output on the Anthropic API, so the caller merges by taking the larger counts.
+func anthropicRawUsage(payload []byte) (infer.Usage, bool) {
+	if !bytes.Contains(payload, []byte(`"usage":`)) {
+		return infer.Usage{}, false
+	}
+	var r struct {
+		Message *struct {
+			Usage *anUsage `json:"usage"`
+		} `json:"message"`
+		Usage *anUsage `json:"usage"`
+	}
+	if json.Unmarshal(payload, &r, lenient) != nil {
+		return infer.Usage{}, false
+	}
+	switch {
+	case r.Usage != nil:
+		return r.Usage.usage(), true
+	case r.Message != nil && r.Message.Usage != nil:
+		return r.Message.Usage.usage(), true
+	default:
+		return infer.Usage{}, false
+	}
+}

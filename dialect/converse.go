@@ -1,0 +1,425 @@
+package dialect
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"forebay/fault"
+	"forebay/infer"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The Converse dialect of Bedrock and, sharing its blocks, the Nova dialect. Source:
+// botocore's bedrock-runtime service model; Bedrock user guide, "Amazon Nova request schema".
+
+var converseMembers = map[string]member{
+	"messages": {ctl: ctlText}, "system": {ctl: ctlText, uses: infer.UsesSystem}, "toolConfig": {ctl: ctlText, uses: infer.UsesTools},
+	"inferenceConfig": {ctl: ctlNest, nested: map[string]control{"maxTokens": ctlMax, "max_new_tokens": ctlMax}},
+	"serviceTier":     {ctl: ctlNest, nested: map[string]control{"type": ctlTier}},
+	"guardrailConfig": {uses: infer.UsesGuardrail}, "additionalModelRequestFields": {}, "outputConfig": {uses: infer.UsesResponseFormat},
+}
+
+func init() { //nolint:gochecknoinits // two codecs over one set of functions
+	register(&Codec{
+		Name: infer.DialectConverse, Inspect: inspector(converseMembers), DecodeChat: decodeConverse,
+		EncodeChat: encodeConverse(false), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
+		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, false) },
+		NewStreamDecoder: newConverseDecoder, RawUsage: converseRawUsage,
+	})
+	register(&Codec{
+		Name: infer.DialectNova, Inspect: inspector(converseMembers), DecodeChat: decodeConverse,
+		EncodeChat: encodeConverse(true), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
+		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, true) },
+		NewStreamDecoder: newConverseDecoder, RawUsage: converseRawUsage,
+	})
+}
+
+// ConverseRequest is the body of Converse and ConverseStream, and of Nova.
+type ConverseRequest struct {
+	SchemaVersion string                    `json:"schemaVersion,omitempty"` // Nova
+	Messages      []cvMessage               `json:"messages"`
+	System        []cvBlock                 `json:"system,omitempty"`
+	Inference     *cvInference              `json:"inferenceConfig,omitempty"`
+	ToolConfig    *cvToolConfig             `json:"toolConfig,omitempty"`
+	Guardrail     jsontext.Value            `json:"guardrailConfig,omitempty"`
+	Additional    map[string]jsontext.Value `json:"additionalModelRequestFields,omitempty"`
+	ResponsePaths []string                  `json:"additionalModelResponseFieldPaths,omitempty"`
+	PromptVars    jsontext.Value            `json:"promptVariables,omitempty"`
+	Metadata      map[string]string         `json:"requestMetadata,omitempty"`
+	Performance   *cvPerformance            `json:"performanceConfig,omitempty"`
+	ServiceTier   *cvType                   `json:"serviceTier,omitempty"`
+	OutputConfig  *cvOutputConfig           `json:"outputConfig,omitempty"`
+}
+
+type cvPerformance struct {
+	Latency string `json:"latency,omitempty"`
+}
+
+type cvType struct {
+	Type string `json:"type"`
+}
+
+type cvOutputConfig struct {
+	TextFormat *struct {
+		Type      string `json:"type"`
+		Structure *struct {
+			JSONSchema *struct {
+				Schema string `json:"schema"`
+				Name   string `json:"name,omitempty"`
+			} `json:"jsonSchema,omitempty"`
+		} `json:"structure,omitempty"`
+	} `json:"textFormat,omitempty"`
+}
+
+type cvInference struct {
+	MaxTokens    *int64   `json:"maxTokens,omitempty"`
+	MaxNewTokens *int64   `json:"max_new_tokens,omitempty"` // Nova's older spelling
+	Temperature  *float64 `json:"temperature,omitempty"`
+	TopP         *float64 `json:"topP,omitempty"`
+	TopK         *int64   `json:"topK,omitempty"` // Nova
+	Stop         []string `json:"stopSequences,omitempty"`
+}
+
+type cvToolConfig struct {
+	Tools      []cvTool `json:"tools"`
+	ToolChoice *struct {
+		Auto *struct{} `json:"auto,omitempty"`
+		Any  *struct{} `json:"any,omitempty"`
+		Tool *struct {
+			Name string `json:"name"`
+		} `json:"tool,omitempty"`
+	} `json:"toolChoice,omitempty"`
+}
+
+type cvTool struct {
+	Spec *struct {
+		Name        string `json:"name"`
+		Description string `json:"description,omitempty"`
+		InputSchema struct {
+			JSON jsontext.Value `json:"json,omitempty"`
+		} `json:"inputSchema"`
+		Strict *bool `json:"strict,omitempty"`
+	} `json:"toolSpec,omitempty"`
+	CachePoint *cvCachePoint  `json:"cachePoint,omitempty"`
+	System     jsontext.Value `json:"systemTool,omitempty"`
+}
+
+type cvCachePoint struct {
+	Type string `json:"type"`
+	TTL  string `json:"ttl,omitempty"`
+}
+
+type cvMessage struct {
+	Role    string    `json:"role"`
+	Content []cvBlock `json:"content"`
+}
+
+// cvBlock is a union: exactly one member is set.
+type cvBlock struct {
+	Text       *string        `json:"text,omitempty"`
+	Image      *cvMedia       `json:"image,omitempty"`
+	Document   *cvMedia       `json:"document,omitempty"`
+	Video      *cvMedia       `json:"video,omitempty"`
+	Audio      jsontext.Value `json:"audio,omitempty"`
+	ToolUse    *cvToolUse     `json:"toolUse,omitempty"`
+	ToolResult *cvToolResult  `json:"toolResult,omitempty"`
+	Guard      *struct {
+		Text *struct {
+			Text string `json:"text"`
+		} `json:"text,omitempty"`
+	} `json:"guardContent,omitempty"`
+	CachePoint *cvCachePoint  `json:"cachePoint,omitempty"`
+	Reasoning  *cvReasoning   `json:"reasoningContent,omitempty"`
+	JSON       jsontext.Value `json:"json,omitempty"` // in tool results
+}
+
+type cvReasoning struct {
+	Text *struct {
+		Text      string `json:"text"`
+		Signature string `json:"signature,omitempty"`
+	} `json:"reasoningText,omitempty"`
+	Redacted string `json:"redactedContent,omitempty"`
+}
+
+type cvMedia struct {
+	Format string `json:"format"`
+	Name   string `json:"name,omitempty"`
+	Source struct {
+		Bytes *string `json:"bytes,omitempty"`
+		S3    *struct {
+			URI string `json:"uri"`
+		} `json:"s3Location,omitempty"`
+		Text *string `json:"text,omitempty"`
+	} `json:"source"`
+}
+
+type cvToolUse struct {
+	ID    string         `json:"toolUseId"`
+	Name  string         `json:"name"`
+	Input jsontext.Value `json:"input"`
+}
+
+type cvToolResult struct {
+	ID      string    `json:"toolUseId"`
+	Content []cvBlock `json:"content"`
+	Status  string    `json:"status,omitempty"`
+}
+
+// faults collects validation errors in AWS's wording, so that all are told at once.
+type faults struct{ list []string }
+
+func (f *faults) add(value, path, constraint string) {
+	f.list = append(f.list, "Value "+value+" at '"+path+"' failed to satisfy constraint: "+constraint)
+}
+
+func (f *faults) null(path string) { f.add("null", path, "Member must not be null") }
+
+func (f *faults) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	plural := " validation errors detected: "
+	if len(f.list) == 1 {
+		plural = " validation error detected: "
+	}
+	return fault.New(fault.Invalid, strconv.Itoa(len(f.list))+plural+strings.Join(f.list, "; "))
+}
+
+func decodeConverse(body []byte) (*infer.Chat, error) {
+	var r ConverseRequest
+	if err := unmarshal(body, &r); err != nil {
+		return nil, err
+	}
+	return r.Chat()
+}
+
+// ParseConverse decodes a Converse body.
+func ParseConverse(body []byte) (*ConverseRequest, error) {
+	r := new(ConverseRequest)
+	return r, unmarshal(body, r)
+}
+
+// Chat validates the request and returns it in no particular dialect.
+func (r *ConverseRequest) Chat() (*infer.Chat, error) {
+	c := &infer.Chat{}
+	var bad faults
+	r.inference(c, &bad)
+	if err := r.tools(c, &bad); err != nil {
+		return nil, err
+	}
+	for i, b := range r.System {
+		blk, err := decodeConverseBlock("system."+strconv.Itoa(i+1)+".member", b, &bad)
+		if err != nil {
+			return nil, err
+		}
+		c.System = append(c.System, blk)
+	}
+	for i, m := range r.Messages {
+		path := "messages." + strconv.Itoa(i+1) + ".member"
+		if m.Role != "user" && m.Role != "assistant" {
+			bad.add("'"+m.Role+"'", path+".role", "Member must satisfy enum value set: [user, assistant]")
+		}
+		if m.Content == nil {
+			bad.null(path + ".content")
+		}
+		msg := infer.Message{Role: infer.Role(m.Role)}
+		for j, b := range m.Content {
+			blk, err := decodeConverseBlock(path+".content."+strconv.Itoa(j+1)+".member", b, &bad)
+			if err != nil {
+				return nil, err
+			}
+			msg.Content = append(msg.Content, blk)
+		}
+		c.Messages = append(c.Messages, msg)
+	}
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	return c, converseRules(c)
+}
+
+// converseRules are checked by the service beyond its model.
+func converseRules(c *infer.Chat) error {
+	if len(c.Messages) == 0 {
+		return fault.New(fault.Invalid, "A conversation must start with a user message. Try again with a conversation that starts with a user message.")
+	}
+	if c.Messages[0].Role != infer.RoleUser {
+		return fault.New(fault.Invalid, "A conversation must start with a user message. Try again with a conversation that starts with a user message.")
+	}
+	for i, m := range c.Messages {
+		if len(m.Content) == 0 {
+			return fault.Newf(fault.Invalid, "The content field in the Message object at messages.%d is empty. Add a ContentBlock object to the content field and try again.", i)
+		}
+		if i > 0 && m.Role == c.Messages[i-1].Role {
+			return fault.New(fault.Invalid, "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.")
+		}
+		text := false
+		doc := false
+		for j, b := range m.Content {
+			text = text || b.Kind == infer.BlockText
+			doc = doc || b.Kind == infer.BlockDocument
+			if b.Kind == infer.BlockText && b.Text == "" {
+				return fault.Newf(fault.Invalid, "The text field in the ContentBlock object at messages.%d.content.%d is blank. Add text to the text field, and try again.", i, j)
+			}
+		}
+		if doc && !text {
+			return fault.New(fault.Invalid, "A text block must be included when a document is included in a message.")
+		}
+	}
+	return nil
+}
+
+func number(v float64) string { return "'" + strconv.FormatFloat(v, 'g', -1, 64) + "'" }
+
+func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
+	for k, v := range r.Additional {
+		if c.Extra == nil {
+			c.Extra = map[string][]byte{}
+		}
+		c.Extra[k] = v
+	}
+	if f := r.OutputConfig; f != nil && f.TextFormat != nil {
+		c.ResponseFormat = &infer.ResponseFormat{Type: f.TextFormat.Type}
+		if s := f.TextFormat.Structure; s != nil && s.JSONSchema != nil {
+			c.ResponseFormat.Name, c.ResponseFormat.Schema = s.JSONSchema.Name, []byte(s.JSONSchema.Schema)
+			if c.ResponseFormat.Name == "" {
+				c.ResponseFormat.Name = "response"
+			}
+		}
+	}
+	i := r.Inference
+	if i == nil {
+		return
+	}
+	c.MaxTokens, c.Temperature, c.TopP, c.TopK, c.Stop = i.MaxTokens, i.Temperature, i.TopP, i.TopK, i.Stop
+	if c.MaxTokens == nil {
+		c.MaxTokens = i.MaxNewTokens
+	}
+	if m := c.MaxTokens; m != nil && *m < 1 {
+		bad.add("'"+strconv.FormatInt(*m, 10)+"'", "inferenceConfig.maxTokens", "Member must have value greater than or equal to 1")
+	}
+	unit := func(name string, v *float64) {
+		if v != nil && *v < 0 {
+			bad.add(number(*v), "inferenceConfig."+name, "Member must have value greater than or equal to 0")
+		}
+		if v != nil && *v > 1 {
+			bad.add(number(*v), "inferenceConfig."+name, "Member must have value less than or equal to 1")
+		}
+	}
+	unit("temperature", i.Temperature)
+	unit("topP", i.TopP)
+}
+
+func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
+	t := r.ToolConfig
+	if t == nil {
+		return nil
+	}
+	if len(t.Tools) == 0 {
+		bad.add("'[]'", "toolConfig.tools", "Member must have length greater than or equal to 1")
+	}
+	for i, tool := range t.Tools {
+		path := "toolConfig.tools." + strconv.Itoa(i+1) + ".member"
+		switch {
+		case tool.Spec != nil:
+			if tool.Spec.Name == "" {
+				bad.null(path + ".toolSpec.name")
+			}
+			c.Tools = append(c.Tools, infer.Tool{
+				Name: tool.Spec.Name, Description: tool.Spec.Description, Schema: tool.Spec.InputSchema.JSON, Strict: tool.Spec.Strict,
+			})
+		case tool.CachePoint != nil:
+			c.System = append(c.System, infer.Block{Kind: infer.BlockCachePoint, CacheTTL: tool.CachePoint.TTL})
+		case tool.System != nil:
+			return unsupported("systemTool", infer.DialectConverse)
+		}
+	}
+	if ch := t.ToolChoice; ch != nil {
+		switch {
+		case ch.Any != nil:
+			c.ToolChoice.Mode = "any"
+		case ch.Tool != nil:
+			c.ToolChoice = infer.ToolChoice{Mode: "tool", Name: ch.Tool.Name}
+		case ch.Auto != nil:
+			c.ToolChoice.Mode = "auto"
+		}
+	}
+	return nil
+}
+
+func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, error) {
+	switch {
+	case b.Text != nil:
+		return infer.Block{Kind: infer.BlockText, Text: *b.Text}, nil
+	case b.Guard != nil && b.Guard.Text != nil:
+		return infer.Block{Kind: infer.BlockText, Text: b.Guard.Text.Text}, nil
+	case b.JSON != nil:
+		return infer.Block{Kind: infer.BlockText, Text: string(b.JSON)}, nil
+	case b.Image != nil:
+		m, err := decodeConverseMedia(path+".image", b.Image)
+		if err == nil && m.Data != nil {
+			if !imageFormats[b.Image.Format] {
+				bad.add("'"+b.Image.Format+"'", path+".image.format", "Member must satisfy enum value set: [png, jpeg, gif, webp]")
+			} else {
+				err = checkImage(path, b.Image.Format, m.Data)
+			}
+		}
+		return infer.Block{Kind: infer.BlockImage, Media: m}, err
+	case b.Document != nil:
+		m, err := decodeConverseMedia(path+".document", b.Document)
+		return infer.Block{Kind: infer.BlockDocument, Media: m}, err
+	case b.Video != nil:
+		m, err := decodeConverseMedia(path+".video", b.Video)
+		return infer.Block{Kind: infer.BlockVideo, Media: m}, err
+	case b.Audio != nil:
+		return infer.Block{Kind: infer.BlockAudio}, nil
+	case b.ToolUse != nil:
+		if b.ToolUse.ID == "" {
+			bad.null(path + ".toolUse.toolUseId")
+		}
+		return infer.Block{Kind: infer.BlockToolUse, ToolID: b.ToolUse.ID, ToolName: b.ToolUse.Name, ToolInput: b.ToolUse.Input}, nil
+	case b.ToolResult != nil:
+		out := infer.Block{Kind: infer.BlockToolResult, ToolID: b.ToolResult.ID, ToolError: b.ToolResult.Status == "error"}
+		if out.ToolID == "" {
+			bad.null(path + ".toolResult.toolUseId")
+		}
+		for i, inner := range b.ToolResult.Content {
+			blk, err := decodeConverseBlock(path+".toolResult.content."+strconv.Itoa(i+1)+".member", inner, bad)
+			if err != nil {
+				return out, err
+			}
+			out.Content = append(out.Content, blk)
+		}
+		return out, nil
+	case b.CachePoint != nil:
+		return infer.Block{Kind: infer.BlockCachePoint, CacheTTL: b.CachePoint.TTL}, nil
+	case b.Reasoning != nil:
+		if b.Reasoning.Text != nil {
+			return infer.Block{Kind: infer.BlockThinking, Text: b.Reasoning.Text.Text, Signature: b.Reasoning.Text.Signature}, nil
+		}
+		return infer.Block{Kind: infer.BlockRedacted, Data: []byte(b.Reasoning.Redacted)}, nil
+	default:
+		return infer.Block{}, fault.Newf(fault.Invalid, "The content block at '%s' must set exactly one of the members that are supported here.", path)
+	}
+}
+
+func decodeConverseMedia(path string, m *cvMedia) (infer.Media, error) {
+	out := infer.Media{Format: m.Format, Name: m.Name}
+	switch {
+	case m.Source.Bytes != nil:
+		b, err := base64.StdEncoding.DecodeString(*m.Source.Bytes)
+		if err != nil {
+			return out, fault.Newf(fault.Invalid, "The bytes at '%s' are not valid base64.", path)
+		}
+		out.Data = b
+	case m.Source.Text != nil:
+		out.Data = []byte(*m.Source.Text)
+	case m.Source.S3 != nil:
+		out.URI = m.Source.S3.URI
+	default:
+		return out, fault.Newf(fault.Invalid, "The source at '%s' must be set.", path)
+	}
+	return out, nil
+}

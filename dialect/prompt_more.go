@@ -1,0 +1,230 @@
+package dialect
+
+import (
+	"forebay/infer"
+)
+
+// Mistral completion, Titan Text and DeepSeek: see prompt.go for what they share.
+
+type mistralRequest struct {
+	Prompt      *string  `json:"prompt,omitempty"`
+	MaxTokens   *int64   `json:"max_tokens,omitempty"`
+	Stop        []string `json:"stop,omitempty"`
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	TopK        *int64   `json:"top_k,omitempty"`
+}
+
+type mistralOutput struct {
+	Text       string  `json:"text"`
+	StopReason *string `json:"stop_reason"`
+}
+
+type mistralResponse struct {
+	Outputs []mistralOutput `json:"outputs"`
+}
+
+func decodeMistralRequest(body []byte) (*mistralRequest, error) {
+	var r mistralRequest
+	if err := unmarshal(body, &r); err != nil {
+		return nil, err
+	}
+	if r.Prompt == nil {
+		return nil, missing("prompt")
+	}
+	if len(r.Stop) > 10 {
+		return nil, invalid("stop", "expected maximum item count: 10, found: %d", len(r.Stop))
+	}
+	return &r, nil
+}
+
+func decodeMistral(body []byte) (*infer.Chat, error) {
+	r, err := decodeMistralRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	return &infer.Chat{Prompt: r.Prompt, MaxTokens: r.MaxTokens, Stop: r.Stop, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK}, nil
+}
+
+func encodeMistral(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
+	p, err := promptOf(c, infer.DialectMistral, renderMistral)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := marshal(&mistralRequest{Prompt: &p, MaxTokens: c.MaxTokens, Stop: c.Stop, Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK})
+	return b, nil, err
+}
+
+func encodeMistralResult(_ Head, res *infer.Result) ([]byte, error) {
+	text, stop := firstChoice(res)
+	return marshal(&mistralResponse{Outputs: []mistralOutput{{text, shortStop(stop)}}})
+}
+
+func mistralChunk(_ Head, text string, stop infer.StopReason, _ infer.Usage, _ bool) []byte {
+	return must(&mistralResponse{Outputs: []mistralOutput{{text, shortStop(stop)}}})
+}
+
+func decodeMistralResult(body []byte) (*infer.Result, error) {
+	var r mistralResponse
+	if err := decodeEngine(body, &r); err != nil {
+		return nil, err
+	}
+	if len(r.Outputs) == 0 {
+		return &infer.Result{}, nil
+	}
+	return textResult(r.Outputs[0].Text, stopOf(r.Outputs[0].StopReason), infer.Usage{Estimated: true}), nil
+}
+
+type deepSeekResponse struct {
+	Choices []mistralOutput `json:"choices"`
+}
+
+func decodeDeepSeek(body []byte) (*infer.Chat, error) { return decodeMistral(body) }
+
+func encodeDeepSeek(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
+	p, err := promptOf(c, infer.DialectDeepSeek, renderDeepSeek)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := marshal(&mistralRequest{Prompt: &p, MaxTokens: c.MaxTokens, Stop: c.Stop, Temperature: c.Temperature, TopP: c.TopP})
+	return b, nil, err
+}
+
+func encodeDeepSeekResult(_ Head, res *infer.Result) ([]byte, error) {
+	text, stop := firstChoice(res)
+	return marshal(&deepSeekResponse{Choices: []mistralOutput{{text, shortStop(stop)}}})
+}
+
+func deepSeekChunk(_ Head, text string, stop infer.StopReason, _ infer.Usage, _ bool) []byte {
+	return must(&deepSeekResponse{Choices: []mistralOutput{{text, shortStop(stop)}}})
+}
+
+func decodeDeepSeekResult(body []byte) (*infer.Result, error) {
+	var r deepSeekResponse
+	if err := decodeEngine(body, &r); err != nil {
+		return nil, err
+	}
+	if len(r.Choices) == 0 {
+		return &infer.Result{}, nil
+	}
+	return textResult(r.Choices[0].Text, stopOf(r.Choices[0].StopReason), infer.Usage{Estimated: true}), nil
+}
+
+type titanRequest struct {
+	InputText *string      `json:"inputText,omitempty"`
+	Config    *titanConfig `json:"textGenerationConfig,omitempty"`
+}
+
+type titanConfig struct {
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"topP,omitempty"`
+	MaxTokens   *int64   `json:"maxTokenCount,omitempty"`
+	Stop        []string `json:"stopSequences,omitempty"`
+}
+
+type titanResponse struct {
+	InputTokens int64         `json:"inputTextTokenCount"`
+	Results     []titanResult `json:"results"`
+}
+
+type titanResult struct {
+	TokenCount int64  `json:"tokenCount"`
+	OutputText string `json:"outputText"`
+	Reason     string `json:"completionReason"`
+}
+
+type titanChunkBody struct {
+	OutputText  string  `json:"outputText"`
+	Index       int     `json:"index"`
+	TotalTokens *int64  `json:"totalOutputTextTokenCount"`
+	Reason      *string `json:"completionReason"`
+	InputTokens *int64  `json:"inputTextTokenCount"`
+}
+
+func decodeTitan(body []byte) (*infer.Chat, error) {
+	var r titanRequest
+	if err := unmarshal(body, &r); err != nil {
+		return nil, err
+	}
+	if r.InputText == nil {
+		return nil, missing("inputText")
+	}
+	n := int64(512) // the family's documented default
+	c := &infer.Chat{Prompt: r.InputText, MaxTokens: &n}
+	if g := r.Config; g != nil {
+		c.Temperature, c.TopP, c.Stop = g.Temperature, g.TopP, g.Stop
+		if g.MaxTokens != nil {
+			c.MaxTokens = g.MaxTokens
+		}
+	}
+	return c, nil
+}
+
+func encodeTitan(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
+	p, err := promptOf(c, infer.DialectTitanText, renderTitan)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := marshal(&titanRequest{InputText: &p, Config: &titanConfig{Temperature: c.Temperature, TopP: c.TopP, MaxTokens: c.MaxTokens, Stop: c.Stop}})
+	return b, nil, err
+}
+
+func titanReason(s infer.StopReason) string {
+	switch s {
+	case infer.StopMaxTokens:
+		return "LENGTH"
+	case infer.StopSequence:
+		return "STOP_CRITERIA_MET"
+	case infer.StopFiltered, infer.StopGuardrail, infer.StopRefusal:
+		return "CONTENT_FILTERED"
+	default:
+		return "FINISH"
+	}
+}
+
+var titanStops = map[string]infer.StopReason{
+	"FINISH": infer.StopEndTurn, "FINISHED": infer.StopEndTurn, "LENGTH": infer.StopMaxTokens,
+	"STOP_CRITERIA_MET": infer.StopSequence, "CONTENT_FILTERED": infer.StopFiltered,
+}
+
+func encodeTitanResult(_ Head, res *infer.Result) ([]byte, error) {
+	text, stop := firstChoice(res)
+	return marshal(&titanResponse{InputTokens: res.Usage.Input, Results: []titanResult{{res.Usage.Output, text, titanReason(stop)}}})
+}
+
+func titanChunk(_ Head, text string, stop infer.StopReason, u infer.Usage, _ bool) []byte {
+	c := titanChunkBody{OutputText: text}
+	if stop != "" {
+		reason := titanReason(stop)
+		c.Reason, c.TotalTokens, c.InputTokens = &reason, &u.Output, &u.Input
+	}
+	return must(&c)
+}
+
+func decodeTitanResult(body []byte) (*infer.Result, error) {
+	var r titanResponse
+	if err := decodeEngine(body, &r); err != nil {
+		return nil, err
+	}
+	if len(r.Results) == 0 {
+		return &infer.Result{Usage: infer.Usage{Input: r.InputTokens}}, nil
+	}
+	x := r.Results[0]
+	return textResult(x.OutputText, titanStops[x.Reason], infer.Usage{Input: r.InputTokens, Output: x.TokenCount}), nil
+}
+
+func decodeTitanChunk(body []byte) (*infer.Result, error) {
+	var r titanChunkBody
+	if err := decodeEngine(body, &r); err != nil {
+		return nil, err
+	}
+	u := infer.Usage{Estimated: true}
+	if r.TotalTokens != nil && r.InputTokens != nil {
+		u = infer.Usage{Input: *r.InputTokens, Output: *r.TotalTokens}
+	}
+	stop := infer.StopReason("")
+	if r.Reason != nil {
+		stop = titanStops[*r.Reason]
+	}
+	return textResult(r.OutputText, stop, u), nil
+}
