@@ -38,6 +38,15 @@ type Reader struct {
 // NewReader returns a reader of the events of r.
 func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, readSize)} }
 
+// NewReaderSize is NewReader with a read buffer of n bytes, for sources that buffer themselves.
+func NewReaderSize(r io.Reader, n int) *Reader { return &Reader{r: bufio.NewReaderSize(r, n)} }
+
+// Reset makes the reader read the events of r from now on, so that readers can be pooled.
+func (r *Reader) Reset(src io.Reader) {
+	r.r.Reset(src)
+	r.name, r.data, r.long = r.name[:0], r.data[:0], r.long[:0]
+}
+
 // Buffered reports whether at least one more event lies in the buffer, so that Next will
 // not wait. It may report false although one does.
 func (r *Reader) Buffered() bool {
