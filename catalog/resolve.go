@@ -1,0 +1,191 @@
+package catalog
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"forebay/fault"
+)
+
+// Resolution is what a model id stands for.
+type Resolution struct {
+	Model        *Model
+	Asked        string
+	Alias        string // the alias that was used, if any
+	RegionPrefix string // of a system inference profile: "us", "eu", "global", ...
+	Context      string // a context suffix such as "48k"
+}
+
+// regionPrefixes are those of system inference profiles. Source: Bedrock user guide,
+// "Supported Regions and models for inference profiles".
+var regionPrefixes = []string{"us-gov", "us", "eu", "apac", "jp", "au", "ca", "global"}
+
+// Names is one namespace of models: ids of the catalogue and aliases. It is immutable.
+type Names struct {
+	models  map[string]*Model
+	aliases map[string]string
+	sorted  []*Model
+	region  string // "" accepts any
+}
+
+// NewNames builds the namespace. Aliases that hide a model's id or point nowhere are faults
+// of the configuration, reported together by the caller; here the exact id wins.
+func NewNames(models []*Model, aliases map[string]string, strictRegion string) *Names {
+	n := &Names{models: make(map[string]*Model, len(models)), aliases: aliases, region: strictRegion}
+	for _, m := range models {
+		n.models[m.ID] = m
+	}
+	for _, m := range n.models {
+		n.sorted = append(n.sorted, m)
+	}
+	slices.SortFunc(n.sorted, func(a, b *Model) int { return cmp.Compare(a.ID, b.ID) })
+	return n
+}
+
+// List returns the models, ordered by id.
+func (n *Names) List() []*Model { return n.sorted }
+
+// Get returns the model with exactly this id.
+func (n *Names) Get(id string) *Model { return n.models[id] }
+
+var contextSuffix = regexp.MustCompile(`^(.*):(\d+k|mm)$`)
+
+// maxID is the longest model id the service takes.
+const maxID = 2048
+
+// Resolve finds the model behind an id: the exact id of a model, then an alias, then a
+// system inference profile, ARN or context suffix of one of them. Faults: UnknownModel
+// with the nearest ids as its reason; NotFound for provisioned models and other ARNs
+// that name nothing here; Invalid for ids that cannot be one.
+func (n *Names) Resolve(id string) (Resolution, error) {
+	r := Resolution{Asked: id}
+	if id == "" || len(id) > maxID || strings.ContainsFunc(id, notPrintable) {
+		return r, n.unknown(id)
+	}
+	name := id
+	if strings.HasPrefix(id, "arn:") {
+		var err error
+		if name, err = n.arn(id); err != nil {
+			return r, err
+		}
+	}
+	if r.find(n, name) {
+		return r, nil
+	}
+	if m := contextSuffix.FindStringSubmatch(name); m != nil && r.find(n, m[1]) {
+		r.Context = m[2]
+		return r, nil
+	}
+	return r, n.unknown(name)
+}
+
+func notPrintable(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+
+// find looks a plain name up, with and without a region prefix.
+func (r *Resolution) find(n *Names, name string) bool {
+	if r.exact(n, name) {
+		return true
+	}
+	for _, p := range regionPrefixes {
+		if rest, ok := strings.CutPrefix(name, p+"."); ok && r.exact(n, rest) {
+			r.RegionPrefix = p
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Resolution) exact(n *Names, name string) bool {
+	if m := n.models[name]; m != nil {
+		r.Model = m
+		return true
+	}
+	if target, ok := n.aliases[name]; ok {
+		if m := n.models[target]; m != nil {
+			r.Model, r.Alias = m, name
+			return true
+		}
+	}
+	return false
+}
+
+// arn returns the model or profile id in an ARN.
+func (n *Names) arn(arn string) (string, error) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 || parts[2] != "bedrock" && parts[2] != "sagemaker" {
+		return "", n.unknown(arn)
+	}
+	if n.region != "" && parts[3] != "" && parts[3] != n.region {
+		return "", fault.New(fault.UnknownModel, "The provided model identifier is invalid.").
+			WithReason("the ARN is of region %s and this server is strict about its region %s", parts[3], n.region)
+	}
+	kind, rest, _ := strings.Cut(parts[5], "/")
+	switch kind {
+	case "foundation-model", "inference-profile":
+		return rest, nil
+	case "provisioned-model", "custom-model", "custom-model-deployment", "imported-model", "application-inference-profile", "prompt":
+		return "", fault.Newf(fault.NotFound, "Could not find the resource %s.", arn)
+	default:
+		return "", n.unknown(arn)
+	}
+}
+
+func (n *Names) unknown(id string) error {
+	e := fault.New(fault.UnknownModel, "The provided model identifier is invalid.")
+	if near := n.nearest(id, 3); len(near) > 0 {
+		return e.WithReason("no model, alias or profile %q; did you mean %s?", printable(id), strings.Join(near, ", "))
+	}
+	return e
+}
+
+func printable(s string) string {
+	s = s[:min(len(s), 128)]
+	return strings.Map(func(r rune) rune {
+		if notPrintable(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// nearest returns up to k ids by edit distance, ties in order of the ids.
+func (n *Names) nearest(id string, k int) []string {
+	type scored struct {
+		id string
+		d  int
+	}
+	id = id[:min(len(id), 128)]
+	var all []scored
+	for _, m := range n.sorted {
+		all = append(all, scored{m.ID, distance(id, m.ID)})
+	}
+	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(a.d, b.d) })
+	var out []string
+	for _, s := range all[:min(k, len(all))] {
+		out = append(out, s.id)
+	}
+	return out
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
