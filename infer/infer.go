@@ -127,6 +127,9 @@ type Request struct {
 	Chat  *Chat
 	Embed *Embed
 
+	// Betas are the values of an anthropic-beta header, which Bedrock has in the body instead.
+	Betas []string
+
 	Facts    Facts
 	Tier     Tier
 	Arrived  time.Time // wall clock at the front door
