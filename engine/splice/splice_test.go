@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+	"strings"
 	"testing"
 )
 
-func join(b string, edits ...Edit) string { return string(bytes.Join(Parts(nil, []byte(b), edits...), nil)) }
+func join(b string, edits ...Edit) string {
+	return string(bytes.Join(Parts(nil, []byte(b), edits...), nil))
+}
 
 func TestParts(t *testing.T) {
 	set := func(n, v string) Edit { return Edit{n, []byte(v)} }
@@ -35,6 +38,34 @@ func TestParts(t *testing.T) {
 	} {
 		if got := join(c.in, c.edits...); got != c.out {
 			t.Errorf("%s %v: %s, want %s", c.in, c.edits, got, c.out)
+		}
+	}
+}
+
+func TestAnthropicForms(t *testing.T) {
+	for _, c := range []struct{ in, api, bedrock, betas string }{
+		{
+			`{"model":"claude","stream":true,"max_tokens":1,"messages":[]}`,
+			`{"model":"m","stream":true,"max_tokens":1,"messages":[]}`,
+			`{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["h"],"max_tokens":1,"messages":[]}`, "h",
+		},
+		{
+			`{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a","h"],"max_tokens":1}`,
+			`{"model":"m","stream":true,"max_tokens":1}`,
+			`{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a","h"],"max_tokens":1}`, "a,h",
+		},
+		{
+			`{"max_tokens":1, "anthropic_beta":["a"], "x":[true ]}`,
+			`{"model":"m","stream":true,"max_tokens":1, "x":[true ]}`,
+			`{"anthropic_version":"bedrock-2023-05-31","max_tokens":1, "anthropic_beta":["a","h"], "x":[true ]}`, "a,h",
+		},
+	} {
+		edits, betas := AnthropicAPI([]byte(c.in), "m", true, []string{"h"})
+		if got := join(c.in, edits...); got != c.api || strings.Join(betas, ",") != c.betas {
+			t.Errorf("%s: API %s, %v", c.in, got, betas)
+		}
+		if got := join(c.in, AnthropicBedrock([]byte(c.in), []string{"h"})...); got != c.bedrock {
+			t.Errorf("%s: Bedrock %s", c.in, got)
 		}
 	}
 }

@@ -1,0 +1,294 @@
+package reply
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"forebay/dialect"
+	"forebay/engine/upstream"
+	"forebay/fault"
+	"forebay/infer"
+	"forebay/wire/sse"
+)
+
+// Source takes payloads out of a response's framing. A payload is valid until the next
+// call. Next returns io.EOF where the response ends.
+type Source interface {
+	Next() (name string, payload []byte, err error)
+	Buffered() bool
+	Close()
+}
+
+// Note is what a payload that passes through means.
+type Note struct {
+	End    bool // the protocol's end mark, which is not for the client
+	Ends   bool // the last payload of the protocol, which is for the client
+	Last   bool // nothing for the client comes after it
+	Hold   bool // likely the last for the client; kept back until the next payload is known
+	Silent bool // not for the client: usage that it did not ask for
+
+	Tokens   int64
+	Usage    infer.Usage
+	HasUsage bool
+	// Payload replaces the payload when a documented splice changed it.
+	Payload []byte
+}
+
+// Rules say how a stream is read: Look for calls that pass through, Decoder for others.
+type Rules struct {
+	Look    func(name string, payload []byte) (Note, error)
+	Decoder dialect.StreamDecoder
+	// Trailing says that payloads may follow the one that completes the stream; it then
+	// ends with the response.
+	Trailing bool
+}
+
+// Stream is a stream under way; it implements infer.Events.
+type Stream struct {
+	res   *upstream.Response
+	src   Source
+	rules Rules
+	err   error // sticky
+	over  bool  // the protocol's end has been seen
+	shut  bool
+
+	ev       infer.Event
+	usage    infer.Usage
+	hasUsage bool
+
+	held       []byte
+	heldName   string
+	heldTokens int64
+	holding    bool
+
+	pending        bool // a payload that was pulled to release the held one
+	pendingName    string
+	pendingPayload []byte
+	pendingNote    Note
+
+	events []infer.Event // decoded and not yet delivered
+	next   int
+}
+
+// NewStream returns the events of res, whose payloads come from src.
+func NewStream(res *upstream.Response, src Source, rules Rules) *Stream {
+	return &Stream{res: res, src: src, rules: rules}
+}
+
+// Next implements infer.Events.
+func (s *Stream) Next() (*infer.Event, error) {
+	if s.rules.Look != nil {
+		return s.nextRaw()
+	}
+	return s.nextDecoded()
+}
+
+// Ready implements the optional interface of infer.Response.
+func (s *Stream) Ready() bool {
+	return s.err == nil && (s.pending || s.next < len(s.events) || s.over || s.src.Buffered())
+}
+
+// Close implements infer.Events. Before the stream's end it cancels the call.
+func (s *Stream) Close() error {
+	if s.err == nil {
+		s.err = fault.New(fault.Canceled, "The response was closed.")
+	}
+	if s.shut {
+		return nil
+	}
+	s.shut = true
+	s.src.Close()
+	return s.res.Close()
+}
+
+// pull returns the next payload and its note.
+func (s *Stream) pull() (string, []byte, Note, error) {
+	if s.pending {
+		s.pending = false
+		return s.pendingName, s.pendingPayload, s.pendingNote, nil
+	}
+	name, payload, err := s.src.Next()
+	if err != nil {
+		return "", nil, Note{}, err
+	}
+	s.res.Progress()
+	note, err := s.rules.Look(name, payload)
+	if note.Payload != nil {
+		payload = note.Payload
+	}
+	return name, payload, note, err
+}
+
+func (s *Stream) nextRaw() (*infer.Event, error) {
+	for s.err == nil {
+		if s.over {
+			return nil, s.finish()
+		}
+		name, payload, note, err := s.pull()
+		if err != nil {
+			return nil, s.fail(err)
+		}
+		s.merge(note)
+		switch {
+		case note.End:
+			s.over = true
+			if s.holding {
+				return s.let(true), nil
+			}
+		case note.Silent:
+			if !s.holding {
+				s.ev = infer.Event{Kind: infer.EventUsage, Usage: s.usage, HasUsage: s.hasUsage}
+				return &s.ev, nil
+			}
+		case s.holding:
+			s.pending, s.pendingName, s.pendingPayload, s.pendingNote = true, name, payload, note
+			return s.let(false), nil
+		case note.Hold:
+			s.held, s.heldName, s.heldTokens = append(s.held[:0], payload...), name, note.Tokens
+			s.holding = true
+		default:
+			s.over = note.Ends
+			s.ev = infer.Event{
+				Kind: infer.EventRaw, Name: name, Raw: payload, Tokens: note.Tokens, Last: note.Last || note.Ends,
+				Usage: s.usage, HasUsage: note.HasUsage,
+			}
+			return &s.ev, nil
+		}
+	}
+	return nil, s.err
+}
+
+// let delivers the payload that was held.
+func (s *Stream) let(last bool) *infer.Event {
+	s.holding = false
+	s.ev = infer.Event{
+		Kind: infer.EventRaw, Name: s.heldName, Raw: s.held, Tokens: s.heldTokens, Last: last,
+		Usage: s.usage, HasUsage: s.hasUsage,
+	}
+	return &s.ev
+}
+
+// merge keeps the larger counts: protocols report input at the start and output at the end.
+func (s *Stream) merge(n Note) {
+	if !n.HasUsage {
+		return
+	}
+	s.hasUsage = true
+	s.usage = infer.Usage{
+		Input: max(s.usage.Input, n.Usage.Input), Output: max(s.usage.Output, n.Usage.Output),
+		CacheRead: max(s.usage.CacheRead, n.Usage.CacheRead), CacheWrite: max(s.usage.CacheWrite, n.Usage.CacheWrite),
+		Reasoning: max(s.usage.Reasoning, n.Usage.Reasoning),
+	}
+}
+
+func (s *Stream) nextDecoded() (*infer.Event, error) {
+	for s.err == nil {
+		if s.next < len(s.events) {
+			s.next++
+			return &s.events[s.next-1], nil
+		}
+		if s.over && !s.rules.Trailing {
+			return nil, s.finish()
+		}
+		name, payload, err := s.src.Next()
+		if isEOF(err) && s.rules.Decoder.Complete() {
+			return nil, s.finish()
+		}
+		if err != nil {
+			return nil, s.fail(err)
+		}
+		s.res.Progress()
+		s.next = 0
+		if s.events, err = s.rules.Decoder.Decode(name, payload, s.events[:0]); err != nil {
+			return nil, s.fail(err)
+		}
+		s.over = s.rules.Decoder.Complete()
+	}
+	return nil, s.err
+}
+
+func isEOF(err error) bool { return err == io.EOF } //nolint:errorlint // sources return the bare value
+
+// finish ends the stream well; the connection is kept if its framing ends now, too.
+func (s *Stream) finish() error {
+	s.res.Drain()
+	s.err = io.EOF
+	_ = s.Close()
+	return s.err
+}
+
+func (s *Stream) fail(err error) error {
+	var e *fault.Error
+	switch {
+	case errors.As(err, &e):
+		s.err = e
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		s.err = fault.New(fault.StreamFailed, "The model's answer ended early.")
+	default:
+		s.err = fault.Wrap(fault.StreamFailed, err, "The model's answer could not be understood.")
+	}
+	_ = s.Close()
+	return s.err
+}
+
+// sseBuffer is small because the connection below has a buffer of its own.
+const sseBuffer = 4 << 10
+
+var readers = sync.Pool{New: func() any { return sse.NewReaderSize(nil, sseBuffer) }}
+
+// SSE returns the payloads of server-sent events.
+func SSE(res *upstream.Response) Source {
+	r := readers.Get().(*sse.Reader)
+	r.Reset(res)
+	return &events{r: r, res: res}
+}
+
+type events struct {
+	r   *sse.Reader
+	res *upstream.Response
+}
+
+func (e *events) Next() (string, []byte, error) {
+	if e.r == nil {
+		return "", nil, io.ErrClosedPipe
+	}
+	ev, err := e.r.Next()
+	if err != nil {
+		return "", nil, err
+	}
+	return intern(ev.Name), ev.Data, nil
+}
+
+func (e *events) Buffered() bool { return e.r != nil && e.r.Buffered() }
+
+func (e *events) Close() {
+	if e.r != nil {
+		e.r.Reset(nil)
+		readers.Put(e.r)
+		e.r = nil
+	}
+}
+
+// intern returns an event's name without allocating for those that streams are made of.
+func intern(name []byte) string {
+	switch string(name) {
+	case "":
+		return ""
+	case "content_block_delta":
+		return "content_block_delta"
+	case "content_block_start":
+		return "content_block_start"
+	case "content_block_stop":
+		return "content_block_stop"
+	case "message_start":
+		return "message_start"
+	case "message_delta":
+		return "message_delta"
+	case "message_stop":
+		return "message_stop"
+	case "ping":
+		return "ping"
+	}
+	return string(name)
+}

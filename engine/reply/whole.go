@@ -1,0 +1,95 @@
+package reply
+
+import (
+	"io"
+	"sync"
+
+	"forebay/engine/upstream"
+	"forebay/fault"
+	"forebay/infer"
+	"forebay/wire/scan"
+)
+
+// keepBuffer is the largest body buffer that is kept for the next call.
+const keepBuffer = 64 << 10
+
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// Whole reads the body of a call answered in one piece. What fails here has failed before
+// the first byte, so a broken connection is Unavailable.
+func Whole(res *upstream.Response, limit int64) (*Body, error) {
+	p := bodies.Get().(*[]byte)
+	b, err := res.ReadAll((*p)[:0], limit)
+	_ = res.Close()
+	*p = b
+	body := &Body{buf: p, JSON: b}
+	if err == nil {
+		if err = object(b); err == nil {
+			return body, nil
+		}
+	}
+	_ = body.Close()
+	if e := fault.From(err); e.Kind == fault.StreamFailed {
+		e = fault.Wrap(fault.Unavailable, e, e.Message)
+		return nil, e
+	}
+	return nil, err
+}
+
+// object checks that a body is one JSON object.
+func object(b []byte) error {
+	var s scan.Scanner
+	s.Reset(b)
+	for first := true; ; first = false {
+		t, err := s.Next()
+		if err == nil && first && t.Kind != scan.ObjectStart {
+			err = scan.ErrSyntax
+		}
+		if err != nil {
+			return fault.Wrap(fault.Unavailable, err, "The model's answer could not be understood.")
+		}
+		if t.Kind == scan.End {
+			return nil
+		}
+	}
+}
+
+// Body is a whole answer and, as infer.Events, its one event.
+type Body struct {
+	JSON []byte // valid until Close
+	buf  *[]byte
+	ev   infer.Event
+	sent bool
+}
+
+// Raw makes the body the event of a call that passes through.
+func (b *Body) Raw(u infer.Usage, ok bool) infer.Events {
+	b.ev = infer.Event{Kind: infer.EventResult, Raw: b.JSON, Usage: u, HasUsage: ok, Tokens: u.Output, Last: true}
+	return b
+}
+
+// Next implements infer.Events.
+func (b *Body) Next() (*infer.Event, error) {
+	if b.buf == nil {
+		return nil, fault.New(fault.Canceled, "The response was closed.")
+	}
+	if b.sent {
+		return nil, io.EOF
+	}
+	b.sent = true
+	return &b.ev, nil
+}
+
+// Ready implements the optional interface of infer.Response.
+func (b *Body) Ready() bool { return !b.sent }
+
+// Close implements infer.Events; it gives the buffer back.
+func (b *Body) Close() error {
+	if b.buf != nil {
+		if cap(*b.buf) <= keepBuffer {
+			bodies.Put(b.buf)
+		}
+		b.buf, b.JSON, b.ev.Raw = nil, nil, nil
+	}
+	return nil
+}
