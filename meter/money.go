@@ -1,0 +1,116 @@
+package meter
+
+import (
+	"errors"
+	"math"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"forebay/catalog"
+	"forebay/infer"
+)
+
+// perMillion is the unit of prices: nano-units per million tokens.
+const perMillion = 1_000_000
+
+// ErrOverflow is returned for an amount beyond the range of int64 nano-units (about nine
+// billion units of a currency).
+var ErrOverflow = errors.New("amount of money out of range")
+
+// Amount returns rate x tokens / 1,000,000, computed in 128 bits and rounded half to
+// even. Both must not be negative.
+func Amount(rate, tokens int64) (int64, error) {
+	if rate < 0 || tokens < 0 {
+		return 0, ErrOverflow
+	}
+	hi, lo := bits.Mul64(uint64(rate), uint64(tokens))
+	if hi >= perMillion {
+		return 0, ErrOverflow
+	}
+	q, r := bits.Div64(hi, lo, perMillion)
+	if r > perMillion/2 || r == perMillion/2 && q&1 == 1 {
+		q++
+	}
+	if q > math.MaxInt64 {
+		return 0, ErrOverflow
+	}
+	return int64(q), nil
+}
+
+// Lines are the price lines of one call: the amount of each kind of token, nano-units.
+type Lines struct {
+	Currency                             string
+	Input, Output, CacheRead, CacheWrite int64
+	// Known is false when a price that the call needs is not known; the amounts are void then.
+	Known bool
+}
+
+// Total is the sum of the lines.
+func (l *Lines) Total() int64 { return l.Input + l.Output + l.CacheRead + l.CacheWrite }
+
+// Price returns the lines of a usage at the rates of a tier. Kinds of tokens that were not
+// used need no price.
+func Price(r catalog.Rates, u infer.Usage) (Lines, error) {
+	l := Lines{Currency: r.Currency, Known: true}
+	for _, x := range []struct {
+		rate   *int64
+		tokens int64
+		to     *int64
+	}{
+		{r.Input, u.Input, &l.Input},
+		{r.Output, u.Output, &l.Output},
+		{r.CacheRead, u.CacheRead, &l.CacheRead},
+		{r.CacheWrite, u.CacheWrite, &l.CacheWrite},
+	} {
+		if x.tokens == 0 {
+			continue
+		}
+		if x.rate == nil {
+			return Lines{Currency: r.Currency}, nil
+		}
+		var err error
+		if *x.to, err = Amount(*x.rate, x.tokens); err != nil {
+			return Lines{Currency: r.Currency}, err
+		}
+	}
+	return l, nil
+}
+
+const nano = 1_000_000_000
+
+// FormatMoney writes nano-units as a decimal without trailing zeros, at least two places,
+// with its currency: "0.000625 USD".
+func FormatMoney(v int64, currency string) string {
+	neg := v < 0
+	u := uint64(v)
+	if neg {
+		u = -u
+	}
+	frac := strconv.FormatUint(u%nano+nano, 10)[1:]
+	frac = strings.TrimRight(frac, "0")
+	for len(frac) < 2 {
+		frac += "0"
+	}
+	s := strconv.FormatUint(u/nano, 10) + "." + frac
+	if neg {
+		s = "-" + s
+	}
+	if currency != "" {
+		s += " " + currency
+	}
+	return s
+}
+
+// ParseMoney reads a decimal amount with up to nine places as nano-units.
+func ParseMoney(s string) (int64, error) {
+	whole, frac, _ := strings.Cut(s, ".")
+	if len(frac) > 9 || whole == "" && frac == "" || strings.HasPrefix(frac, "-") || strings.HasPrefix(frac, "+") {
+		return 0, errors.New("an amount of money is a decimal with at most nine places")
+	}
+	n, err := strconv.ParseInt(whole+frac+strings.Repeat("0", 9-len(frac)), 10, 64)
+	if err != nil {
+		return 0, errors.New("an amount of money is a decimal with at most nine places")
+	}
+	return n, nil
+}

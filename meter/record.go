@@ -1,0 +1,74 @@
+package meter
+
+import "time"
+
+// Outcomes of calls, for metrics and queries.
+const (
+	OutcomeOK       = "ok"
+	OutcomeRefused  = "refused"  // by a quota, a budget, the queue, or as invalid
+	OutcomeFailed   = "failed"   // by the model or an engine
+	OutcomeCanceled = "canceled" // the client left
+)
+
+// Record is one row of the ledger: one call. Times are wall-clock instants and durations
+// measured on the monotonic clock.
+type Record struct {
+	RequestID    string
+	InvocationID string // equal for all attempts that one client call made
+	Attempt      int    // the client's own number of the attempt; 0 unknown
+	Account      string
+	Team         string
+	Key          string
+	Tags         map[string]string
+
+	API         string
+	Operation   string
+	ModelAsked  string
+	Model       string
+	Region      string // prefix of a system inference profile
+	Mode        string // "on-demand"
+	Lane        int
+	TierAsked   string
+	Tier        string
+	Stream      bool
+	Engine      string // the engine of the last attempt
+	Simulated   bool
+	Arrived     time.Time
+	Deadline    time.Time
+	Queue       time.Duration // from arrival to admission
+	FirstToken  time.Duration // from arrival; 0 when there was none
+	Total       time.Duration
+	MaxTokens   int64
+	Estimate    int64 // input tokens, before the engine had counted them
+	Held        int64 // tokens
+	HeldMoney   int64 // nano-units
+	Input       int64
+	Output      int64
+	CacheRead   int64
+	CacheWrite  int64
+	UsageGuess  bool // the engine did not report usage
+	Media       int64
+	Status      int // HTTP
+	Outcome     string
+	Reason      string // a fault kind, "" for ok
+	Currency    string
+	Charge      int64 // nano-units; void unless ChargeKnown
+	ChargeKnown bool
+	Cost        int64
+	CostKnown   bool
+	Lines       Lines
+	Explanation []byte // JSON, for `forebay explain`
+	// Count is more than 1 for a row that stands for refusals aggregated over a minute.
+	Count    int64
+	Attempts []Attempt
+}
+
+// Attempt is one try at one engine.
+type Attempt struct {
+	Engine   string
+	Began    time.Duration // from arrival
+	Took     time.Duration
+	Err      error  // nil for success
+	Outcome  string // a fault kind, "ok"
+	Recalled bool
+}
