@@ -30,15 +30,21 @@ var Lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 // Failure reads an answer whose status is not 2xx, closes it, and returns the fault by
 // engine.Client's table.
 func Failure(res *upstream.Response) *fault.Error {
+	e, _ := FailureBody(res)
+	return e
+}
+
+// FailureBody is Failure, with the body for protocols that say more in it.
+func FailureBody(res *upstream.Response) (*fault.Error, []byte) {
 	body, err := res.ReadAll(nil, maxErrorBody)
 	_ = res.Close()
 	if err != nil && fault.KindOf(err) == fault.Canceled {
-		return fault.From(err)
+		return fault.From(err), nil
 	}
 	e := Refusal(res.Status, Message(body))
 	e.RetryAfter = retryAfter(res)
 	e.RetryEstimated = e.RetryAfter > 0
-	return e
+	return e, body
 }
 
 // Refusal classifies an engine's error by its status.
