@@ -1,0 +1,203 @@
+package capacity
+
+// configure applies a delta of the configuration.
+func (s *State) configure(cfg *Config) {
+	for _, m := range cfg.Models {
+		m.MaxOutput = amount(m.MaxOutput)
+		i := index(&s.models, s.modelByID, m.ID)
+		s.models.items[i] = m
+	}
+	for _, b := range cfg.Buckets {
+		s.configureBucket(b)
+	}
+	for _, k := range cfg.Counters {
+		k.Limit = amount(k.Limit)
+		i := index(&s.counters, s.counterByID, k.ID)
+		c := &s.counters.items[i]
+		if c.Calendar != k.Calendar {
+			c.period, c.used, c.held = 0, 0, 0
+		}
+		c.Counter, c.removed = k, false
+	}
+	for _, p := range cfg.Pools {
+		s.configurePool(p)
+	}
+	for _, r := range cfg.Replicas {
+		s.configureReplica(r)
+	}
+	s.remove(cfg)
+	for i := range s.pools.items {
+		if i > 0 && s.pools.items[i].ID != 0 {
+			s.recount(int32(i))
+			s.pump(int32(i))
+		}
+	}
+}
+
+// index returns the place of an object, a new one if it has none.
+func index[K comparable, T any](items *slab[T], byID map[K]int32, id K) int32 {
+	i := byID[id]
+	if i == 0 {
+		i = items.take()
+		byID[id] = i
+	}
+	return i
+}
+
+func (s *State) configureBucket(b Bucket) {
+	b.Rate, b.Depth = amount(b.Rate), amount(b.Depth)
+	known := s.bucketByID[b.ID] != 0
+	i := index(&s.buckets, s.bucketByID, b.ID)
+	x := &s.buckets.items[i]
+	if !known {
+		x.at = s.now
+	}
+	x.drain(s.now) // what passed so far drained at the old rate
+	if b.Share && x.granted {
+		b.Rate, b.Depth = x.Rate, x.Depth // the grant stands
+	}
+	x.Bucket, x.removed = b, false
+}
+
+// maxAffinity bounds the table of prefixes of one pool.
+const maxAffinity = 1 << 16
+
+func (s *State) configurePool(p Pool) {
+	known := s.poolByID[p.ID] != 0
+	i := index(&s.pools, s.poolByID, p.ID)
+	x := &s.pools.items[i]
+	if !known {
+		x.service = max(0, p.Service)
+		x.retries = retryReserve
+	}
+	size := 0
+	if p.AffinityEntries > 0 {
+		for size = 1; size < int(p.AffinityEntries) && size < maxAffinity; size *= 2 {
+		}
+	}
+	if size != len(x.affinity) {
+		x.affinity = nil
+		if size > 0 {
+			x.affinity = make([]affinity, size)
+		}
+	}
+	x.Pool, x.removed = p, false
+}
+
+func (s *State) configureReplica(r Replica) {
+	pi := s.poolByID[r.Pool]
+	if pi == 0 || r.ID == 0 {
+		s.stats.Ignored++
+		return
+	}
+	known := s.replicaByID[r.ID] != 0
+	i := index(&s.replicas, s.replicaByID, r.ID)
+	x := &s.replicas.items[i]
+	if known && x.pool != pi {
+		s.stats.Ignored++ // a replica does not change its pool: remove it first
+		return
+	}
+	x.Replica, x.pool, x.removed = r, pi, false
+	p := &s.pools.items[pi]
+	for _, ri := range p.replicas {
+		if ri == i {
+			return
+		}
+	}
+	p.replicas = append(p.replicas, i)
+}
+
+func (s *State) remove(cfg *Config) {
+	for _, id := range cfg.RemoveModels {
+		if i := s.modelByID[id]; i != 0 {
+			delete(s.modelByID, id)
+			s.models.put(i)
+		}
+	}
+	for _, id := range cfg.RemoveReplicas {
+		if i := s.replicaByID[id]; i != 0 {
+			r := &s.replicas.items[i]
+			r.up, r.removed = false, true
+			s.recount(r.pool)
+			s.forgetReplica(i)
+		}
+	}
+	for _, id := range cfg.RemoveBuckets {
+		if i := s.bucketByID[id]; i != 0 {
+			s.buckets.items[i].removed = true
+			s.forgetBucket(i)
+		}
+	}
+	for _, id := range cfg.RemoveCounters {
+		if i := s.counterByID[id]; i != 0 {
+			s.counters.items[i].removed = true
+			s.forgetCounter(i)
+		}
+	}
+	for _, id := range cfg.RemovePools {
+		i := s.poolByID[id]
+		if i == 0 {
+			continue
+		}
+		s.pools.items[i].removed = true
+		for s.pools.items[i].waiting > 0 {
+			ci := s.anyWaiting(&s.pools.items[i])
+			s.dequeue(ci)
+			s.reject(ci, verdict{reason: ReasonUnknown})
+		}
+		s.forgetPool(i)
+	}
+}
+
+// The forget functions drop what was removed as soon as no call refers to it.
+
+func (s *State) forgetBucket(i int32) {
+	if b := &s.buckets.items[i]; b.removed && b.live == 0 {
+		delete(s.bucketByID, b.ID)
+		s.buckets.put(i)
+	}
+}
+
+func (s *State) forgetCounter(i int32) {
+	if k := &s.counters.items[i]; k.removed && k.refs == 0 {
+		delete(s.counterByID, k.ID)
+		s.counters.put(i)
+	}
+}
+
+func (s *State) forgetReplica(i int32) {
+	r := &s.replicas.items[i]
+	if !r.removed || r.busy > 0 {
+		return
+	}
+	p := &s.pools.items[r.pool]
+	for k, ri := range p.replicas {
+		if ri == i {
+			p.replicas = append(p.replicas[:k], p.replicas[k+1:]...)
+			break
+		}
+	}
+	for k := range p.affinity {
+		if p.affinity[k].replica == i {
+			p.affinity[k] = affinity{}
+		}
+	}
+	delete(s.replicaByID, r.ID)
+	s.replicas.put(i)
+}
+
+func (s *State) forgetPool(i int32) {
+	p := &s.pools.items[i]
+	if !p.removed || p.refs > 0 || len(p.replicas) > 0 {
+		return
+	}
+	for t := range p.tiers {
+		g := &p.tiers[t].group
+		for len(g.idle) > 0 {
+			s.forgetNode(g, g.idle[len(g.idle)-1])
+		}
+	}
+	s.stopShrinking(i)
+	delete(s.poolByID, p.ID)
+	s.pools.put(i)
+}

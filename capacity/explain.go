@@ -1,0 +1,95 @@
+package capacity
+
+import "time"
+
+// keptRefusals is how many refused calls can still be explained.
+const keptRefusals = 256
+
+// LimitState is where a bucket or counter that applies to a call stands.
+type LimitState struct {
+	Bucket  BucketID
+	Counter CounterID
+	Measure Measure
+	Fill    int64 // whole units, rounded down: of a bucket what has not drained, of a counter what is used and held
+	Depth   int64 // of a counter its limit
+	Rate    int64 // units per minute; 0 for counters
+	Hold    int64 // what the call holds, or asked to
+}
+
+// Explanation is a decision as data.
+type Explanation struct {
+	Call       CallID
+	State      string // "waiting", "running", "refused", ...
+	Reason     Reason
+	Lane       uint8
+	Tier       Tier
+	Bucket     BucketID // that refused
+	Counter    CounterID
+	RetryAfter time.Duration
+	Estimated  bool
+	Placed     Placement
+	Replica    ReplicaID
+	Attempts   int32
+	Waited     time.Duration // so far, or until it was admitted
+	Ahead      int64         // calls expected to be served before a waiting one
+	NumLimits  int
+	Limits     [MaxBuckets + MaxCounters]LimitState
+}
+
+var callStateNames = [numCallStates]string{"unknown", "waiting", "running", "parked", "recalled", "lingering"}
+
+// Explain says how a call that is in flight stands, or why one of the last refused calls was refused.
+func (s *State) Explain(id CallID) (Explanation, bool) {
+	if ci := s.callByID[id]; ci != 0 {
+		return s.explain(&s.calls.items[ci]), true
+	}
+	for i := range s.refused {
+		if s.refused[i].Call == id && id != 0 {
+			return s.refused[i], true
+		}
+	}
+	return Explanation{}, false
+}
+
+func (s *State) explain(c *call) Explanation {
+	e := Explanation{Call: c.id, State: nameOf(callStateNames[:], int(c.state)), Lane: c.lane, Tier: c.tier, Placed: c.placed, Attempts: c.attempts}
+	switch {
+	case c.state == callWaiting:
+		e.Waited = span(c.queued, s.now)
+		e.Ahead = s.ahead(&s.pools.items[c.pool], c)
+	case c.state != 0:
+		e.Waited = span(c.arrived, max(c.started, c.arrived))
+		e.Replica = s.replicas.items[c.replica].ID
+	}
+	lane := &c.lanes[c.lane]
+	for i := range c.buckets[:c.numBuckets] {
+		if lane.Buckets>>i&1 == 0 || c.buckets[i].bucket == 0 {
+			continue
+		}
+		b := &s.buckets.items[c.buckets[i].bucket]
+		b.drain(s.now)
+		e.Limits[e.NumLimits] = LimitState{
+			Bucket: b.ID, Measure: b.Measure, Fill: whole(b.total()), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
+		}
+		e.NumLimits++
+	}
+	for i := range c.counters[:c.numCounters] {
+		if lane.Counters>>i&1 == 0 || c.counters[i].counter == 0 {
+			continue
+		}
+		k := &s.counters.items[c.counters[i].counter]
+		e.Limits[e.NumLimits] = LimitState{
+			Counter: k.ID, Measure: k.Measure, Fill: sum(k.used, k.held), Depth: k.Limit, Hold: c.holdOf(k.Measure),
+		}
+		e.NumLimits++
+	}
+	return e
+}
+
+// keepRefusal remembers why a call is refused, before its holds are given back.
+func (s *State) keepRefusal(c *call, v verdict) {
+	e := s.explain(c)
+	e.State, e.Reason, e.Bucket, e.Counter, e.RetryAfter, e.Estimated = "refused", v.reason, v.bucket, v.counter, v.retryAfter, v.estimated
+	s.refused[s.refusedAt%keptRefusals] = e
+	s.refusedAt++
+}

@@ -1,0 +1,209 @@
+package capacity
+
+// Fairness is by virtual token counters: each account of a tier counts the tokens that it was served, weighted by
+// price; the waiting account with the lowest counter goes first, and inside it likewise the principal. An account that starts to wait
+// is lifted to the lowest counter of those that wait, so that idle time is not saved up.
+//
+// Source: Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024. Its Theorem 4.4 bounds the difference in
+// service of two continuously backlogged clients by 2 max(wp*Linput, wq*M), with M the most tokens in flight at once; here output is
+// counted when Progress tells of it, which adds one report's tokens per slot to M.
+
+// nodeKey names an account (inner false) or a principal in one tier of one pool.
+type nodeKey struct {
+	pool      int32
+	account   AccountID
+	principal PrincipalID
+	tier      Tier
+	inner     bool
+}
+
+// node is an account or a principal that waits, runs something, or is ahead of the others' counters.
+type node struct {
+	group   // an account's principals
+	key     nodeKey
+	parent  int32 // a principal's account
+	refs    int32 // calls in flight
+	waiting int32 // calls in the queue, without those queued again
+	at      int32 // place in the active or the idle heap of its group
+	counter wide
+	calls   list // a principal's waiting calls
+}
+
+// group is a set of nodes that compete. A node lies in active while it waits, in idle while it has no
+// call at all, and in neither while it only runs.
+type group struct {
+	active []int32
+	idle   []int32
+	vtime  wide  // no node that starts to wait is behind it
+	last   int32 // the node that stopped waiting last
+}
+
+func (n *node) before(m *node) bool {
+	if n.counter != m.counter {
+		return n.counter.less(m.counter)
+	}
+	if n.key.account != m.key.account {
+		return n.key.account < m.key.account
+	}
+	return n.key.principal < m.key.principal
+}
+
+func (n *node) place() *int32 { return &n.at }
+
+// groupOf returns the group in which a node competes. The pointer is valid until a node is added.
+func (s *State) groupOf(n *node) *group {
+	if n.parent != 0 {
+		return &s.nodes.items[n.parent].group
+	}
+	return &s.pools.items[n.key.pool].tiers[n.key.tier].group
+}
+
+// joinFair finds or makes the nodes of the call's account and principal in its pool and tier.
+func (s *State) joinFair(ci int32) {
+	c := &s.calls.items[ci]
+	if c.fair != 0 {
+		return
+	}
+	s.pools.items[c.pool].refs++
+	key := nodeKey{pool: c.pool, tier: c.tier, account: c.account}
+	account := s.useNode(key, 0)
+	key.inner, key.principal = true, c.principal
+	c.fair = s.useNode(key, account)
+}
+
+// useNode counts one more call of a node, which it makes if need be.
+func (s *State) useNode(key nodeKey, parent int32) int32 {
+	i := s.nodeByKey[key]
+	if i == 0 {
+		i = s.nodes.take()
+		n := &s.nodes.items[i]
+		n.key, n.parent = key, parent
+		s.nodeByKey[key] = i
+	} else if n := &s.nodes.items[i]; n.refs == 0 {
+		g := s.groupOf(n)
+		g.idle = heapRemove(g.idle, s.nodes.items, i)
+	}
+	s.nodes.items[i].refs++
+	return i
+}
+
+// leaveFair undoes joinFair.
+func (s *State) leaveFair(c *call) {
+	if c.fair == 0 {
+		return
+	}
+	s.pools.items[c.pool].refs--
+	inner := c.fair
+	outer := s.nodes.items[inner].parent
+	for _, i := range [2]int32{inner, outer} {
+		n := &s.nodes.items[i]
+		n.refs--
+		if n.refs == 0 {
+			g := s.groupOf(n)
+			g.idle = heapPush(g.idle, s.nodes.items, i)
+			s.sweep(g)
+		}
+	}
+	c.fair = 0
+}
+
+// sweep forgets idle nodes whose counter says nothing any more.
+func (s *State) sweep(g *group) {
+	for len(g.idle) > 0 && !g.vtime.less(s.nodes.items[g.idle[0]].counter) {
+		s.forgetNode(g, g.idle[0])
+	}
+}
+
+// forgetNode removes an idle node, with the idle nodes of its own group.
+func (s *State) forgetNode(g *group, i int32) {
+	g.idle = heapRemove(g.idle, s.nodes.items, i)
+	if g.last == i {
+		g.last = 0
+	}
+	n := &s.nodes.items[i]
+	for len(n.idle) > 0 {
+		s.forgetNode(&n.group, n.idle[len(n.idle)-1])
+	}
+	delete(s.nodeByKey, n.key)
+	active, idle := n.active[:0], n.idle[:0]
+	s.nodes.put(i)
+	n.active, n.idle = active, idle // keep their room
+}
+
+// pushFair puts a call at the end of its principal's queue.
+func (s *State) pushFair(q *tierQueue, ci int32) {
+	inner := s.calls.items[ci].fair
+	n := &s.nodes.items[inner]
+	outer := &s.nodes.items[n.parent]
+	n.calls.push(s.calls.items, ci)
+	n.waiting++
+	outer.waiting++
+	if n.waiting == 1 {
+		s.activate(&outer.group, inner)
+	}
+	if outer.waiting == 1 {
+		s.activate(&q.group, n.parent)
+	}
+}
+
+// activate lets a node compete that starts to wait.
+func (s *State) activate(g *group, i int32) {
+	first := g.last
+	if len(g.active) > 0 {
+		first = g.active[0]
+	}
+	if first != 0 {
+		g.vtime = g.vtime.max(s.nodes.items[first].counter)
+	}
+	n := &s.nodes.items[i]
+	n.counter = n.counter.max(g.vtime)
+	g.active = heapPush(g.active, s.nodes.items, i)
+	s.sweep(g)
+}
+
+// removeFair takes a waiting call out of its principal's queue.
+func (s *State) removeFair(q *tierQueue, ci int32) {
+	inner := s.calls.items[ci].fair
+	n := &s.nodes.items[inner]
+	outer := &s.nodes.items[n.parent]
+	n.calls.remove(s.calls.items, ci)
+	n.waiting--
+	outer.waiting--
+	if n.waiting == 0 {
+		outer.active = heapRemove(outer.active, s.nodes.items, inner)
+		outer.last = inner
+	}
+	if outer.waiting == 0 {
+		q.active = heapRemove(q.active, s.nodes.items, n.parent)
+		q.last = n.parent
+	}
+}
+
+// headFair returns the call whose turn it is, 0 if none waits.
+func (s *State) headFair(q *tierQueue) int32 {
+	if len(q.active) == 0 {
+		return 0
+	}
+	account := &s.nodes.items[q.active[0]]
+	return s.nodes.items[account.active[0]].calls.head
+}
+
+// serve brings the counters up to what the call has been served so far. A correction of an estimate may lower them.
+func (s *State) serve(c *call, input, output int64) {
+	if c.fair == 0 {
+		return
+	}
+	m := s.modelOf(c)
+	inner := c.fair
+	for _, i := range [2]int32{inner, s.nodes.items[inner].parent} {
+		n := &s.nodes.items[i]
+		n.counter = n.counter.add(mul(uint64(max(0, input-c.sawInput)), uint64(m.WeightInput)))
+		n.counter = n.counter.add(mul(uint64(max(0, output-c.sawOutput)), uint64(m.WeightOutput)))
+		n.counter = n.counter.sub(mul(uint64(max(0, c.sawInput-input)), uint64(m.WeightInput)))
+		n.counter = n.counter.sub(mul(uint64(max(0, c.sawOutput-output)), uint64(m.WeightOutput)))
+		if n.waiting > 0 {
+			heapFix(s.groupOf(n).active, s.nodes.items, i)
+		}
+	}
+	c.sawInput, c.sawOutput = input, output
+}

@@ -1,0 +1,197 @@
+package capacity
+
+import (
+	"math"
+	"time"
+)
+
+// verdict is the answer to "does it fit": ReasonNone if it does.
+type verdict struct {
+	reason     Reason
+	bucket     BucketID
+	counter    CounterID
+	retryAfter time.Duration
+	estimated  bool
+}
+
+// span returns b-a, for a <= b, without wrapping.
+func span(a, b Instant) time.Duration {
+	if d := uint64(b) - uint64(a); d <= math.MaxInt64 {
+		return time.Duration(d)
+	}
+	return math.MaxInt64
+}
+
+// worse says whether v tells a caller more than w: what waiting cannot help before what it can, then the longer
+// wait. An unknown wait (0) is the longest.
+func (v verdict) worse(w verdict) bool {
+	if v.rank() != w.rank() {
+		return v.rank() > w.rank()
+	}
+	if v.retryAfter == 0 || w.retryAfter == 0 {
+		return v.retryAfter == 0 && w.retryAfter != 0
+	}
+	return v.retryAfter > w.retryAfter
+}
+
+func (v verdict) rank() int {
+	switch v.reason {
+	case ReasonNone:
+		return 0
+	case ReasonBucket:
+		return 1
+	case ReasonCounter:
+		return 2
+	case ReasonShareEnded:
+		return 3
+	case ReasonOverDepth:
+		return 4
+	default: // ReasonZeroLimit
+		return 5
+	}
+}
+
+// usage is what a call really used.
+type usage struct{ input, cacheWrite, output, money int64 }
+
+// holdOf returns what the call holds of a measure in its present lane.
+// Formula: input + cache write + N x max output, unmultiplied (Amazon Bedrock user guide, "Token burndown").
+func (c *call) holdOf(m Measure) int64 {
+	switch m {
+	case MeasureRequests:
+		return 1
+	case MeasureTokens:
+		return sum(sum(c.input, c.cacheWrite), c.maxOutput)
+	case MeasureInput:
+		return sum(c.input, c.cacheWrite)
+	case MeasureOutput:
+		return c.maxOutput
+	case MeasureMoney:
+		return c.lanes[c.lane].Money
+	default:
+		return 0
+	}
+}
+
+// of returns what a settled call is charged in a measure, with and without burndown.
+// Formula: input + cache write + output x burndown; cache reads are free (same source).
+func (u usage) of(m Measure, burndown int32) (charge, plain int64) {
+	out := perMille(u.output, burndown)
+	switch in := sum(u.input, u.cacheWrite); m {
+	case MeasureRequests:
+		return 1, 1
+	case MeasureTokens:
+		return sum(in, out), sum(in, u.output)
+	case MeasureInput:
+		return in, in
+	case MeasureOutput:
+		return out, u.output
+	case MeasureMoney:
+		return u.money, u.money
+	default:
+		return 0, 0
+	}
+}
+
+// checkLimits says whether the call's holds fit into every bucket and counter of its present lane; if not, the
+// answer that tells the caller most.
+func (s *State) checkLimits(c *call) verdict {
+	var worst verdict
+	lane := &c.lanes[c.lane]
+	for i := range c.buckets[:c.numBuckets] {
+		if lane.Buckets>>i&1 == 0 {
+			continue
+		}
+		b := &s.buckets.items[c.buckets[i].bucket]
+		b.drain(s.now)
+		v := b.check(s.now, c.holdOf(b.Measure))
+		if v.reason != ReasonNone {
+			b.stats.refusals++
+			s.wantShare(b, c.holdOf(b.Measure))
+		}
+		if v.worse(worst) {
+			worst = v
+		}
+	}
+	for i := range c.counters[:c.numCounters] {
+		if lane.Counters>>i&1 == 0 {
+			continue
+		}
+		k := &s.counters.items[c.counters[i].counter]
+		cal := s.calendars[k.Calendar]
+		k.roll(cal)
+		v := k.check(s.now, cal, c.holdOf(k.Measure))
+		if v.reason != ReasonNone {
+			k.stats.refusals++
+		}
+		if v.worse(worst) {
+			worst = v
+		}
+	}
+	return worst
+}
+
+// hold takes every hold of the call's present lane. checkLimits has said that all fit.
+func (s *State) hold(ci int32) {
+	c := &s.calls.items[ci]
+	lane := &c.lanes[c.lane]
+	for i := range c.buckets[:c.numBuckets] {
+		if lane.Buckets>>i&1 == 0 {
+			continue
+		}
+		h := &c.buckets[i]
+		b := &s.buckets.items[h.bucket]
+		h.amount = c.holdOf(b.Measure)
+		h.layer = b.hold(refTo(ci, i), h.amount, s.calls.items)
+		h.held = true
+	}
+	for i := range c.counters[:c.numCounters] {
+		if lane.Counters>>i&1 == 0 {
+			continue
+		}
+		h := &c.counters[i]
+		k := &s.counters.items[h.counter]
+		h.amount = c.holdOf(k.Measure)
+		h.period = k.hold(h.amount)
+		h.held = true
+	}
+}
+
+// settleHolds replaces every hold of the call by its charge.
+func (s *State) settleHolds(ci int32, u usage) {
+	c := &s.calls.items[ci]
+	burndown := s.modelOf(c).Burndown
+	s.eachHold(c, func(m Measure, _ int64) (int64, int64) { return u.of(m, burndown) })
+}
+
+// releaseHolds gives every hold of the call back: it is charged nothing.
+func (s *State) releaseHolds(ci int32) {
+	s.eachHold(&s.calls.items[ci], func(Measure, int64) (int64, int64) { return 0, 0 })
+}
+
+func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int64)) {
+	for i := range c.buckets[:c.numBuckets] {
+		h := &c.buckets[i]
+		if !h.held {
+			continue
+		}
+		b := &s.buckets.items[h.bucket]
+		b.drain(s.now)
+		x, plain := charge(b.Measure, h.amount)
+		b.settle(h.layer, h.amount, x, plain, s.calls.items)
+		h.held = false
+		s.forgetBucket(h.bucket)
+	}
+	for i := range c.counters[:c.numCounters] {
+		h := &c.counters[i]
+		if !h.held {
+			continue
+		}
+		k := &s.counters.items[h.counter]
+		k.roll(s.calendars[k.Calendar])
+		x, _ := charge(k.Measure, h.amount)
+		k.settle(h.period, h.amount, x)
+		h.held = false
+		s.forgetCounter(h.counter)
+	}
+}

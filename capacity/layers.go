@@ -1,0 +1,195 @@
+package capacity
+
+// layers is the fill of one bucket, kept as layers in the order in which calls were admitted: layer i is what
+// remains of the i-th hold. Draining takes from the newest layer first. A refund to the call at layer k takes from
+// layer k and, when that is used up, from older ones: what is given back can only be what lies at or below k.
+//
+// This makes "the lowest fill since the call was admitted" a sum: below(k), all that remains in the
+// layers 0..k. It falls with the fill (draining from the top leaves min(below, fill)), does not rise with later holds, and falls
+// with refunds to it or to older calls. A refund of min(hold-charge, below(k)) is then exactly the
+// change that the fill would show had the call held its charge from the start (the reflection map of a leaky
+// bucket: lowering one input by d lowers the level at t by min(d, lowest level since)). Reading the lowest fill alone, without
+// subtracting what others got back meanwhile, would give drained tokens back twice.
+//
+// The sums are a binary tree over the layers, so each operation costs O(log n) in the holds in flight. A node
+// whose sum is 0 stands for a subtree of zeros; the numbers below it are stale until something is added.
+type layers struct {
+	used  int32     // layers in use
+	live  int32     // of these, owned by a call in flight
+	sums  []wide    // 2*size nodes: the root at 1, layer i at size+i
+	owner []holdRef // per layer; 0 for what a finished call left behind
+}
+
+// holdRef names a hold: which call, and which of its buckets. 0 is nobody.
+type holdRef uint32
+
+func refTo(call int32, slot int) holdRef { return holdRef(call)<<4 | holdRef(slot) }
+
+func (r holdRef) call() int32 { return int32(r >> 4) }
+func (r holdRef) slot() int   { return int(r & 15) }
+
+func (l *layers) size() int32 { return int32(len(l.owner)) }
+
+func (l *layers) total() wide {
+	if len(l.sums) == 0 {
+		return wide{}
+	}
+	return l.sums[1]
+}
+
+// truncate lowers the total to t, newest layers first.
+func (l *layers) truncate(t wide) {
+	if t.less(l.total()) {
+		l.truncateNode(1, t)
+	}
+}
+
+// truncateNode lowers the sum of node i, which exceeds t, to t.
+func (l *layers) truncateNode(i int32, t wide) {
+	for size := l.size(); ; {
+		l.sums[i] = t
+		if i >= size || t.zero() {
+			return
+		}
+		left := l.sums[2*i]
+		if t.less(left) {
+			l.sums[2*i+1] = wide{}
+			i = 2 * i
+			continue
+		}
+		t = t.sub(left)
+		i = 2*i + 1
+		if !t.less(l.sums[i]) {
+			return
+		}
+	}
+}
+
+// push adds a layer on top and returns its place. Places of other holds may move; calls is told.
+func (l *layers) push(owner holdRef, x wide, calls []call) int32 {
+	if l.used == l.size() {
+		l.compact(calls)
+	}
+	at := l.used
+	l.used++
+	l.owner[at] = owner
+	if owner != 0 {
+		l.live++
+	}
+	i, half, rest := int32(1), l.size()/2, at
+	for ; half > 0; half /= 2 {
+		if l.sums[i].zero() {
+			l.sums[2*i], l.sums[2*i+1] = wide{}, wide{}
+		}
+		l.sums[i] = l.sums[i].add(x)
+		i *= 2
+		if rest >= half {
+			rest -= half
+			i++
+		}
+	}
+	l.sums[i] = l.sums[i].add(x)
+	return at
+}
+
+// below returns what remains in layer at and in the older ones.
+func (l *layers) below(at int32) wide {
+	var sum wide
+	i := int32(1)
+	for half := l.size() / 2; half > 0; half /= 2 {
+		if l.sums[i].zero() {
+			return sum
+		}
+		i *= 2
+		if at >= half {
+			sum = sum.add(l.sums[i])
+			at -= half
+			i++
+		}
+	}
+	return sum.add(l.sums[i])
+}
+
+// take removes r, at most below(at), from layer at and then from older ones.
+func (l *layers) take(at int32, r wide) {
+	t := l.below(at).sub(r) // what is to remain at or below
+	i := int32(1)
+	for half := l.size() / 2; !r.zero(); half /= 2 {
+		l.sums[i] = l.sums[i].sub(r)
+		if half == 0 || l.sums[i].zero() {
+			return
+		}
+		i *= 2
+		if at < half {
+			continue
+		}
+		if left := l.sums[i]; t.less(left) {
+			l.truncateNode(i, t)
+			r = r.sub(left.sub(t))
+			t = wide{}
+		} else {
+			t = t.sub(left)
+		}
+		at -= half
+		i++
+	}
+}
+
+// release leaves what remains of a layer to nobody.
+func (l *layers) release(at int32) {
+	l.owner[at] = 0
+	l.live--
+	if l.live == 0 && l.total().zero() {
+		l.used = 0
+	}
+}
+
+// compact merges what finished calls left behind into the next newer layer of a call in flight, which keeps every
+// below(), and doubles the room if more than half of it is still in use.
+func (l *layers) compact(calls []call) {
+	size := l.size()
+	for i := int32(1); i < size; i++ {
+		if l.sums[i].zero() {
+			l.sums[2*i], l.sums[2*i+1] = wide{}, wide{}
+		}
+	}
+	n, carry := int32(0), wide{}
+	for i := range l.used {
+		carry = carry.add(l.sums[size+i])
+		ref := l.owner[i]
+		if ref == 0 {
+			continue
+		}
+		l.sums[size+n], l.owner[n] = carry, ref
+		calls[ref.call()].buckets[ref.slot()].layer = n
+		carry = wide{}
+		n++
+	}
+	if !carry.zero() {
+		l.sums[size+n], l.owner[n] = carry, 0
+		n++
+	}
+	if n > size/2 || size == 0 {
+		size = l.grow(n)
+	}
+	clear(l.sums[size+n:])
+	clear(l.owner[n:])
+	l.used = n
+	for i := size - 1; i > 0; i-- {
+		l.sums[i] = l.sums[2*i].add(l.sums[2*i+1])
+	}
+}
+
+// grow doubles the room and keeps the first n layers. The sums above them are not yet right.
+func (l *layers) grow(n int32) int32 {
+	old := l.size()
+	size := max(4, 2*old)
+	sums := make([]wide, 2*size)
+	owner := make([]holdRef, size)
+	if old > 0 {
+		copy(sums[size:], l.sums[old:old+n])
+		copy(owner, l.owner[:n])
+	}
+	l.sums, l.owner = sums, owner
+	return size
+}

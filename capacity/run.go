@@ -1,0 +1,156 @@
+package capacity
+
+// The life of a call that has been admitted.
+
+// progress takes a report of a running call.
+func (s *State) progress(ci int32, ev *Event) {
+	c := &s.calls.items[ci]
+	if c.state != callRunning && c.state != callRecalled {
+		s.stats.Ignored++
+		return
+	}
+	if ev.Delivered && c.preemptible {
+		c.preemptible = false
+		s.unlist(c, ci)
+	}
+	input := c.sawInput
+	if in := amount(ev.Input); in > 0 {
+		input = in
+	}
+	s.serve(c, input, max(c.sawOutput, amount(ev.Output)))
+}
+
+// settle closes the account of a call that runs, or ran.
+func (s *State) settle(ci int32, ev *Event) {
+	c := &s.calls.items[ci]
+	switch c.state {
+	case callRunning, callRecalled, callParked:
+	default:
+		s.stats.Ignored++
+		return
+	}
+	u := usage{input: amount(ev.Input), cacheWrite: amount(ev.CacheWrite), output: amount(ev.Output), money: amount(ev.Money)}
+	held := c.holdOf(MeasureTokens)
+	charged, _ := u.of(MeasureTokens, s.modelOf(c).Burndown)
+	s.serve(c, sum(u.input, u.cacheWrite), u.output)
+	s.settleHolds(ci, u)
+	s.stats.Settled++
+	s.emit(Action{
+		Kind: ActionSettled, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
+		Replica: s.replicas.items[c.replica].ID, Held: held, Charged: charged, Refunded: max(0, held-charged), Debt: max(0, charged-held),
+	})
+	pi := c.pool
+	if ev.SlotHeld && c.hasSlot() {
+		s.unlist(c, ci)
+		if c.state == callRecalled {
+			s.pools.items[pi].recalling--
+		}
+		c.state = callLingering
+		return
+	}
+	s.freeSlot(ci)
+	s.forgetCall(ci)
+	s.pump(pi)
+}
+
+// cancel ends a call because its client left, or its time is up.
+func (s *State) cancel(ci int32, why Reason) {
+	c := &s.calls.items[ci]
+	pi := c.pool
+	switch c.state {
+	case callWaiting:
+		s.dequeue(ci)
+		s.end(ci, why)
+		s.pump(pi)
+	case callParked:
+		s.end(ci, why)
+		s.pump(pi)
+	case callRunning, callRecalled:
+		if c.stop != ReasonNone {
+			s.stats.Ignored++
+			return
+		}
+		s.unlist(c, ci)
+		if c.state == callRecalled {
+			s.pools.items[pi].recalling--
+			c.state = callRunning
+		}
+		c.stop = why
+		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: s.replicas.items[c.replica].ID, Reason: why})
+	default:
+		s.stats.Ignored++
+	}
+}
+
+// retryReserve is the most that a pool's retry budget can save up, per mille of a retry: ten retries, so that an idle
+// system can lose a replica without refusing anybody.
+const retryReserve = 10_000
+
+// retry queues a call again after an attempt failed.
+func (s *State) retry(ci int32, ev *Event) {
+	c := &s.calls.items[ci]
+	if c.state != callRunning && c.state != callRecalled && c.state != callParked || c.stop != ReasonNone {
+		s.stats.Ignored++
+		return
+	}
+	pi := c.pool
+	s.freeSlot(ci)
+	c.state = callParked
+	if ev.Replica != 0 && !c.hasFailedOn(ev.Replica) && int(c.numFailed) < maxFailed {
+		c.failed[c.numFailed] = ev.Replica
+		c.numFailed++
+	}
+	p := &s.pools.items[pi]
+	switch {
+	case !s.replicaLeft(p, c):
+		reason := ReasonReplicasFailed
+		if p.up == 0 {
+			reason = ReasonNoReplica
+		}
+		s.nextLane(ci, verdict{reason: reason})
+	case p.RetryBudget > 0 && p.retries < 1000:
+		s.reject(ci, verdict{reason: ReasonRetryBudget})
+	default:
+		if p.RetryBudget > 0 {
+			p.retries -= 1000
+		}
+		s.stats.Retried++
+		s.enqueue(ci, true)
+	}
+	s.pump(pi)
+}
+
+// replicaLeft says whether the pool has, or may get, a replica that has not failed the call.
+func (s *State) replicaLeft(p *pool, c *call) bool {
+	if p.MaxReplicas > 0 {
+		return true
+	}
+	for _, ri := range p.replicas {
+		if r := &s.replicas.items[ri]; r.up && !c.hasFailedOn(r.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// freed says that the engine has let go of a call.
+func (s *State) freed(ci int32) {
+	c := &s.calls.items[ci]
+	pi := c.pool
+	switch c.state {
+	case callRunning:
+		s.freeSlot(ci)
+		c.state = callParked
+	case callRecalled:
+		s.freeSlot(ci)
+		c.state = callParked
+		s.enqueue(ci, true)
+	case callLingering:
+		s.freeSlot(ci)
+		s.forgetCall(ci)
+	default:
+		s.stats.Ignored++
+		return
+	}
+	s.pump(pi)
+}

@@ -1,0 +1,233 @@
+package capacity
+
+// Step applies an event at a time and appends the resulting actions to out. A time before the last one counts as
+// the last one. An event that names an unknown call, or a call in another state than it expects, changes nothing and is
+// counted in Stats.Ignored.
+func (s *State) Step(now Instant, ev Event, out []Action) []Action {
+	s.out = out
+	if now < s.now {
+		s.stats.ClockBack++
+	} else {
+		s.now = now
+	}
+	s.passTime()
+	s.apply(&ev)
+	out, s.out = s.out, nil
+	return out
+}
+
+// passTime does what became due since the last step.
+func (s *State) passTime() {
+	for len(s.deadlines) > 0 {
+		ci := s.deadlines[0]
+		if s.calls.items[ci].waitEnds > s.now {
+			break
+		}
+		s.waitEnded(ci)
+	}
+	for i := len(s.shrinking) - 1; i >= 0; i-- {
+		s.wantReplicas(s.shrinking[i])
+	}
+}
+
+func (s *State) apply(ev *Event) {
+	switch ev.Kind {
+	case EventConfigure:
+		if ev.Config != nil {
+			s.configure(ev.Config)
+		}
+	case EventArrive:
+		s.arrive(ev)
+	case EventProgress, EventSettle, EventCancel, EventExpire, EventRetry, EventFreed:
+		s.applyToCall(ev)
+	case EventReplicaUp, EventReplicaDown, EventReplicaDraining:
+		s.applyToReplica(ev)
+	case EventShareGranted:
+		s.shareGranted(ev)
+	case EventShareEnded:
+		s.shareEnded(ev)
+	case EventWallClock:
+		s.wallClock(ev)
+	case EventCharge:
+		s.charge(ev)
+	case EventTick:
+	default:
+		s.stats.Ignored++
+	}
+}
+
+func (s *State) applyToCall(ev *Event) {
+	ci := s.callByID[ev.Call]
+	if ci == 0 {
+		s.stats.Ignored++
+		return
+	}
+	switch ev.Kind {
+	case EventProgress:
+		s.progress(ci, ev)
+	case EventSettle:
+		s.settle(ci, ev)
+	case EventCancel:
+		s.cancel(ci, ReasonCancelled)
+	case EventExpire:
+		s.cancel(ci, ReasonExpired)
+	case EventRetry:
+		s.retry(ci, ev)
+	case EventFreed:
+		s.freed(ci)
+	}
+}
+
+// arrive offers a new call to the lanes of its route.
+func (s *State) arrive(ev *Event) {
+	if s.callByID[ev.Call] != 0 || ev.Call == 0 {
+		s.stats.Ignored++
+		return
+	}
+	s.stats.Arrived++
+	ci := s.calls.take()
+	s.callByID[ev.Call] = ci
+	c := &s.calls.items[ci]
+	*c = call{
+		id: ev.Call, tier: ev.Tier, account: ev.Account, principal: ev.Principal, preemptible: ev.Preemptible && !ev.Delivered,
+		lanes: ev.Lanes, numLanes: min(ev.NumLanes, MaxLanes), numBuckets: min(ev.NumBuckets, MaxBuckets),
+		numCounters: min(ev.NumCounters, MaxCounters), n: max(1, ev.N), input: amount(ev.Input),
+		cacheWrite: amount(ev.CacheWrite), asked: amount(ev.MaxOutput), prefix: ev.Prefix, deadline: ev.Deadline, arrived: s.now,
+	}
+	if c.tier == 0 || int(c.tier) >= numTiers {
+		c.tier = TierDefault
+	}
+	for i := range c.lanes {
+		c.lanes[i].Money = amount(c.lanes[i].Money)
+	}
+	if !s.resolve(c, ev) {
+		s.reject(ci, verdict{reason: ReasonUnknown})
+		return
+	}
+	s.offer(ci, 0)
+}
+
+// resolve finds the buckets and counters that the event lists, each at most once.
+func (s *State) resolve(c *call, ev *Event) bool {
+	s.stamp++
+	for i, id := range ev.Buckets[:c.numBuckets] {
+		bi := s.bucketByID[id]
+		if bi == 0 {
+			return false
+		}
+		b := &s.buckets.items[bi]
+		if b.removed || b.mark == s.stamp {
+			return false
+		}
+		b.mark = s.stamp
+		c.buckets[i].bucket = bi
+	}
+	for i, id := range ev.Counters[:c.numCounters] {
+		ki := s.counterByID[id]
+		if ki == 0 {
+			return false
+		}
+		k := &s.counters.items[ki]
+		if k.removed || k.mark == s.stamp {
+			return false
+		}
+		k.mark = s.stamp
+		c.counters[i].counter = ki
+	}
+	return c.numLanes > 0
+}
+
+// offer tries the lanes of the route in order from one on. The first that takes the call gets it; the rules of each say whether
+// the next may be tried; the answer of the last one tried is the caller's.
+func (s *State) offer(ci int32, lane uint8) {
+	c := &s.calls.items[ci]
+	for {
+		v := s.tryLane(c, lane)
+		if v.reason == ReasonNone {
+			s.hold(ci)
+			s.enqueue(ci, false)
+			s.pump(c.pool)
+			return
+		}
+		if lane+1 >= c.numLanes || !c.lanes[lane].Spill.covers(v.reason) {
+			s.reject(ci, v)
+			return
+		}
+		lane++
+		s.spill(c, lane, v)
+	}
+}
+
+func (s *State) spill(c *call, lane uint8, v verdict) {
+	s.stats.Spilled++
+	s.emit(Action{Kind: ActionSpill, Call: c.id, Tier: c.tier, Lane: lane, Reason: v.reason, Bucket: v.bucket, Counter: v.counter})
+}
+
+// covers says whether a call may leave a lane for a reason.
+func (sp Spill) covers(r Reason) bool {
+	switch r {
+	case ReasonBucket, ReasonCounter, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
+		return sp&SpillOverRate != 0
+	case ReasonQueueFull, ReasonDeadline, ReasonLatency:
+		return sp&SpillOverLatency != 0
+	case ReasonNoReplica, ReasonReplicasFailed:
+		return sp&FailOver != 0
+	default:
+		return false
+	}
+}
+
+// tryLane says whether a lane takes the call: first its limits, then its pool. It changes nothing but where the call stands.
+func (s *State) tryLane(c *call, lane uint8) verdict {
+	c.lane = lane
+	c.pool = s.poolByID[c.lanes[lane].Pool]
+	model := s.modelByID[c.lanes[lane].Model]
+	if c.pool == 0 || model == 0 || s.pools.items[c.pool].removed {
+		return verdict{reason: ReasonUnknown}
+	}
+	c.maxOutput = c.asked
+	if c.asked == 0 {
+		c.maxOutput = s.models.items[model].MaxOutput
+	}
+	c.maxOutput = product(c.maxOutput, int64(c.n))
+	if v := s.checkLimits(c); v.reason != ReasonNone {
+		return v
+	}
+	return s.checkPool(c)
+}
+
+// reject ends a call that is in no queue and has no slot. Its holds come back.
+func (s *State) reject(ci int32, v verdict) {
+	c := &s.calls.items[ci]
+	s.stats.Rejected[v.reason]++
+	s.emit(Action{
+		Kind: ActionReject, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
+		Reason: v.reason, Bucket: v.bucket, Counter: v.counter, RetryAfter: v.retryAfter, Estimated: v.estimated,
+	})
+	s.keepRefusal(c, v)
+	s.releaseHolds(ci)
+	s.forgetCall(ci)
+}
+
+// end is the terminal action of a call that was never answered, without a slot. Its holds come back.
+func (s *State) end(ci int32, why Reason) {
+	c := &s.calls.items[ci]
+	a := Action{Kind: ActionCancelled, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model}
+	if why == ReasonExpired {
+		a.Kind = ActionExpired
+		s.stats.Expired++
+	} else {
+		s.stats.Cancelled++
+	}
+	s.emit(a)
+	s.releaseHolds(ci)
+	s.forgetCall(ci)
+}
+
+// forgetCall removes a call that is in no list, holds nothing and has no slot.
+func (s *State) forgetCall(ci int32) {
+	c := &s.calls.items[ci]
+	s.leaveFair(c)
+	delete(s.callByID, c.id)
+	s.calls.put(ci)
+}
