@@ -1,0 +1,66 @@
+package openaiclient
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"forebay/engine/upstream"
+	"forebay/infer"
+	"forebay/internal/llamatest"
+)
+
+// TestRealEngine holds the client against llama.cpp's own server.
+func TestRealEngine(t *testing.T) {
+	url := llamatest.Start(t)
+	c := open(t, Config{Upstream: upstream.Config{BaseURL: url}, Flavour: LlamaServer})
+	if err := c.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":8,"temperature":0`
+	whole, err := c.Infer(t.Context(), request(t, infer.DialectOpenAI, body+"}", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ev, err := whole.Next(); err != nil || !strings.Contains(string(ev.Raw), `"chat.completion"`) {
+		t.Fatal(ev, err)
+	}
+	u, ok := whole.Usage()
+	_ = whole.Close()
+	if !ok || u.Output != 8 || u.Input+u.CacheRead == 0 {
+		t.Errorf("usage %+v", u)
+	}
+	count, err := c.CountTokens(t.Context(), request(t, infer.DialectOpenAI, body+"}", false))
+	if err != nil || count != u.Input+u.CacheRead {
+		t.Errorf("the tokenizer counts %d, the call %d, %v", count, u.Input+u.CacheRead, err)
+	}
+	n := int64(8)
+	chat := &infer.Chat{MaxTokens: &n, Messages: []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Text: "hi"}}}}}
+	for _, req := range []*infer.Request{request(t, infer.DialectOpenAI, body+`,"stream":true}`, true), {Chat: chat, Stream: true, UpstreamModel: "up"}} {
+		res, err := c.Infer(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, tokens := false, int64(0)
+		for {
+			ev, err := res.Next()
+			if err == io.EOF { //nolint:errorlint // bare
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = ev.Last
+			tokens += ev.Tokens
+		}
+		if u, ok := res.Usage(); !ok || u.Output != 8 || tokens < 8 || req.Body != nil && !last {
+			t.Errorf("usage %+v, %d tokens, last %v", u, tokens, last)
+		}
+		_ = res.Close()
+	}
+	_, err = c.Infer(t.Context(), request(t, infer.DialectOpenAI, `{"messages":[{"role":"nobody"}]}`, false))
+	if err == nil {
+		t.Error("a bad request was served")
+	}
+	t.Log(err)
+}
