@@ -240,8 +240,9 @@ func testConcurrent(t *testing.T, s *Setup) {
 			})
 		}
 		wg.Wait()
-		if n := x.server.Conns(); n > 8 {
-			t.Errorf("%d connections for 8 callers", n)
+		// net/http may dial while a connection comes free, so that the bound is not 8.
+		if n := x.server.Conns(); n > 32 {
+			t.Errorf("%d connections for 160 calls of 8 callers", n)
 		}
 	})
 }

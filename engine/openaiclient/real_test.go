@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"forebay/engine/upstream"
+	"forebay/fault"
 	"forebay/infer"
 	"forebay/internal/llamatest"
 )
@@ -34,8 +35,8 @@ func TestRealEngine(t *testing.T) {
 	if err != nil || count != u.Input+u.CacheRead {
 		t.Errorf("the tokenizer counts %d, the call %d, %v", count, u.Input+u.CacheRead, err)
 	}
-	n := int64(8)
-	chat := &infer.Chat{MaxTokens: &n, Messages: []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Text: "hi"}}}}}
+	n, greedy := int64(8), 0.0
+	chat := &infer.Chat{MaxTokens: &n, Temperature: &greedy, Messages: []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Text: "hi"}}}}}
 	for _, req := range []*infer.Request{request(t, infer.DialectOpenAI, body+`,"stream":true}`, true), {Chat: chat, Stream: true, UpstreamModel: "up"}} {
 		res, err := c.Infer(t.Context(), req)
 		if err != nil {
@@ -59,8 +60,7 @@ func TestRealEngine(t *testing.T) {
 		_ = res.Close()
 	}
 	_, err = c.Infer(t.Context(), request(t, infer.DialectOpenAI, `{"messages":[{"role":"nobody"}]}`, false))
-	if err == nil {
-		t.Error("a bad request was served")
+	if e := fault.From(err); e == nil || e.Kind != fault.ModelFailed || e.OriginalStatus != 400 || e.OriginalMessage == "" {
+		t.Errorf("a bad request: %+v", e)
 	}
-	t.Log(err)
 }
