@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"forebay/fault"
+	"forebay/identity"
+)
+
+// Call is one request at the front door, from the first header to the last byte. One
+// goroutine owns it.
+type Call struct {
+	ID      string
+	Started time.Time
+	HTTP    *http.Request
+	W       *Writer
+	Log     *slog.Logger
+
+	// Path and Query are as on the request line: nothing is decoded or cleaned, because
+	// signatures and model ids depend on the exact form.
+	Path  string
+	Query string
+
+	Principal *identity.Principal
+	Body      []byte
+
+	// Operation and Model are filled in as they become known, for logs and metrics.
+	Operation string
+	Model     string
+	// Intent is what the operation wants, once it is known, for the row of a refused call.
+	Intent *Intent
+	// Handed says that the scheduler has taken the call over and will write its ledger row.
+	Handed bool
+}
+
+// Context returns the request's context, which ends when the client leaves.
+func (c *Call) Context() context.Context { return c.HTTP.Context() }
+
+// Service is one API behind the front door.
+type Service interface {
+	// Name is the service's name in logs and metrics, and its signing name's family.
+	Name() string
+	// Serve answers the call. An error returned before a status was sent is written by Fail;
+	// one returned later has been written into the stream already by Serve.
+	Serve(c *Call) error
+	// Fail writes a failure in the API's own form.
+	Fail(c *Call, e *fault.Error)
+}
+
+// NewID returns a request id in the form of a random UUID (RFC 9562, version 4).
+func NewID() string {
+	const hex = "0123456789abcdef"
+	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // ids need to be unique, not secret
+	a = a&^0xf000 | 0x4000
+	b = b&^(0xc<<60) | 0x8<<60
+	var out [36]byte
+	pos := 0
+	for i := range 32 {
+		if i == 8 || i == 12 || i == 16 || i == 20 {
+			out[pos] = '-'
+			pos++
+		}
+		v := a
+		if i >= 16 {
+			v = b
+		}
+		out[pos] = hex[v>>(60-4*(i%16))&0xf]
+		pos++
+	}
+	return string(out[:])
+}
+
+// SplitTarget divides a raw request target into path and query. A target in absolute
+// form loses its scheme and authority.
+func SplitTarget(target string) (path, query string) {
+	if i := strings.Index(target, "://"); i >= 0 && !strings.HasPrefix(target, "/") {
+		rest := target[i+3:]
+		if j := strings.IndexByte(rest, '/'); j >= 0 {
+			target = rest[j:]
+		} else {
+			target = "/"
+		}
+	}
+	path, query, _ = strings.Cut(target, "?")
+	return path, query
+}

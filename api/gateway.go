@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"forebay/catalog"
+	"forebay/dialect"
+	"forebay/fault"
+	"forebay/identity"
+	"forebay/infer"
+)
+
+// Models finds the model that an id stands for, and what serves it.
+type Models interface {
+	// Resolve returns the model behind an id as the caller wrote it.
+	Resolve(account, id string) (catalog.Resolution, error)
+	// Speaks reports whether every engine of the model takes bodies of the dialect as they are.
+	Speaks(model string, d infer.Dialect) bool
+	// List returns the models an account can call, ordered by id.
+	List(account string) []*catalog.Model
+}
+
+// Gateway is the road that the inference APIs share: from a body and a model id to an
+// authorised request, and through the scheduler to an answer.
+type Gateway struct {
+	Models Models
+	Infer  infer.Handler
+	// Count returns the input tokens of a request by the served model's own tokenizer, or a
+	// fault of kind Unsupported when no engine of the model can count.
+	Count func(ctx context.Context, req *infer.Request) (int64, error)
+	// KeepAlive is the silence after which a server-sent event stream gets a comment.
+	KeepAlive time.Duration
+	Region    string
+}
+
+// Actions that policies allow or deny.
+const (
+	ActionInvoke       = "bedrock:InvokeModel"
+	ActionInvokeStream = "bedrock:InvokeModelWithResponseStream"
+	ActionCountTokens  = "bedrock:CountTokens"
+	ActionListModels   = "bedrock:ListFoundationModels"
+	ActionGetModel     = "bedrock:GetFoundationModel"
+)
+
+// Intent is what an operation wants of the gateway.
+type Intent struct {
+	API       string
+	Operation string
+	Dialect   infer.Dialect
+	Task      infer.Task
+	Model     string // as the caller wrote it
+	Stream    bool
+	Tier      string // from a header; the body's, if any, otherwise
+	Action    string // the action to authorise; the invoke actions by Stream when empty
+	Counting  bool   // the body is only counted: a bound on output is not demanded
+	Tags      map[string]string
+	Guardrail bool // the caller names a guardrail
+}
+
+// Resolve finds the model of the intent and checks that the caller may use it.
+func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
+	res, err := g.Models.Resolve(c.Principal.Account, in.Model)
+	if err != nil {
+		return res, err
+	}
+	c.Model = res.Model.ID
+	action := in.Action
+	if action == "" {
+		action = ActionInvoke
+		if in.Stream {
+			action = ActionInvokeStream
+		}
+	}
+	return res, identity.Authorize(c.Principal, action, res.Model.ID, identity.ModelARN(g.Region, res.Model.ID), tierName(in.Tier))
+}
+
+// Prepare turns a body in a dialect into an authorised request, taking the model's name
+// from the body where the intent has none. The body is looked at once; it is decoded
+// only when some engine of the model does not speak the dialect.
+func (g *Gateway) Prepare(c *Call, in *Intent) (*infer.Request, error) {
+	return g.prepare(c, in, nil)
+}
+
+// PrepareResolved is Prepare for a model that has been found.
+func (g *Gateway) PrepareResolved(c *Call, in *Intent, res *catalog.Resolution) (*infer.Request, error) {
+	return g.prepare(c, in, res)
+}
+
+func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.Request, error) {
+	codec, ok := dialect.Get(in.Dialect)
+	if !ok {
+		return nil, fault.New(fault.Unsupported, "This operation is not supported for this model.")
+	}
+	req := g.request(c, in)
+	req.Body = c.Body
+	if err := codec.Inspect(c.Body, &req.Facts); err != nil {
+		return nil, err
+	}
+	if in.Model == "" {
+		if in.Model = req.Facts.Model; in.Model == "" {
+			e := fault.New(fault.Invalid, "you must provide a model parameter")
+			e.Code = "model"
+			return nil, e
+		}
+	}
+	if in.Tier == "" {
+		in.Tier = req.Facts.Tier
+	}
+	in.Stream = in.Stream || req.Facts.Stream
+	req.Stream = in.Stream
+	c.Intent = in
+	if res == nil {
+		found, err := g.Resolve(c, in)
+		if err != nil {
+			return nil, err
+		}
+		res = &found
+	}
+	if err := g.bind(c, in, req, res); err != nil {
+		return nil, err
+	}
+	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting {
+		return req, nil
+	}
+	return req, decode(codec, req)
+}
+
+// decode turns the body into what is in no particular dialect.
+func decode(codec *dialect.Codec, req *infer.Request) (err error) {
+	switch {
+	case req.Task == infer.TaskEmbed && codec.DecodeEmbed != nil:
+		req.Embed, err = codec.DecodeEmbed(req.Body)
+	case req.Task == infer.TaskChat && codec.DecodeChat != nil:
+		req.Chat, err = codec.DecodeChat(req.Body)
+		if err == nil && req.Facts.MaxTokens == 0 && req.Chat.MaxTokens != nil {
+			req.Facts.MaxTokens = *req.Chat.MaxTokens // a family's own default
+		}
+	default:
+		err = fault.Newf(fault.Unsupported, "This operation is not supported for this model.")
+	}
+	return err
+}
+
+func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
+	h := c.HTTP.Header
+	return &infer.Request{
+		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
+		Arrived: c.Started,
+		Caller: infer.Caller{
+			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN,
+			InvocationID: h.Get("Amz-Sdk-Invocation-Id"), Attempt: sdkAttempt(h.Get("Amz-Sdk-Request")),
+			Tags: in.Tags,
+		},
+	}
+}
+
+// bind fills in what the resolution says, and refuses what the model does not serve.
+func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) error {
+	req.ModelAsked, req.Model, req.RegionPrefix = in.Model, res.Model.ID, res.RegionPrefix
+	tier, ok := infer.ParseTier(tierName(in.Tier))
+	if !ok {
+		return fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
+	}
+	req.Tier = tier
+	switch guarded := in.Guardrail || req.Facts.Uses.Has(infer.UsesGuardrail); {
+	case guarded && !res.Model.IgnoreGuardrails:
+		return fault.New(fault.Invalid, "The guardrail identifier or version provided in the request does not exist.").
+			WithReason("guardrails are not applied here; declare `guardrails: ignore` on the model to serve such calls without one")
+	case guarded:
+		c.W.Header().Set(HeaderDropped, "guardrail")
+	case res.Model.Embeds() != (req.Task == infer.TaskEmbed):
+		return fault.New(fault.Unsupported, "This operation is not supported for this model.").
+			WithReason("%s makes %s", res.Model.ID, strings.ToLower(strings.Join(res.Model.Output, ", ")))
+	}
+	if res.Model.ID != in.Model {
+		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
+	}
+	return nil
+}
+
+// tierName maps OpenAI's names of service tiers to ours.
+func tierName(s string) string {
+	switch s {
+	case "auto", "standard", "standard_only", "scale":
+		return "default"
+	default:
+		return s
+	}
+}
+
+// sdkAttempt reads the attempt number of the header "attempt=2; max=5".
+func sdkAttempt(v string) int {
+	for part := range strings.SplitSeq(v, ";") {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(part), "attempt="); ok {
+			i, err := strconv.Atoi(n)
+			if err == nil && i > 0 && i < 1000 {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// Answer sets the headers that tell the truth about a response.
+func Answer(h http.Header, head *infer.Head) {
+	if len(head.Dropped) > 0 {
+		h.Set(HeaderDropped, HeaderValue(strings.Join(head.Dropped, ", ")))
+	}
+	if head.Simulated {
+		h.Set("X-Forebay-Simulated", "true")
+	}
+}
+
+// Allow checks that the caller may perform an action that names no model.
+func (g *Gateway) Allow(c *Call, action string) error {
+	return identity.Authorize(c.Principal, action, "", "*", "")
+}

@@ -1,0 +1,153 @@
+package openai
+
+import (
+	"net/http"
+	"strings"
+
+	"forebay/api"
+	"forebay/dialect"
+	"forebay/fault"
+	"forebay/infer"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const apiName = "openai"
+
+// Service is the OpenAI API behind the front door.
+type Service struct {
+	*api.Gateway
+}
+
+// Name implements api.Service.
+func (s *Service) Name() string { return apiName }
+
+// Owns reports whether a path belongs to the API.
+func Owns(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openai/v1/") || path == "/v1" || path == "/openai/v1"
+}
+
+// Serve implements api.Service.
+func (s *Service) Serve(c *api.Call) error {
+	path := strings.TrimPrefix(strings.TrimPrefix(c.Path, "/openai"), "/v1")
+	c.W.Header().Set(api.HeaderRequestID, c.ID)
+	switch {
+	case path == "/models" || strings.HasPrefix(path, "/models/"):
+		return s.models(c, strings.TrimPrefix(strings.TrimPrefix(path, "/models"), "/"))
+	case c.HTTP.Method != http.MethodPost:
+		return unknown(c)
+	case path == "/chat/completions":
+		return s.generate(c, "ChatCompletions", infer.DialectOpenAI)
+	case path == "/completions":
+		return s.generate(c, "Completions", infer.DialectOpenAICompletions)
+	case path == "/embeddings":
+		return s.embed(c)
+	default:
+		return unknown(c)
+	}
+}
+
+func unknown(c *api.Call) error {
+	return fault.Newf(fault.UnknownOperation,
+		"Unknown request URL: %s %s. Please check the URL for typos.", c.HTTP.Method, api.HeaderValue(c.Path)).
+		WithReason("served here: POST /v1/chat/completions, /v1/completions, /v1/embeddings; GET /v1/models, /v1/models/{model}")
+}
+
+func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error {
+	c.Operation = operation
+	in := api.Intent{API: apiName, Operation: operation, Dialect: d}
+	req, err := s.Prepare(c, &in)
+	if err != nil {
+		return err
+	}
+	head := dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, IncludeUsage: req.Facts.WantUsage}
+	if req.Stream {
+		return s.stream(c, req, d, head)
+	}
+	return s.whole(c, req, d, head)
+}
+
+func (s *Service) embed(c *api.Call) error {
+	c.Operation = "Embeddings"
+	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectOpenAIEmbeddings, Task: infer.TaskEmbed}
+	req, err := s.Prepare(c, &in)
+	if err != nil {
+		return err
+	}
+	return s.whole(c, req, infer.DialectOpenAIEmbeddings, dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, Embed: req.Embed})
+}
+
+func (s *Service) whole(c *api.Call, req *infer.Request, d infer.Dialect, head dialect.Head) error {
+	resp, err := api.Run(c, s.Gateway, req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Close() }()
+	body, err := api.WholeBody(resp, d, head)
+	if err != nil {
+		return err
+	}
+	api.Answer(c.W.Header(), &resp.Head)
+	return c.W.Body(http.StatusOK, "application/json", body)
+}
+
+func (s *Service) stream(c *api.Call, req *infer.Request, d infer.Dialect, head dialect.Head) error {
+	st := api.EventStream{
+		Framing: api.FramingSSE, ContentType: "text/event-stream; charset=utf-8", Dialect: d, Head: head,
+		Model: in(req), Done: []byte("data: [DONE]\n\n"), KeepAlive: s.KeepAlive,
+		Failure: func(w *api.Writer, e *fault.Error) { _ = w.Event("", errorBody(e), true) },
+	}
+	return st.Serve(c, s.Gateway, req)
+}
+
+// in is the model's name as the client knows it, to be put back into raw events.
+func in(req *infer.Request) string { return req.ModelAsked }
+
+// Fail implements api.Service.
+func (s *Service) Fail(c *api.Call, e *fault.Error) {
+	row := table[e.Kind]
+	status := row.Status
+	if e.Kind == fault.ModelFailed && e.OriginalStatus >= 400 && e.OriginalStatus < 500 {
+		status = e.OriginalStatus
+	}
+	api.SetErrorHeaders(c.W.Header(), e)
+	_ = c.W.Body(status, "application/json", errorBody(e))
+}
+
+type errorDetail struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
+
+func errorBody(e *fault.Error) []byte {
+	row, msg := table.Row(e)
+	d := errorDetail{Message: msg, Type: row.Name}
+	switch e.Kind {
+	case fault.ModelFailed, fault.StreamFailed:
+		if e.OriginalMessage != "" {
+			d.Message = e.OriginalMessage
+		}
+		if e.OriginalStatus >= 400 && e.OriginalStatus < 500 {
+			d.Type = "invalid_request_error"
+		}
+	case fault.Invalid, fault.Malformed:
+		if e.Code != "" {
+			d.Param = &e.Code
+		}
+	case fault.Throttled:
+		if e.Code != "" {
+			d.Type = e.Code // OpenAI's type of a 429 says which limit it was: requests or tokens
+		}
+	}
+	if code, ok := codes[e.Kind]; ok {
+		d.Code = &code
+	}
+	b, err := json.Marshal(map[string]errorDetail{"error": d}, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return []byte(`{"error":{"message":"internal error","type":"server_error","param":null,"code":null}}`)
+	}
+	return b
+}

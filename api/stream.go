@@ -1,0 +1,227 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/url"
+	"time"
+
+	"forebay/dialect"
+	"forebay/fault"
+	"forebay/infer"
+)
+
+// Run hands a request to the scheduler. From here on the scheduler writes the ledger row.
+func Run(c *Call, g *Gateway, req *infer.Request) (*infer.Response, error) {
+	c.Handed = true
+	return g.Infer(c.Context(), req)
+}
+
+// WholeBody reads the answer of a call without streaming as a body of the dialect: the
+// engine's own bytes when they passed through, or else the encoded result.
+func WholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte, error) {
+	ev, err := resp.Next()
+	if err != nil {
+		return nil, err
+	}
+	if ev.Kind != infer.EventResult {
+		return nil, fault.Newf(fault.Internal, "event of kind %d in the answer of a call without streaming", ev.Kind)
+	}
+	if ev.Raw != nil {
+		return restoreModel(ev.Raw, head.Model), nil
+	}
+	codec, ok := dialect.Get(d)
+	if !ok {
+		return nil, fault.Newf(fault.Internal, "no dialect %q", d)
+	}
+	return codec.EncodeResult(head, ev.Result)
+}
+
+// EventStream lays a streamed answer on the connection.
+type EventStream struct {
+	Framing     Framing
+	ContentType string
+	Dialect     infer.Dialect
+	Head        dialect.Head
+	// Model is the name to restore in raw events, as the client asked for it.
+	Model string
+	// EventName gives raw and encoded events another name than their own ("chunk" on Bedrock).
+	EventName func(name string) string
+	// Wrap turns a payload into the frame's payload; nil leaves it.
+	Wrap func(dst, payload []byte) []byte
+	// Close is called before the last payload leaves, to splice closing metrics into it.
+	Close     func(resp *infer.Response, payload []byte) []byte
+	Done      []byte // written after the last event
+	KeepAlive time.Duration
+	// Failure writes an error that came after the status.
+	Failure func(w *Writer, e *fault.Error)
+}
+
+// Serve runs the call and writes its events. An error before the status was sent is returned for the
+// service to answer; a later one is written into the stream.
+func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
+	c.W.Stream(st.Framing, st.KeepAlive, func() {
+		h := c.W.Header()
+		h.Set("Content-Type", st.ContentType)
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no") // nginx must not hold events back
+	})
+	defer c.W.Finish()
+	resp, err := Run(c, g, req)
+	if err != nil {
+		return st.fail(c, err)
+	}
+	defer func() { _ = resp.Close() }()
+	if !c.W.Started() {
+		Answer(c.W.Header(), &resp.Head)
+	}
+	if resp.Head.PassThrough {
+		err = st.passThrough(c.W, resp)
+	} else {
+		err = st.encode(c.W, resp)
+	}
+	if err != nil {
+		return st.fail(c, err)
+	}
+	if st.Done != nil {
+		return c.W.Raw(st.Done, true)
+	}
+	return c.W.Flush()
+}
+
+func (st *EventStream) fail(c *Call, err error) error {
+	if c.W.Started() {
+		if e := fault.From(err); e.Kind != fault.Canceled {
+			st.Failure(c.W, e)
+		}
+	}
+	return err
+}
+
+// passThrough writes the engine's own payloads.
+func (st *EventStream) passThrough(w *Writer, resp *infer.Response) error {
+	var scratch []byte
+	for {
+		ev, err := resp.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ev.Raw == nil {
+			continue // what Forebay asked for and the client did not (the usage chunk)
+		}
+		payload := restoreModel(ev.Raw, st.Model)
+		if ev.Last && st.Close != nil {
+			payload = st.Close(resp, payload)
+		}
+		if scratch, err = st.write(w, scratch, ev.Name, payload, !resp.Ready()); err != nil {
+			return err
+		}
+	}
+}
+
+// encode writes canonical events in the dialect.
+func (st *EventStream) encode(w *Writer, resp *infer.Response) error {
+	codec, ok := dialect.Get(st.Dialect)
+	if !ok || codec.NewStreamEncoder == nil {
+		return fault.Newf(fault.Internal, "dialect %q has no streams", st.Dialect)
+	}
+	enc := codec.NewStreamEncoder(st.Head)
+	var scratch []byte
+	var werr error
+	flush := true
+	emit := func(name string, payload []byte) {
+		if werr == nil {
+			scratch, werr = st.write(w, scratch, name, payload, flush)
+		}
+	}
+	for {
+		ev, err := resp.Next()
+		if errors.Is(err, io.EOF) {
+			return st.finish(w, resp, enc)
+		}
+		if err != nil {
+			return err
+		}
+		flush = !resp.Ready()
+		if err := enc.Encode(ev, emit); err != nil {
+			return err
+		}
+		if werr != nil {
+			return werr
+		}
+	}
+}
+
+// finish writes what ends the stream. The last payload gets the closing metrics.
+func (st *EventStream) finish(w *Writer, resp *infer.Response, enc dialect.StreamEncoder) error {
+	type payload struct {
+		name string
+		body []byte
+	}
+	var last []payload
+	enc.Finish(func(name string, body []byte) { last = append(last, payload{name, bytes.Clone(body)}) })
+	for i, p := range last {
+		if i == len(last)-1 && st.Close != nil {
+			p.body = st.Close(resp, p.body)
+		}
+		if _, err := st.write(w, nil, p.name, p.body, i == len(last)-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st *EventStream) write(w *Writer, scratch []byte, name string, payload []byte, flush bool) ([]byte, error) {
+	if st.EventName != nil {
+		name = st.EventName(name)
+	}
+	if st.Wrap != nil {
+		scratch = st.Wrap(scratch[:0], payload)
+		payload = scratch
+	}
+	return scratch, w.Event(name, payload, flush)
+}
+
+// restoreModel puts the model's name as the client knows it back into a payload of the
+// engine: the documented splice of responses that pass through. Only the first top-level
+// looking "model" member is touched, near the payload's start, where engines write it.
+func restoreModel(payload []byte, model string) []byte {
+	const window = 512
+	head := payload[:min(len(payload), window)]
+	i := bytes.Index(head, []byte(`"model":`))
+	if i < 0 || model == "" {
+		return payload
+	}
+	start := i + len(`"model":`)
+	for start < len(payload) && payload[start] == ' ' {
+		start++
+	}
+	if start >= len(payload) || payload[start] != '"' {
+		return payload
+	}
+	end := bytes.IndexByte(payload[start+1:], '"')
+	if end < 0 {
+		return payload
+	}
+	end += start + 1
+	if string(payload[start+1:end]) == model || bytes.IndexByte(payload[start+1:end], '\\') >= 0 {
+		return payload
+	}
+	out := make([]byte, 0, len(payload)+len(model))
+	out = append(out, payload[:start+1]...)
+	out = append(out, model...) // ids hold no character that JSON escapes: the resolver refuses them
+	return append(out, payload[end:]...)
+}
+
+// Unescape decodes percent escapes of one path segment, leaving it as it is when they are malformed.
+func Unescape(segment string) string {
+	s, err := url.PathUnescape(segment)
+	if err != nil {
+		return segment
+	}
+	return s
+}

@@ -1,0 +1,299 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"forebay/capacity"
+	"forebay/fault"
+	"forebay/infer"
+	"forebay/meter"
+)
+
+// call is one request on its way. Its goroutine owns it; deliver touches only box and
+// the attempt's cancel function, under the Dispatcher's mutex.
+type call struct {
+	d   *Dispatcher
+	req *infer.Request
+	id  capacity.CallID
+
+	model   *servedModel
+	arrival capacity.Event
+	limits  []limit // in the order of arrival.Buckets, then arrival.Counters
+	money   moneyHold
+
+	start    time.Time
+	admitted time.Time
+	first    time.Time
+	box      mailbox
+
+	action    capacity.Action // the Admit under which it runs
+	replica   *replica
+	attempts  []meter.Attempt
+	spilled   bool
+	recalled  bool               // preempted; guarded by the Dispatcher's mutex
+	cancel    context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
+	settled   bool
+	explained []byte
+}
+
+// estimateInput returns the input tokens to hold for the call.
+func (c *call) estimateInput() int64 {
+	f := &c.req.Facts
+	return c.model.ratio.estimate(f.TextBytes, f.MediaUnits)
+}
+
+// prepare finds the model and builds the Arrive event. Its errors are refusals that no
+// scheduler need see.
+func (c *call) prepare() error {
+	w := c.d.world.Load()
+	m := w.models[c.req.Model]
+	if m == nil {
+		return fault.New(fault.UnknownModel, "The provided model identifier is invalid.").
+			WithReason("model %q is in the catalogue but bound to no engine; add models.%s.engines to the configuration", c.req.Model, c.req.Model)
+	}
+	c.model = m
+	f := &c.req.Facts
+	ev := &c.arrival
+	ev.Kind = capacity.EventArrive
+	ev.Tier = schedTier(c.req.Tier)
+	ev.Account = w.accountID(c.req.Caller.Account)
+	ev.Principal = w.principalID(c.req.Caller)
+	ev.Input = c.estimateInput()
+	ev.N = int32(min(max(f.N, 1), 1<<20)) //nolint:gosec // bounded
+	ev.MaxOutput = c.maxOutput()
+	ev.Prefix = f.PrefixHash
+	ev.Preemptible = !c.req.Stream && c.req.Tier == infer.TierFlex || c.req.Tier == infer.TierBatch
+	if !c.req.Deadline.IsZero() {
+		ev.Deadline = capacity.Instant(c.req.Deadline.Sub(c.d.origin))
+	}
+	c.limits = w.limitsOf(c.req, m)
+	if err := c.holdMoney(); err != nil {
+		return err
+	}
+	for _, l := range c.limits {
+		switch {
+		case l.bucket != 0 && int(ev.NumBuckets) < capacity.MaxBuckets:
+			ev.Buckets[ev.NumBuckets] = l.bucket
+			ev.NumBuckets++
+		case l.counter != 0 && int(ev.NumCounters) < capacity.MaxCounters:
+			ev.Counters[ev.NumCounters] = l.counter
+			ev.NumCounters++
+		}
+	}
+	ev.SetLanes(capacity.Lane{
+		Pool: m.pool, Model: m.id, Buckets: capacity.AllLimits, Counters: capacity.AllLimits, Money: c.money.nano,
+	})
+	return nil
+}
+
+// maxOutput is the bound on output that is held: the caller's, but never more than the
+// model can produce; 0 leaves it to the model's maximum. Embeddings produce no tokens.
+func (c *call) maxOutput() int64 {
+	if c.req.Task == infer.TaskEmbed {
+		return 0
+	}
+	n := c.req.Facts.MaxTokens
+	if n > 0 && c.model.maxOutput > 0 {
+		n = min(n, c.model.maxOutput)
+	}
+	return n
+}
+
+// schedTier maps the tiers of the wire, whose zero value is the default tier, to those of
+// the scheduler, which are in order of service.
+func schedTier(t infer.Tier) capacity.Tier {
+	switch t {
+	case infer.TierPriority:
+		return capacity.TierPriority
+	case infer.TierFlex:
+		return capacity.TierFlex
+	case infer.TierReserved:
+		return capacity.TierReserved
+	case infer.TierBatch:
+		return capacity.TierBatch
+	default:
+		return capacity.TierDefault
+	}
+}
+
+// run waits for admission and makes attempts until one has answered or none is left. When it
+// returns an error the call has ended in the scheduler.
+func (c *call) run(ctx context.Context) (*infer.Response, error) {
+	for {
+		a, err := c.box.get(ctx)
+		if err != nil {
+			c.abandon()
+			return nil, canceled(err)
+		}
+		switch a.Kind {
+		case capacity.ActionSpill:
+			c.spilled = true
+		case capacity.ActionAdmit:
+			resp, again, err := c.attempt(ctx, a)
+			if err == nil {
+				return resp, nil
+			}
+			if !again {
+				return nil, err
+			}
+		case capacity.ActionReject:
+			return nil, c.rejection(&a)
+		case capacity.ActionExpired:
+			return nil, fault.New(fault.Overloaded, "").WithReason("the call waited until its deadline passed")
+		default:
+			return nil, fault.Newf(fault.Internal, "unexpected action %s", a.Kind)
+		}
+	}
+}
+
+// attempt sends the call to the replica of a. When it fails, again says whether the call
+// is queued for another attempt; if not, it has been settled.
+func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Response, again bool, err error) {
+	c.action = a
+	if c.admitted.IsZero() {
+		c.admitted = time.Now()
+	}
+	c.replica = c.d.world.Load().replicas[a.Replica]
+	if c.replica == nil {
+		err = fault.New(fault.Unavailable, "").WithReason("the engine was removed from the configuration while the call waited")
+		return nil, c.queueAgain(ctx, err), err
+	}
+	began := time.Now()
+	actx, cancel := context.WithCancel(ctx)
+	if !c.hold(cancel) {
+		cancel()
+		return nil, true, errRecalled
+	}
+	c.req.UpstreamModel = c.replica.upstream
+	resp, err = c.replica.client.Infer(actx, c.req)
+	var ev *infer.Event
+	if err == nil {
+		if ev, err = resp.Next(); err != nil {
+			_ = resp.Close()
+		}
+	}
+	if err != nil {
+		cancel()
+		if ctx.Err() != nil {
+			err = canceled(context.Cause(ctx))
+		}
+		c.attempted(began, err)
+		again = c.recover(ctx, err)
+		if !again && !c.settled {
+			c.settle(infer.Usage{}, 0)
+		}
+		return nil, again, err
+	}
+	c.first = time.Now()
+	s := &stream{c: c, resp: resp, first: ev, cancel: cancel, began: began, next: c.first.Add(progressEvery)}
+	head := resp.Head
+	head.Replica = c.replica.name
+	head.Tier = c.req.Tier
+	head.Simulated = head.Simulated || c.replica.simulated
+	return infer.NewResponse(head, s), false, nil
+}
+
+var errRecalled = errors.New("recalled before the attempt began")
+
+// hold makes the attempt cancellable by a recall. False: it was recalled already, and
+// is queued again.
+func (c *call) hold(cancel context.CancelFunc) bool {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	if c.recalled {
+		c.recalled = false
+		c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+		return false
+	}
+	c.cancel = cancel
+	return true
+}
+
+// preempt stops the attempt. The Dispatcher's mutex is held.
+func (c *call) preempt(reason capacity.Reason) {
+	c.recalled = reason == capacity.ReasonRecall
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// recover decides what follows a failed attempt, and reports whether the call is queued again.
+func (c *call) recover(ctx context.Context, err error) bool {
+	c.d.mu.Lock()
+	recalled := c.recalled
+	c.recalled, c.cancel = false, nil
+	if recalled {
+		c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+	}
+	c.d.mu.Unlock()
+	if recalled {
+		return true
+	}
+	if blames(err) && ctx.Err() == nil {
+		c.d.replicaFailed(c.replica, err)
+	}
+	if ctx.Err() != nil || !retryable(err) || len(c.attempts) >= maxAttempts {
+		return false
+	}
+	return c.queueAgain(ctx, err)
+}
+
+// queueAgain sends the Retry event after a pause. It reports false when the client left meanwhile.
+func (c *call) queueAgain(ctx context.Context, _ error) bool {
+	elsewhere := len(c.model.replicas) > 1
+	if pause := backoff(len(c.attempts), elsewhere); pause > 0 {
+		c.d.send(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	ev := capacity.Event{Kind: capacity.EventRetry, Call: c.id}
+	if elsewhere {
+		ev.Replica = c.action.Replica
+	}
+	c.d.send(&ev)
+	return true
+}
+
+// abandon ends a call whose client left while it waited.
+func (c *call) abandon() {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	for {
+		a, ok, _ := c.box.take()
+		switch {
+		case !ok:
+			c.d.step(&capacity.Event{Kind: capacity.EventCancel, Call: c.id})
+			return
+		case a.Kind == capacity.ActionAdmit:
+			c.action = a
+			c.d.step(&capacity.Event{Kind: capacity.EventSettle, Call: c.id})
+			c.settled = true
+			return
+		case a.Kind.Terminal():
+			return
+		}
+	}
+}
+
+// settle ends the call in the scheduler with what was used.
+func (c *call) settle(u infer.Usage, nano int64) {
+	c.settled = true
+	c.d.send(&capacity.Event{
+		Kind: capacity.EventSettle, Call: c.id,
+		Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output, Money: nano,
+	})
+}
+
+func canceled(cause error) error {
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return fault.Wrap(fault.Timeout, cause, "")
+	}
+	return fault.Wrap(fault.Canceled, cause, "")
+}

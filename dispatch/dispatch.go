@@ -1,0 +1,164 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"forebay/capacity"
+	"forebay/infer"
+	"forebay/meter"
+)
+
+// Recorder is where rows go. Append returns when the row is durable.
+type Recorder interface {
+	Append(ctx context.Context, rec *meter.Record) error
+	// Healthy returns nil while rows can be written; else the fault with which calls are refused.
+	Healthy() error
+}
+
+// Options are what a Dispatcher is made with.
+type Options struct {
+	Recorder Recorder
+	Log      *slog.Logger
+	Metrics  Metrics
+}
+
+// Dispatcher is the live scheduler. It is safe for concurrent use.
+type Dispatcher struct {
+	opts   Options
+	origin time.Time
+	world  atomic.Pointer[world]
+	ctx    context.Context //nolint:containedctx // the life of the component, for work that outlives a call
+	stop   context.CancelFunc
+
+	mu       sync.Mutex
+	state    *capacity.State
+	actions  []capacity.Action
+	calls    map[capacity.CallID]*call
+	nextCall capacity.CallID
+	ids      ids
+	timer    *time.Timer
+	armed    capacity.Instant // when the timer fires; 0 when it does not run
+	cal      calendars
+}
+
+// New returns a dispatcher that serves nothing until Configure.
+func New(opts Options) *Dispatcher {
+	d := &Dispatcher{
+		opts:   opts,
+		origin: time.Now(),
+		state:  capacity.New(),
+		calls:  make(map[capacity.CallID]*call),
+		ids:    newIDs(),
+		cal:    newCalendars(),
+	}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.world.Store(&world{})
+	return d
+}
+
+// InFlight returns the number of calls that wait or run.
+func (d *Dispatcher) InFlight() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.calls)
+}
+
+// Infer answers one call; it is an infer.Handler. The response's last event is
+// returned only when the call's ledger row is durable.
+func (d *Dispatcher) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	c := &call{d: d, req: req, start: time.Now()}
+	if err := d.opts.Recorder.Healthy(); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(); err != nil {
+		return nil, c.refused(ctx, err)
+	}
+	d.offer(c)
+	resp, err := c.run(ctx)
+	if err != nil {
+		return nil, c.refused(ctx, err)
+	}
+	return resp, nil
+}
+
+// now is the monotonic instant. It is read under the mutex, so that instants never run backwards.
+func (d *Dispatcher) now() capacity.Instant { return capacity.Instant(time.Since(d.origin)) }
+
+// step feeds one event and delivers the actions. The mutex must be held.
+func (d *Dispatcher) step(ev *capacity.Event) {
+	now := d.now()
+	d.actions = d.state.Step(now, *ev, d.actions[:0])
+	for i := range d.actions {
+		d.deliver(&d.actions[i])
+	}
+	d.arm(now)
+}
+
+// send is step with the mutex taken.
+func (d *Dispatcher) send(ev *capacity.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.step(ev)
+}
+
+// deliver puts an action into the mailbox of the call it names. A terminal action is the
+// last one, so the call is forgotten.
+func (d *Dispatcher) deliver(a *capacity.Action) {
+	c := d.calls[a.Call]
+	if c == nil {
+		return
+	}
+	if a.Kind.Terminal() {
+		delete(d.calls, a.Call)
+	}
+	if a.Kind == capacity.ActionPreempt {
+		c.preempt(a.Reason)
+		return
+	}
+	c.box.put(*a)
+}
+
+// arm sets the timer to the scheduler's next wake. A timer that fires too early does no
+// harm, so it is only ever moved forward. The mutex must be held.
+func (d *Dispatcher) arm(now capacity.Instant) {
+	at, ok := d.state.NextWake()
+	if next, some := d.cal.next(); some && (!ok || next < at) {
+		at, ok = next, true
+	}
+	if !ok || d.armed != 0 && d.armed <= at {
+		return
+	}
+	d.armed = at
+	wait := max(time.Duration(at-now), time.Microsecond)
+	if d.timer == nil {
+		d.timer = time.AfterFunc(wait, d.tick)
+		return
+	}
+	d.timer.Reset(wait)
+}
+
+func (d *Dispatcher) tick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return
+	}
+	d.armed = 0
+	d.rollCalendars()
+	d.step(&capacity.Event{Kind: capacity.EventTick})
+}
+
+// offer registers the call and lets it arrive.
+func (d *Dispatcher) offer(c *call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.nextCall++
+	c.id = d.nextCall
+	d.calls[c.id] = c
+	c.arrival.Call = c.id
+	d.step(&c.arrival)
+}

@@ -1,0 +1,203 @@
+package dispatch
+
+import (
+	"fmt"
+
+	"forebay/capacity"
+	"forebay/fault"
+	"forebay/identity"
+	"forebay/infer"
+)
+
+// scopeKind says whose limit it is.
+type scopeKind uint8
+
+const (
+	scopeAccount scopeKind = iota
+	scopeTeam
+	scopeKey
+	scopeModel // an account's quota for one model
+)
+
+var scopeNames = [...]string{"account", "team", "key", "model"}
+
+// scopeRef names one holder of limits.
+type scopeRef struct {
+	kind    scopeKind
+	account string
+	id      string // the team's, key's or model's id; the account's own for scopeAccount
+}
+
+func (s scopeRef) String() string { return scopeNames[s.kind] + " " + s.id }
+
+// limit is one bucket or counter that applies to a scope. Exactly one of the two ids is set.
+type limit struct {
+	scope    scopeRef
+	name     string // "requests/min", "tokens/min", "tokens/day", "spend/day", "spend/month"
+	value    int64
+	currency string
+	bucket   capacity.BucketID
+	counter  capacity.CounterID
+	calendar capacity.CalendarID // of the counter
+}
+
+const (
+	limitRPM   = "requests/min"
+	limitTPM   = "tokens/min"
+	limitTPD   = "tokens/day"
+	limitDay   = "spend/day"
+	limitMonth = "spend/month"
+)
+
+// limitKey is what a handle is remembered by, so that a bucket keeps its fill over a
+// change of configuration.
+type limitKey struct {
+	scope scopeRef
+	name  string
+}
+
+// build registers the limits of one scope and returns them.
+func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []limit {
+	var out []limit
+	bucket := func(name string, m capacity.Measure, rate int64) {
+		if rate <= 0 {
+			return
+		}
+		id := b.ids.bucket(limitKey{scope, name})
+		b.cfg.Buckets = append(b.cfg.Buckets, capacity.Bucket{ID: id, Measure: m, Rate: rate})
+		out = append(out, limit{scope: scope, name: name, value: rate, bucket: id})
+	}
+	counter := func(name string, m capacity.Measure, period string, value int64, currency string) {
+		if value <= 0 {
+			return
+		}
+		id, cal := b.ids.counter(limitKey{scope, name}), b.calendar(zone, period)
+		b.cfg.Counters = append(b.cfg.Counters, capacity.Counter{ID: id, Measure: m, Calendar: cal, Limit: value})
+		out = append(out, limit{scope: scope, name: name, value: value, currency: currency, counter: id, calendar: cal})
+	}
+	bucket(limitRPM, capacity.MeasureRequests, l.RequestsPerMinute)
+	bucket(limitTPM, capacity.MeasureTokens, l.TokensPerMinute)
+	counter(limitTPD, capacity.MeasureTokens, periodDay, l.TokensPerDay, "")
+	counter(limitDay, capacity.MeasureMoney, periodDay, l.SpendPerDay, l.Currency)
+	counter(limitMonth, capacity.MeasureMoney, periodMonth, l.SpendPerMonth, l.Currency)
+	return out
+}
+
+// limitsOf lists every limit that applies to the call: key, team, account, and the
+// account's quota for the model.
+func (w *world) limitsOf(req *infer.Request, m *servedModel) []limit {
+	c := &req.Caller
+	key := w.scopes[scopeRef{scopeKey, c.Account, c.Key}]
+	account := w.scopes[scopeRef{scopeAccount, c.Account, c.Account}]
+	model := w.scopes[scopeRef{scopeModel, c.Account, m.name}]
+	var team []limit
+	if c.Team != "" {
+		team = w.scopes[scopeRef{scopeTeam, c.Account, c.Team}]
+	}
+	n := len(key) + len(team) + len(account) + len(model)
+	if n == 0 {
+		return nil
+	}
+	out := make([]limit, 0, n)
+	out = append(out, key...)
+	out = append(out, team...)
+	out = append(out, account...)
+	return append(out, model...)
+}
+
+// rejection turns the scheduler's refusal into a fault that explains itself.
+func (c *call) rejection(a *capacity.Action) error {
+	c.explain()
+	e := c.rejectionKind(a)
+	e.RetryAfter, e.RetryEstimated = a.RetryAfter, a.Estimated
+	return e
+}
+
+func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
+	l := c.limitOf(a)
+	switch a.Reason {
+	case capacity.ReasonBucket, capacity.ReasonShareEnded, capacity.ReasonZeroLimit:
+		if l == nil || l.name == limitTPM {
+			e := fault.New(fault.Throttled, "Too many tokens, please wait before trying again.")
+			e.Code = "tokens"
+			return withLimit(e, l)
+		}
+		if l.bucket == 0 {
+			return counterRefused(l)
+		}
+		e := fault.New(fault.Throttled, "Too many requests, please wait before trying again.")
+		e.Code = "requests"
+		return withLimit(e, l)
+	case capacity.ReasonCounter:
+		return counterRefused(l)
+	case capacity.ReasonOverDepth:
+		return overDepth(l, c)
+	case capacity.ReasonQueueFull, capacity.ReasonWaited, capacity.ReasonDeadline, capacity.ReasonLatency:
+		e := fault.New(fault.Overloaded, "")
+		e.Reason = "the queue of the model's engines refused the call: " + a.Reason.String()
+		return e
+	case capacity.ReasonNoReplica, capacity.ReasonReplicasFailed, capacity.ReasonRetryBudget:
+		if n := len(c.attempts); n > 0 && c.attempts[n-1].Err != nil {
+			return fault.From(c.attempts[n-1].Err)
+		}
+		e := fault.New(fault.Unavailable, "")
+		e.Reason = "no engine that serves the model is up; see `forebay doctor`"
+		return e
+	default:
+		return fault.Newf(fault.Internal, "refused: %s", a.Reason)
+	}
+}
+
+func (c *call) limitOf(a *capacity.Action) *limit {
+	for i := range c.limits {
+		l := &c.limits[i]
+		if a.Bucket != 0 && l.bucket == a.Bucket || a.Counter != 0 && l.counter == a.Counter {
+			return l
+		}
+	}
+	return nil
+}
+
+func withLimit(e *fault.Error, l *limit) *fault.Error {
+	if l != nil {
+		e.Reason = fmt.Sprintf("the limit of %d %s of %s is used up", l.value, l.name, l.scope)
+	}
+	return e
+}
+
+func counterRefused(l *limit) *fault.Error {
+	if l != nil && l.name == limitTPD {
+		e := fault.New(fault.BudgetExceeded, "Too many tokens per day, please wait before trying again.")
+		e.Code = "tokens_per_day"
+		return withLimit(e, l)
+	}
+	e := fault.New(fault.BudgetExceeded, "The spend limit is used up.")
+	e.Code = "budget"
+	if l != nil {
+		e.Reason = fmt.Sprintf("the call might cost more than what is left of the %s limit of %s (%s)",
+			l.name, l.scope, money(l.value, l.currency))
+	}
+	return e
+}
+
+// overDepth is a call that can never pass: its input is at fault, not its timing.
+func overDepth(l *limit, c *call) *fault.Error {
+	if l == nil {
+		return fault.New(fault.Invalid, "The request holds more tokens than its quota allows.")
+	}
+	if l.currency != "" {
+		return counterRefused(l)
+	}
+	return fault.Newf(fault.Invalid,
+		"The request may use %d tokens (estimated input %d plus the maximum output), more than the limit of %d %s of %s allows at once. Lower max_tokens.",
+		c.heldTokens(), c.arrival.Input, l.value, l.name, l.scope)
+}
+
+// heldTokens is what a token bucket holds for the call.
+func (c *call) heldTokens() int64 {
+	out := c.arrival.MaxOutput
+	if out == 0 {
+		out = c.model.maxOutput
+	}
+	return c.arrival.Input + c.arrival.CacheWrite + int64(max(c.arrival.N, 1))*out
+}

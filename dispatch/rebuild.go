@@ -1,0 +1,68 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"forebay/capacity"
+	"forebay/meter"
+)
+
+// History gives back what calls took from quotas since an instant, in order of arrival.
+type History interface {
+	Charges(ctx context.Context, since time.Time, f func(meter.Charge)) error
+}
+
+// drained is how long the fullest bucket takes to drain; older charges need no replay.
+const drained = 2 * time.Minute
+
+// Rebuild brings buckets, day counters and budgets to where the ledger says they stand. It
+// is called once, after the first Configure and before the first call.
+func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
+	now := time.Now()
+	w := d.world.Load()
+	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour) // whatever the billing zone
+	err := h.Charges(ctx, since, func(c meter.Charge) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.recharge(w, &c, now)
+	})
+	if err != nil {
+		return fmt.Errorf("rebuild quotas from the ledger: %w", err)
+	}
+	return nil
+}
+
+func (d *Dispatcher) recharge(w *world, c *meter.Charge, now time.Time) {
+	burndown := int64(1000)
+	if m := w.models[c.Model]; m != nil && m.entry.Burndown > 0 {
+		burndown = int64(m.entry.Burndown)
+	}
+	tokens := c.Input + c.CacheWrite + (c.Output*burndown+999)/1000
+	for _, ref := range []scopeRef{
+		{scopeKey, c.Account, c.Key}, {scopeTeam, c.Account, c.Team}, {scopeAccount, c.Account, c.Account}, {scopeModel, c.Account, c.Model},
+	} {
+		for _, l := range w.scopes[ref] {
+			amount := tokens
+			switch l.name {
+			case limitRPM:
+				amount = c.Requests
+			case limitDay, limitMonth:
+				amount = c.Money
+			}
+			ev := capacity.Event{Kind: capacity.EventCharge, Amount: amount}
+			switch {
+			case l.bucket != 0:
+				if now.Sub(c.At) > drained {
+					continue
+				}
+				ev.Bucket, ev.At = l.bucket, capacity.Instant(c.At.Sub(d.origin))
+			default:
+				ev.Counter = l.counter
+				ev.Period, _ = d.cal.byID(l.calendar).at(c.At)
+			}
+			d.step(&ev)
+		}
+	}
+}

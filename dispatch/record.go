@@ -1,0 +1,232 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"forebay/capacity"
+	"forebay/fault"
+	"forebay/infer"
+	"forebay/meter"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Metrics takes what is measured of each call. Implementations must be safe for
+// concurrent use and quick.
+type Metrics interface {
+	// Called is told of every call that ended, with its row.
+	Called(rec *meter.Record)
+}
+
+// modeOnDemand is the only capacity mode so far.
+const modeOnDemand = "on-demand"
+
+// moneyHold is what a call holds of budgets.
+type moneyHold struct {
+	nano     int64
+	currency string
+}
+
+func money(nano int64, currency string) string { return meter.FormatMoney(nano, currency) }
+
+// holdMoney computes the most that the call can cost, where a budget applies to it. A
+// budget in another currency than the price, or a price that is not known, cannot be
+// held against each other, so the call is refused before it costs anything.
+func (c *call) holdMoney() error {
+	for i := range c.limits {
+		l := &c.limits[i]
+		if l.currency == "" {
+			continue
+		}
+		most := infer.Usage{Input: c.arrival.Input + c.arrival.CacheWrite, Output: c.arrival.MaxOutput}
+		if most.Output == 0 {
+			most.Output = c.model.maxOutput
+		}
+		most.Output *= int64(max(c.arrival.N, 1))
+		lines := c.price(most)
+		if !lines.Known || lines.Currency != l.currency {
+			e := fault.New(fault.BudgetExceeded, "The spend limit cannot be checked for this model.")
+			e.Code = "budget"
+			return e.WithReason("%s has a %s limit in %s and the price of %s at tier %s is not known in it; set one with `forebay models price`",
+				l.scope, l.name, l.currency, c.model.name, c.req.Tier)
+		}
+		c.money = moneyHold{lines.Total(), lines.Currency}
+	}
+	return nil
+}
+
+// price returns the price lines of a usage of the call's model at its tier.
+func (c *call) price(u infer.Usage) meter.Lines {
+	lines, err := meter.Price(c.model.entry.Price.Rates(c.req.Tier), u)
+	if err != nil {
+		c.d.opts.Log.Error("price out of range", "model", c.model.name)
+		return meter.Lines{Currency: lines.Currency}
+	}
+	return lines
+}
+
+// charge is what settles the call's budgets.
+func charge(l *meter.Lines) int64 {
+	if !l.Known {
+		return 0
+	}
+	return l.Total()
+}
+
+// attempted remembers an attempt for the row.
+func (c *call) attempted(began time.Time, err error) {
+	a := meter.Attempt{Began: began.Sub(c.start), Took: time.Since(began), Err: err, Outcome: meter.OutcomeOK}
+	if c.replica != nil {
+		a.Engine = c.replica.name
+	}
+	if err != nil {
+		a.Outcome = fault.KindOf(err).String()
+	}
+	c.attempts = append(c.attempts, a)
+}
+
+// explanation is the scheduler's account of a call, as it is stored.
+type explanation struct {
+	Reason     string         `json:"reason,omitempty"`
+	Placed     string         `json:"placed,omitempty"`
+	Ahead      int64          `json:"ahead,omitzero"`
+	RetryMs    int64          `json:"retryAfterMs,omitzero"`
+	Estimated  bool           `json:"retryEstimated,omitzero"`
+	Limits     []limitExplain `json:"limits,omitempty"`
+	Refused    string         `json:"refusedBy,omitempty"`
+	Simulated  bool           `json:"simulated,omitzero"`
+	UsageGuess bool           `json:"usageEstimated,omitzero"`
+}
+
+type limitExplain struct {
+	Scope string `json:"scope"`
+	Limit string `json:"limit"`
+	Value int64  `json:"value"`
+	Level int64  `json:"level"`
+	Hold  int64  `json:"hold"`
+}
+
+// explain takes down why the scheduler refused the call, while it still knows.
+func (c *call) explain() {
+	c.d.mu.Lock()
+	e, ok := c.d.state.Explain(c.id)
+	c.d.mu.Unlock()
+	if !ok {
+		return
+	}
+	out := explanation{
+		Reason: e.Reason.String(), Ahead: e.Ahead, RetryMs: e.RetryAfter.Milliseconds(), Estimated: e.Estimated,
+	}
+	for _, l := range e.Limits[:e.NumLimits] {
+		x := limitExplain{Level: l.Fill, Hold: l.Hold}
+		for i := range c.limits {
+			if k := &c.limits[i]; l.Bucket != 0 && k.bucket == l.Bucket || l.Counter != 0 && k.counter == l.Counter {
+				x.Scope, x.Limit, x.Value = k.scope.String(), k.name, k.value
+				if e.Bucket != 0 && e.Bucket == l.Bucket || e.Counter != 0 && e.Counter == l.Counter {
+					out.Refused = fmt.Sprintf("%s %s", x.Scope, x.Limit)
+				}
+			}
+		}
+		out.Limits = append(out.Limits, x)
+	}
+	if b, err := json.Marshal(&out); err == nil {
+		c.explained = b
+	}
+}
+
+// statuses of failures on the ledger: what the HTTP status means, whatever API answered.
+func statusOf(k fault.Kind) int {
+	switch k {
+	case fault.Throttled, fault.BudgetExceeded:
+		return 429
+	case fault.Invalid, fault.Malformed, fault.UnknownModel, fault.Unsupported:
+		return 400
+	case fault.Denied:
+		return 403
+	case fault.NotFound:
+		return 404
+	case fault.Timeout:
+		return 504
+	case fault.Overloaded, fault.Unavailable, fault.NotReady:
+		return 503
+	case fault.ModelFailed, fault.StreamFailed:
+		return 424
+	case fault.Canceled:
+		return 499
+	default:
+		return 500
+	}
+}
+
+func outcomeOf(err error) string {
+	if err == nil {
+		return meter.OutcomeOK
+	}
+	switch fault.KindOf(err) {
+	case fault.Canceled:
+		return meter.OutcomeCanceled
+	case fault.ModelFailed, fault.StreamFailed, fault.Timeout, fault.Unavailable, fault.Internal, fault.NotReady:
+		return meter.OutcomeFailed
+	default:
+		return meter.OutcomeRefused
+	}
+}
+
+// refused writes the row of a call that was never answered, and returns err, or the
+// ledger's own fault.
+func (c *call) refused(ctx context.Context, err error) error {
+	rec := c.row(err)
+	if rerr := c.d.append(ctx, rec); rerr != nil {
+		c.d.opts.Log.Error("a refused call is not on the ledger", "request", c.req.ID, "error", rerr.Error())
+	}
+	return err
+}
+
+// record writes the row of a call that was answered, in part or in full.
+func (c *call) record(u infer.Usage, lines meter.Lines, outcome error) error {
+	rec := c.row(outcome)
+	rec.Input, rec.Output, rec.CacheRead, rec.CacheWrite, rec.UsageGuess = u.Input, u.Output, u.CacheRead, u.CacheWrite, u.Estimated
+	rec.Currency, rec.Lines = lines.Currency, lines
+	rec.Charge, rec.ChargeKnown = charge(&lines), lines.Known
+	rec.FirstToken = c.first.Sub(c.start)
+	return c.d.append(context.Background(), rec)
+}
+
+func (d *Dispatcher) append(ctx context.Context, rec *meter.Record) error {
+	if d.opts.Metrics != nil {
+		d.opts.Metrics.Called(rec)
+	}
+	return d.opts.Recorder.Append(context.WithoutCancel(ctx), rec)
+}
+
+// row is what is known of every call.
+func (c *call) row(outcome error) *meter.Record {
+	r := c.req
+	rec := &meter.Record{
+		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
+		Key: r.Caller.Key, Tags: r.Caller.Tags, API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
+		Region: r.RegionPrefix, Mode: modeOnDemand, TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
+		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
+		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.money.nano, Explanation: c.explained,
+	}
+	if c.action.Kind == capacity.ActionAdmit {
+		rec.Held, rec.Lane = c.action.Held, int(c.action.Lane)
+		rec.Queue = c.admitted.Sub(c.start)
+	}
+	if c.replica != nil {
+		rec.Engine, rec.Simulated = c.replica.name, c.replica.simulated
+	}
+	if outcome != nil {
+		k := fault.KindOf(outcome)
+		rec.Reason, rec.Status = k.String(), statusOf(k)
+	}
+	return rec
+}
+
+// Refuse writes the row of a call that was refused before it reached the scheduler.
+func (d *Dispatcher) Refuse(ctx context.Context, req *infer.Request, err error) {
+	c := &call{d: d, req: req, start: time.Now()}
+	_ = c.refused(ctx, err)
+}

@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"forebay/fault"
+)
+
+// maxAttempts bounds the attempts of one call; the share of retries over all calls of a
+// pool is bounded by the scheduler (capacity.Pool.RetryBudget).
+const maxAttempts = 3
+
+// retryable reports whether another replica, or the same one a little later, may well
+// answer a call that failed with err before its first byte.
+func retryable(err error) bool {
+	var e *fault.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case fault.Unavailable, fault.Overloaded, fault.NotReady:
+		return true
+	case fault.ModelFailed, fault.StreamFailed:
+		return e.OriginalStatus >= 500
+	default:
+		return false
+	}
+}
+
+// blames reports whether err speaks against the replica's health.
+func blames(err error) bool {
+	switch k := fault.KindOf(err); k {
+	case fault.Unavailable, fault.Timeout, fault.StreamFailed, fault.NotReady:
+		return true
+	case fault.ModelFailed:
+		e := fault.From(err)
+		return e.OriginalStatus >= 500
+	default:
+		return false
+	}
+}
+
+// backoff is the pause before a retry: none before a first retry elsewhere, then full
+// jitter below 100 ms doubled per attempt.
+func backoff(attempt int, elsewhere bool) time.Duration {
+	if elsewhere && attempt <= 1 {
+		return 0
+	}
+	bound := 100 * time.Millisecond << min(attempt, 5)
+	return rand.N(bound) //nolint:gosec // jitter needs no secrecy
+}

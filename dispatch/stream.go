@@ -1,0 +1,145 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"forebay/capacity"
+	"forebay/fault"
+	"forebay/infer"
+)
+
+// How often the scheduler is told of tokens produced.
+const (
+	progressTokens = 256
+	progressEvery  = time.Second
+)
+
+// stream is the response of an attempt that has begun: it counts tokens, tells the
+// scheduler of progress, and before its last event settles the call and writes its row.
+type stream struct {
+	c      *call
+	resp   *infer.Response
+	first  *infer.Event
+	cancel context.CancelFunc
+	began  time.Time
+
+	tokens   int64 // output tokens seen
+	reported int64
+	next     time.Time // when progress is due whatever the count
+	ended    bool      // the row is written, only io.EOF or err follow
+	err      error
+
+	close sync.Once
+}
+
+// Next implements infer.Events.
+func (s *stream) Next() (*infer.Event, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if s.ended {
+		return s.after()
+	}
+	ev, err := s.first, error(nil)
+	s.first = nil
+	if ev == nil {
+		ev, err = s.resp.Next()
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		if s.err = s.finish(nil); s.err == nil {
+			s.err = io.EOF
+		}
+		return nil, s.err
+	case err != nil:
+		s.err = s.failed(err)
+		return nil, s.err
+	}
+	s.count(ev)
+	if ev.Last || ev.Kind == infer.EventResult {
+		s.ended = true
+		if s.err = s.finish(nil); s.err != nil {
+			return nil, s.err
+		}
+	}
+	return ev, nil
+}
+
+// after drains what an engine sends behind its last event: nothing that a client may see.
+func (s *stream) after() (*infer.Event, error) {
+	s.err = io.EOF
+	return nil, io.EOF
+}
+
+func (s *stream) count(ev *infer.Event) {
+	s.tokens += ev.Tokens
+	if ev.HasUsage && ev.Usage.Output > s.tokens {
+		s.tokens = ev.Usage.Output
+	}
+	if s.tokens-s.reported < progressTokens {
+		if s.tokens == s.reported || time.Now().Before(s.next) {
+			return
+		}
+	}
+	s.reported, s.next = s.tokens, time.Now().Add(progressEvery)
+	s.c.d.send(&capacity.Event{
+		Kind: capacity.EventProgress, Call: s.c.id, Output: s.tokens, Delivered: s.c.req.Stream,
+	})
+}
+
+// failed ends the call after an error behind the first byte.
+func (s *stream) failed(err error) error {
+	if fault.KindOf(err) == fault.Internal {
+		err = fault.Wrap(fault.StreamFailed, err, "")
+	}
+	if blames(err) {
+		s.c.d.replicaFailed(s.c.replica, err)
+	}
+	_ = s.resp.Close()
+	_ = s.finish(err)
+	return err
+}
+
+// finish settles the call and writes its row, once. Its error says that the row could
+// not be written; outcome is the call's own failure, nil for success.
+func (s *stream) finish(outcome error) error {
+	var err error
+	s.close.Do(func() { err = s.conclude(outcome) })
+	return err
+}
+
+func (s *stream) conclude(outcome error) error {
+	c := s.c
+	u, known := s.resp.Usage()
+	if !known {
+		u = infer.Usage{Input: c.arrival.Input, Output: s.tokens, Estimated: true}
+	} else {
+		u.Output = max(u.Output, 0)
+		c.model.ratio.learn(c.req.Facts.TextBytes, u.Input+u.CacheRead+u.CacheWrite-c.req.Facts.MediaUnits)
+	}
+	if outcome == nil {
+		c.d.replicaOK(c.replica)
+	}
+	lines := c.price(u)
+	c.settle(u, charge(&lines))
+	_ = s.resp.Close()
+	s.cancel()
+	c.attempted(s.began, outcome)
+	return c.record(u, lines, outcome)
+}
+
+// Close implements infer.Events. A response closed before its end is a client that left:
+// the engine is stopped and what it produced so far is settled.
+func (s *stream) Close() error {
+	s.cancel()
+	err := s.resp.Close()
+	s.close.Do(func() { _ = s.conclude(fault.New(fault.Canceled, "")) })
+	return err
+}
+
+// Ready reports whether the next event can be had without waiting.
+func (s *stream) Ready() bool { return s.first != nil || s.resp.Ready() }

@@ -1,0 +1,66 @@
+package dispatch
+
+import (
+	"time"
+
+	"forebay/catalog"
+	"forebay/engine"
+	"forebay/identity"
+)
+
+// Topology is everything the dispatcher serves with. Configure replaces it as a whole;
+// what has not changed keeps its buckets, queues and calls.
+type Topology struct {
+	Engines []Engine
+	Models  []Model
+	// Accounts, Teams and Keys carry the limits that apply to them.
+	Accounts []Account
+	Teams    []Scope
+	Keys     []Scope
+}
+
+// Engine is something with an address that answers calls.
+type Engine struct {
+	Name   string
+	Client engine.Client
+	// ProbeEvery is the time between health probes; 0 means no probes.
+	ProbeEvery time.Duration
+	// Simulated marks what no real model answers.
+	Simulated bool
+}
+
+// Model is a served model with the engines that may answer for it.
+type Model struct {
+	ID        string
+	Entry     *catalog.Model
+	MaxOutput int64
+	Burndown  int32 // per mille
+	Bindings  []Binding
+	MaxQueue  int32
+	MaxWait   time.Duration
+}
+
+// Binding says that an engine serves a model under the engine's own name.
+type Binding struct {
+	Engine   string
+	Upstream string
+	Weight   int32
+	Standby  bool // used only while no other binding is up
+	Slots    int32
+}
+
+// Account is an account with its limits, over all models and per model.
+type Account struct {
+	ID     string
+	Zone   *time.Location // billing zone of calendar counters
+	Limits identity.Limits
+	// Models are quotas of the account for one model (requests and tokens per minute, tokens per day).
+	Models map[string]identity.Limits
+}
+
+// Scope is a team or key with its limits.
+type Scope struct {
+	ID      string
+	Account string
+	Limits  identity.Limits
+}

@@ -1,0 +1,265 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+
+	"forebay/capacity"
+	"forebay/catalog"
+	"forebay/engine"
+	"forebay/infer"
+)
+
+// world is what calls look up without the mutex: an immutable view of the topology and
+// of the handles its objects have in the scheduler.
+type world struct {
+	models     map[string]*servedModel
+	replicas   map[capacity.ReplicaID]*replica
+	scopes     map[scopeRef][]limit
+	accounts   map[string]capacity.AccountID
+	principals map[string]capacity.PrincipalID
+	engines    []*engineState
+}
+
+// servedModel is a model with its pool.
+type servedModel struct {
+	name      string
+	entry     *catalog.Model
+	id        capacity.ModelID
+	pool      capacity.PoolID
+	maxOutput int64
+	replicas  []*replica
+	ratio     *ratio
+}
+
+// replica is one engine as it serves one model.
+type replica struct {
+	id        capacity.ReplicaID
+	name      string // the engine's name
+	client    engine.Client
+	upstream  string
+	simulated bool
+	engine    *engineState
+}
+
+// engineState is an engine and its health, shared by the replicas of all models on it.
+type engineState struct {
+	Engine
+	replicas []*replica
+	breaker  breaker // guarded by the Dispatcher's mutex
+}
+
+func (w *world) accountID(account string) capacity.AccountID { return w.accounts[account] }
+
+func (w *world) principalID(c infer.Caller) capacity.PrincipalID { return w.principals[c.Key] }
+
+// ids remembers the handle of everything that ever had one, so that an object which comes
+// back after a change of configuration finds its state again. Guarded by the mutex.
+type ids struct {
+	next      uint32
+	models    map[string]capacity.ModelID
+	replicas  map[[2]string]capacity.ReplicaID
+	accounts  map[string]capacity.AccountID
+	keys      map[string]capacity.PrincipalID
+	buckets   map[limitKey]capacity.BucketID
+	counters  map[limitKey]capacity.CounterID
+	calendars map[calendarKey]capacity.CalendarID
+	ratios    map[string]*ratio
+	engines   map[string]*engineState
+}
+
+func newIDs() ids {
+	return ids{
+		models:    make(map[string]capacity.ModelID),
+		replicas:  make(map[[2]string]capacity.ReplicaID),
+		accounts:  make(map[string]capacity.AccountID),
+		keys:      make(map[string]capacity.PrincipalID),
+		buckets:   make(map[limitKey]capacity.BucketID),
+		counters:  make(map[limitKey]capacity.CounterID),
+		calendars: make(map[calendarKey]capacity.CalendarID),
+		ratios:    make(map[string]*ratio),
+		engines:   make(map[string]*engineState),
+	}
+}
+
+// handle returns the handle of key, a new one if it has none yet.
+func handle[K comparable, H ~uint32](n *uint32, m map[K]H, key K) H {
+	h, ok := m[key]
+	if !ok {
+		*n++
+		h = H(*n)
+		m[key] = h
+	}
+	return h
+}
+
+func (i *ids) bucket(k limitKey) capacity.BucketID   { return handle(&i.next, i.buckets, k) }
+func (i *ids) counter(k limitKey) capacity.CounterID { return handle(&i.next, i.counters, k) }
+
+// builder turns a Topology into a world and the Configure event that goes with it.
+type builder struct {
+	*Dispatcher
+	top Topology
+	cfg capacity.Config
+	w   *world
+	bad []error
+}
+
+// Configure replaces the topology. It reports every dangling reference at once and then changes nothing.
+func (d *Dispatcher) Configure(top Topology) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := &builder{Dispatcher: d, top: top, w: &world{
+		models:     make(map[string]*servedModel),
+		replicas:   make(map[capacity.ReplicaID]*replica),
+		scopes:     make(map[scopeRef][]limit),
+		accounts:   make(map[string]capacity.AccountID),
+		principals: make(map[string]capacity.PrincipalID),
+	}}
+	b.engines()
+	b.models()
+	b.scopes()
+	if err := errors.Join(b.bad...); err != nil {
+		return err
+	}
+	b.removed()
+	old := d.world.Swap(b.w)
+	d.rollCalendars()
+	d.step(&capacity.Event{Kind: capacity.EventConfigure, Config: &b.cfg})
+	b.bringUp(old)
+	return nil
+}
+
+func (b *builder) engines() {
+	for _, e := range b.top.Engines {
+		st := b.ids.engines[e.Name]
+		if st == nil || st.Client != e.Client {
+			st = &engineState{Engine: e}
+		} else {
+			next := *st
+			next.Engine, next.replicas = e, nil
+			st = &next
+		}
+		b.ids.engines[e.Name] = st
+		b.w.engines = append(b.w.engines, st)
+	}
+}
+
+// Queue and affinity defaults of a model's pool.
+const (
+	defaultQueue    = 4096
+	affinityEntries = 1024
+	retryPermille   = 200
+	defaultSlots    = 1024
+)
+
+func (b *builder) models() {
+	for i := range b.top.Models {
+		m := &b.top.Models[i]
+		id := handle(&b.ids.next, b.ids.models, m.ID)
+		if b.ids.ratios[m.ID] == nil {
+			b.ids.ratios[m.ID] = new(ratio)
+		}
+		sm := &servedModel{
+			name: m.ID, entry: m.Entry, id: id, pool: capacity.PoolID(id), maxOutput: m.MaxOutput, ratio: b.ids.ratios[m.ID],
+		}
+		queue := m.MaxQueue
+		if queue == 0 {
+			queue = defaultQueue
+		}
+		b.cfg.Models = append(b.cfg.Models, capacity.Model{ID: id, Burndown: m.Burndown, MaxOutput: m.MaxOutput, WeightInput: 1, WeightOutput: 4})
+		b.cfg.Pools = append(b.cfg.Pools, capacity.Pool{
+			ID: sm.pool, MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
+		})
+		for _, bind := range m.Bindings {
+			b.bind(sm, bind)
+		}
+		b.w.models[m.ID] = sm
+	}
+}
+
+func (b *builder) bind(sm *servedModel, bind Binding) {
+	st := b.ids.engines[bind.Engine]
+	if st == nil {
+		b.bad = append(b.bad, fmt.Errorf("model %s is bound to engine %q, which is not configured", sm.name, bind.Engine))
+		return
+	}
+	r := &replica{
+		id:   handle(&b.ids.next, b.ids.replicas, [2]string{sm.name, bind.Engine}),
+		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st,
+	}
+	slots := bind.Slots
+	if slots == 0 {
+		slots = defaultSlots
+	}
+	b.cfg.Replicas = append(b.cfg.Replicas, capacity.Replica{
+		ID: r.id, Pool: sm.pool, Slots: slots, Weight: bind.Weight, Standby: bind.Standby,
+	})
+	sm.replicas = append(sm.replicas, r)
+	st.replicas = append(st.replicas, r)
+	b.w.replicas[r.id] = r
+}
+
+func (b *builder) scopes() {
+	zones := make(map[string]string)
+	for _, a := range b.top.Accounts {
+		b.w.accounts[a.ID] = handle(&b.ids.next, b.ids.accounts, a.ID)
+		zone := "UTC"
+		if a.Zone != nil {
+			zone = a.Zone.String()
+		}
+		zones[a.ID] = zone
+		b.put(scopeRef{scopeAccount, a.ID, a.ID}, b.scopeLimits(scopeRef{scopeAccount, a.ID, a.ID}, a.Limits, zone))
+		for model, l := range a.Models {
+			ref := scopeRef{scopeModel, a.ID, model}
+			b.put(ref, b.scopeLimits(ref, l, zone))
+		}
+	}
+	for _, t := range b.top.Teams {
+		ref := scopeRef{scopeTeam, t.Account, t.ID}
+		b.put(ref, b.scopeLimits(ref, t.Limits, zones[t.Account]))
+	}
+	for _, k := range b.top.Keys {
+		b.w.principals[k.ID] = handle(&b.ids.next, b.ids.keys, k.ID)
+		ref := scopeRef{scopeKey, k.Account, k.ID}
+		b.put(ref, b.scopeLimits(ref, k.Limits, zones[k.Account]))
+	}
+}
+
+func (b *builder) put(ref scopeRef, ls []limit) {
+	if len(ls) > 0 {
+		b.w.scopes[ref] = ls
+	}
+}
+
+// removed tells the scheduler what the new topology no longer has.
+func (b *builder) removed() {
+	old := b.Dispatcher.world.Load()
+	for id := range old.replicas {
+		if b.w.replicas[id] == nil {
+			b.cfg.RemoveReplicas = append(b.cfg.RemoveReplicas, id)
+		}
+	}
+	for name, m := range old.models {
+		if b.w.models[name] == nil {
+			b.cfg.RemoveModels = append(b.cfg.RemoveModels, m.id)
+			b.cfg.RemovePools = append(b.cfg.RemovePools, m.pool)
+		}
+	}
+	sortIDs(b.cfg.RemoveReplicas)
+	sortIDs(b.cfg.RemoveModels)
+	sortIDs(b.cfg.RemovePools)
+}
+
+// bringUp makes new replicas take calls. They are taken to be healthy until a call or a
+// probe says otherwise, so that the first call need not wait for a probe.
+func (b *builder) bringUp(old *world) {
+	for _, r := range b.cfg.Replicas {
+		if b.w.replicas[r.ID].engine.breaker.open {
+			continue
+		}
+		if was := old.replicas[r.ID]; was == nil || was.client != b.w.replicas[r.ID].client {
+			b.step(&capacity.Event{Kind: capacity.EventReplicaUp, Replica: r.ID})
+		}
+	}
+}

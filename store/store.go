@@ -1,0 +1,254 @@
+// Package store keeps what is created at run time (keys) in a SQLite file of the data
+// directory. A stolen file discloses no key: bearer keys are kept as hashes, secret
+// access keys are sealed with a key file outside the database.
+package store
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"forebay/fault"
+	"forebay/identity"
+
+	"github.com/go-json-experiment/json"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// Names of the store's files in the data directory.
+const (
+	databaseFile = "state.db"
+	sealingFile  = "sealing.key"
+)
+
+// Store is the database. It is safe for concurrent use.
+type Store struct {
+	db   *sql.DB
+	seal cipher.AEAD
+}
+
+// schemas bring a database from each version to the next; they are only added to.
+var schemas = []string{`
+CREATE TABLE keys (
+  id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, account TEXT NOT NULL, team TEXT NOT NULL,
+  policy TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER, revoked INTEGER, managed_by TEXT NOT NULL,
+  hash TEXT UNIQUE, sealed BLOB
+) STRICT;
+CREATE UNIQUE INDEX keys_name ON keys (account, name) WHERE revoked IS NULL AND name <> '';
+CREATE TABLE idempotence (
+  account TEXT NOT NULL, operation TEXT NOT NULL, token TEXT NOT NULL, body_hash TEXT NOT NULL, result TEXT NOT NULL, created INTEGER NOT NULL,
+  PRIMARY KEY (account, operation, token)
+) STRICT, WITHOUT ROWID;
+`}
+
+// Open opens or creates the store in a data directory. Close must be called.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	aead, err := sealingKey(filepath.Join(dir, sealingFile))
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, databaseFile)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	q := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"}}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s := &Store{db: db, seal: aead}
+	if err := s.migrate(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+// sealingKey reads the key file, or makes it the first time.
+func sealingKey(path string) (cipher.AEAD, error) {
+	key, err := os.ReadFile(path) //nolint:gosec // the operator's own directory
+	if errors.Is(err, fs.ErrNotExist) {
+		key = make([]byte, 32)
+		_, _ = rand.Read(key) // never fails, see crypto/rand
+		err = os.WriteFile(path, key, 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(key) != 32 {
+		return nil, fmt.Errorf("%s holds %d bytes, want 32: restore it from a backup, or remove it and %s to start anew", path, len(key), databaseFile)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	var version int
+	if err := s.db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if version > len(schemas) {
+		return fmt.Errorf("written by a newer forebay (schema %d, this one knows %d): upgrade forebay", version, len(schemas))
+	}
+	for v := version; v < len(schemas); v++ {
+		err := s.update(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, schemas[v]); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, v+1))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update runs f in a transaction: all of it, or nothing.
+func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// StoredKey is a key with what is kept of its secret.
+type StoredKey struct {
+	identity.Key
+	Hash   string // of a bearer token
+	Secret string // the secret access key of a pair, unsealed
+}
+
+// CreateKey stores a new key with its secret. Faults: Conflict for an id or name that is taken.
+func (s *Store) CreateKey(ctx context.Context, k *identity.Key, secret string) error {
+	policy, err := json.Marshal(k.Policy)
+	if err != nil {
+		return err
+	}
+	var hash any
+	var sealed []byte
+	if k.Kind == identity.KeyBearer {
+		hash = identity.HashToken(secret)
+	} else {
+		nonce := make([]byte, s.seal.NonceSize())
+		_, _ = rand.Read(nonce)
+		sealed = s.seal.Seal(nonce, nonce, []byte(secret), []byte(k.ID))
+	}
+	return s.update(ctx, func(tx *sql.Tx) error {
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM keys WHERE id = ? OR (account = ? AND name = ? AND name <> '' AND revoked IS NULL)`,
+			k.ID, k.Account, k.Name).Scan(&n)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fault.Newf(fault.Conflict, "a key named %q exists already", k.Name)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO keys VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, k.ID, string(k.Kind), k.Name, k.Account, k.Team,
+			string(policy), k.Created.UnixNano(), nullTime(k.Expires), nullTime(k.Revoked), k.ManagedBy, hash, sealed)
+		return err
+	})
+}
+
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixNano()
+}
+
+// RevokeKey ends a key. Faults: NotFound; Conflict for a key that the configuration manages.
+func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time) error {
+	return s.update(ctx, func(tx *sql.Tx) error {
+		var managed string
+		err := tx.QueryRowContext(ctx, `SELECT managed_by FROM keys WHERE id = ? AND account = ? AND revoked IS NULL`, id, account).Scan(&managed)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.Newf(fault.NotFound, "no live key %q", id)
+		}
+		if err != nil {
+			return err
+		}
+		if managed != "" {
+			return fault.Newf(fault.Conflict, "the key is managed by %s; change it there", managed)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE keys SET revoked = ? WHERE id = ?`, at.UnixNano(), id)
+		return err
+	})
+}
+
+// Keys lists all keys, with their secrets unsealed, in the order in which they were made.
+func (s *Store) Keys(ctx context.Context) ([]StoredKey, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id, kind, name, account, team, policy, created, expires, revoked, managed_by, hash, sealed FROM keys ORDER BY created, id`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []StoredKey
+	for rows.Next() {
+		var k StoredKey
+		var kind, policy string
+		var created int64
+		var expires, revoked sql.NullInt64
+		var hash sql.NullString
+		var sealed []byte
+		if err := rows.Scan(&k.ID, &kind, &k.Name, &k.Account, &k.Team, &policy, &created, &expires, &revoked, &k.ManagedBy, &hash, &sealed); err != nil {
+			return nil, err
+		}
+		k.Kind, k.Created, k.Hash = identity.KeyKind(kind), time.Unix(0, created).UTC(), hash.String
+		if expires.Valid {
+			k.Expires = time.Unix(0, expires.Int64).UTC()
+		}
+		if revoked.Valid {
+			k.Revoked = time.Unix(0, revoked.Int64).UTC()
+		}
+		if err := json.Unmarshal([]byte(policy), &k.Policy); err != nil {
+			return nil, fmt.Errorf("policy of key %s: %w", k.ID, err)
+		}
+		if k.Secret, err = s.unseal(k.ID, sealed); err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	return out, rows.Err()
+}
+
+func (s *Store) unseal(id string, sealed []byte) (string, error) {
+	if sealed == nil {
+		return "", nil
+	}
+	n := s.seal.NonceSize()
+	if len(sealed) < n {
+		return "", fmt.Errorf("the secret of key %s is damaged", id)
+	}
+	plain, err := s.seal.Open(nil, sealed[:n], sealed[n:], []byte(id))
+	if err != nil {
+		return "", fmt.Errorf("the secret of key %s cannot be unsealed: %s is not the file it was sealed with", id, sealingFile)
+	}
+	return string(plain), nil
+}
