@@ -165,7 +165,7 @@ func (c *Client) whole(res *upstream.Response, through bool, head infer.Head) (*
 		return nil, err
 	}
 	if through {
-		u, ok := c.codec.RawUsage(body.JSON)
+		u, ok := body.Usage(c.codec)
 		return infer.NewResponse(head, body.Raw(u, ok)), nil
 	}
 	defer body.Close() //nolint:errcheck // returns nil

@@ -11,11 +11,9 @@ import (
 	"forebay/engine/upstream"
 	"forebay/fault"
 	"forebay/infer"
-
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { enginetest.Main(m) }
 
 var (
 	_ engine.Client       = (*Client)(nil)

@@ -254,3 +254,30 @@ func TestConfiguration(t *testing.T) {
 		t.Error("no codec for Converse")
 	}
 }
+
+// FuzzFrames reads whatever may come in the place of a stream.
+func FuzzFrames(f *testing.F) {
+	for _, p := range fakeupstream.BedrockAnthropic.Stream([]string{"a"}, fakeupstream.SaidUsage) {
+		f.Add(fakeupstream.BedrockAnthropic.Frame(p))
+	}
+	f.Add(fakeupstream.BedrockAnthropic.Broken("x"))
+	f.Add(eventstream.AppendError(nil, "a", "b"))
+	codec, _ := dialect.Get(infer.DialectAnthropic)
+	look := looker(infer.DialectAnthropic, codec)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := &frames{r: eventstream.NewReader(strings.NewReader(string(b)))}
+		for {
+			name, payload, err := s.Next()
+			if err != nil {
+				return
+			}
+			n, err := look(name, payload)
+			if err != nil {
+				return
+			}
+			if n.Payload != nil && strings.Contains(string(n.Payload), `"`+metricsName+`":{"inputTokenCount":1,`) {
+				t.Fatalf("metrics are left in %q", n.Payload)
+			}
+		}
+	})
+}

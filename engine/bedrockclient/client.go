@@ -231,7 +231,7 @@ func (c *Client) whole(res *upstream.Response, p plan, head infer.Head) (*infer.
 		return nil, err
 	}
 	if p.through {
-		if u, found := p.codec.RawUsage(body.JSON); found && !ok {
+		if u, found := body.Usage(p.codec); found && !ok {
 			counted, ok = u, true
 		}
 		return infer.NewResponse(head, body.Raw(counted, ok)), nil

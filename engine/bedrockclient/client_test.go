@@ -11,10 +11,9 @@ import (
 	"forebay/infer"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { enginetest.Main(m) }
 
 var (
 	_ engine.Client       = (*Client)(nil)

@@ -193,7 +193,7 @@ func (c *Client) splice(req *infer.Request) (parts [][]byte, silent bool) {
 			}
 		}
 	}
-	return splice.Parts(make([][]byte, 0, 2*len(edits)+2), req.Body, edits...), silent
+	return splice.Parts(make([][]byte, 0, 3*len(edits)+3), req.Body, edits...), silent
 }
 
 // usageOption returns stream_options with usage asked for, keeping its other members.
@@ -281,7 +281,7 @@ func (c *Client) whole(res *upstream.Response, p plan, head infer.Head) (*infer.
 		return nil, err
 	}
 	if p.through {
-		u, ok := p.codec.RawUsage(body.JSON)
+		u, ok := body.Usage(p.codec)
 		return infer.NewResponse(head, body.Raw(u, ok)), nil
 	}
 	defer body.Close() //nolint:errcheck // returns nil

@@ -8,11 +8,9 @@ import (
 	"forebay/engine/enginetest/fakeupstream"
 	"forebay/engine/upstream"
 	"forebay/infer"
-
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { enginetest.Main(m) }
 
 var (
 	_ engine.Client       = (*Client)(nil)

@@ -16,6 +16,7 @@ var (
 	choicesKey = []byte(`"choices"`)
 	finishKey  = []byte(`"finish_reason"`)
 	errorMark  = []byte(`"error"`)
+	closing    = []byte("]")
 )
 
 // looker notes what the chunks of a stream that passes through mean. It looks for marks in the
@@ -52,7 +53,15 @@ func (l *looker) look(_ string, p []byte) (reply.Note, error) {
 }
 
 func emptyArray(v []byte) bool {
-	return len(v) > 1 && v[0] == '[' && bytes.HasPrefix(bytes.TrimLeft(v[1:], " \t\r\n"), []byte("]"))
+	return len(v) > 1 && v[0] == '[' && bytes.HasPrefix(space(v[1:]), closing)
+}
+
+// space passes white space.
+func space(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\n' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
 }
 
 // after returns what follows the first occurrence of a member's name and colon.
@@ -61,11 +70,11 @@ func after(p, key []byte) ([]byte, bool) {
 	if i < 0 {
 		return nil, false
 	}
-	rest := bytes.TrimLeft(p[i+len(key):], " \t\r\n")
+	rest := space(p[i+len(key):])
 	if len(rest) == 0 || rest[0] != ':' {
 		return nil, false
 	}
-	return bytes.TrimLeft(rest[1:], " \t\r\n"), true
+	return space(rest[1:]), true
 }
 
 // finished reports whether a choice has its finish reason.

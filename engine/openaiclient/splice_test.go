@@ -260,3 +260,24 @@ func TestProbeAndCount(t *testing.T) {
 		t.Error("an unknown flavour was taken")
 	}
 }
+
+// FuzzLook shows the look at chunks whatever an engine may send; a chunk without its marks
+// must never end or silence anything.
+func FuzzLook(f *testing.F) {
+	for _, s := range []string{
+		`{"choices":[{"delta":{"content":"a"},"finish_reason":null}]}`, `{"choices":[],"usage":{"prompt_tokens":1}}`, `{"error":{"code":"x"}}`,
+		`{"choices" : [ ] , "usage" : { } }`, `[DONE]`, `{"choices":`, `{"usage":{"prompt_tokens":-1}}`, `{"object":"error","code":1e9}`, ``,
+	} {
+		f.Add([]byte(s), true)
+	}
+	codec, _ := dialect.Get(infer.DialectOpenAI)
+	f.Fuzz(func(t *testing.T, p []byte, silent bool) {
+		n, err := (&looker{codec: codec, silent: silent}).look("", p)
+		if err != nil && fault.KindOf(err) != fault.StreamFailed {
+			t.Fatal(err)
+		}
+		if n.End != (string(p) == "[DONE]") || n.Silent && (!silent || !n.HasUsage) || n.Ends {
+			t.Fatalf("%q: %+v", p, n)
+		}
+	})
+}

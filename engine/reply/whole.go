@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 
+	"forebay/dialect"
+	"forebay/engine/splice"
 	"forebay/engine/upstream"
 	"forebay/fault"
 	"forebay/infer"
@@ -60,6 +62,17 @@ type Body struct {
 	buf  *[]byte
 	ev   infer.Event
 	sent bool
+}
+
+// Usage reads the usage that the body reports. Only that member is decoded: bodies may be
+// large, and everything else in them passes through.
+func (b *Body) Usage(codec *dialect.Codec) (infer.Usage, bool) {
+	v := splice.Member(b.JSON, "usage")
+	if codec.RawUsage == nil || v == nil {
+		return infer.Usage{}, false
+	}
+	one := append(make([]byte, 0, len(v)+16), `{"usage":`...)
+	return codec.RawUsage(append(append(one, v...), '}'))
 }
 
 // Raw makes the body the event of a call that passes through.

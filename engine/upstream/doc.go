@@ -2,9 +2,8 @@
 // configured engine address, one call per Do.
 //
 // Plain http addresses are served by our own HTTP/1.1 client. net/http's client spends two
-// goroutines and four hand-offs on each connection; here the caller's goroutine writes the
-// request in one system call and reads the response itself, which about doubles what a
-// proxy can carry. https addresses and addresses behind a proxy are served by net/http
+// goroutines and their hand-offs on each connection; here the caller's goroutine writes the
+// request in one system call and reads the response itself (BenchmarkCall compares the two). https addresses and addresses behind a proxy are served by net/http
 // (HTTP/2 included) behind the same interface. Neither follows redirects, decompresses,
 // or retries a call that an engine may have seen.
 //

@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +27,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" { // the fuzzing engine has goroutines of its own
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // script serves raw connections: the function gets the number of the connection (from 1) and its peer.
 type script struct {
