@@ -116,24 +116,7 @@ func TestUsageChunk(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer res.Close() //nolint:errcheck // test
-			var got []string
-			for {
-				ev, err := res.Next()
-				if err == io.EOF { //nolint:errorlint // bare
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				text := string(ev.Raw)
-				if ev.Last {
-					text += "!"
-				}
-				if ev.Raw == nil && ev.Kind != infer.EventUsage {
-					t.Errorf("event %d without a payload", ev.Kind)
-				}
-				got = append(got, text)
-			}
+			got := payloads(t, res)
 			if strings.Join(got, "\n") != strings.Join(split(c.want), "\n") {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(split(c.want), "\n"))
 			}
@@ -141,6 +124,27 @@ func TestUsageChunk(t *testing.T) {
 				t.Errorf("usage %+v", u)
 			}
 		})
+	}
+}
+
+// payloads pulls a stream to its end; the last payload is marked.
+func payloads(t *testing.T, res *infer.Response) (got []string) {
+	for {
+		ev, err := res.Next()
+		if err == io.EOF { //nolint:errorlint // bare
+			return got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(ev.Raw)
+		if ev.Last {
+			text += "!"
+		}
+		if ev.Raw == nil && ev.Kind != infer.EventUsage {
+			t.Errorf("event %d without a payload", ev.Kind)
+		}
+		got = append(got, text)
 	}
 }
 
