@@ -163,7 +163,11 @@ func (n *netCall) leave() {
 	n.cancel(nil)
 	n.client.mu.Lock()
 	delete(n.client.calls, n)
+	last := n.client.closed && len(n.client.calls) == 0
 	n.client.mu.Unlock()
+	if last { // an HTTP/2 connection is idle only now
+		n.client.transport.CloseIdleConnections()
+	}
 }
 
 func (n *netCall) failed(err error, inBody bool) error {

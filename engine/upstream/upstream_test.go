@@ -263,6 +263,30 @@ func TestBytesBehindAResponseAreNotTheNextOne(t *testing.T) {
 	}
 }
 
+func TestBytesOnAnIdleConnectionAreNotTheNextResponse(t *testing.T) {
+	idle, written := make(chan struct{}), make(chan struct{})
+	s := serve(t, func(n int, p *peer) {
+		p.request()
+		p.say(ok2)
+		if n == 1 {
+			<-idle
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			close(written)
+			p.gone()
+		}
+	})
+	c := open(t, Config{BaseURL: s.url})
+	for i := range 2 {
+		if b, err := call(t.Context(), c, "x"); b != "ok" || err != nil {
+			t.Fatal(b, err)
+		}
+		if i == 0 {
+			close(idle)
+			<-written
+		}
+	}
+}
+
 func TestHostileUpstream(t *testing.T) {
 	interim := "HTTP/1.1 100 Continue\r\n\r\n"
 	long := strings.Repeat("y", 100_000)
