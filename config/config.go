@@ -102,6 +102,7 @@ type Engine struct {
 	Between    time.Duration `yaml:"between_tokens_timeout"`
 	Total      time.Duration `yaml:"total_timeout"`
 	ProbeEvery time.Duration `yaml:"probe_every"`
+	Flavour    string        `yaml:"flavour"` // llama-server, vllm, sglang, tgi, ollama, openai
 	Profile    string        `yaml:"profile"` // of a simulated engine
 	Seed       uint64        `yaml:"seed"`
 	Directives bool          `yaml:"directives"` // a simulated engine obeys prompts, for tests

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"forebay/meter"
+	"forebay/server"
+	"forebay/wire/sse"
+
+	"github.com/go-json-experiment/json"
+)
+
+// answered is what a chat call showed.
+type answered struct {
+	RequestID  string
+	Text       string
+	Input      int64
+	Output     int64
+	FirstToken time.Duration
+	Total      time.Duration
+}
+
+type chatChunk struct {
+	Choices []struct {
+		Delta struct {
+			Content string `json:"content"`
+		} `json:"delta"`
+	} `json:"choices"`
+	Usage *struct {
+		Prompt     int64 `json:"prompt_tokens"`
+		Completion int64 `json:"completion_tokens"`
+	} `json:"usage"`
+	Error *struct {
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// chat asks a model through the OpenAI API and writes the answer as it comes.
+func chat(ctx context.Context, c server.Credentials, model, system, prompt string, out io.Writer) (*answered, error) {
+	type message struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	msgs := []message{}
+	if system != "" {
+		msgs = append(msgs, message{"system", system})
+	}
+	body, err := json.Marshal(map[string]any{
+		"model": model, "stream": true, "messages": append(msgs, message{"user", prompt}), "stream_options": map[string]bool{"include_usage": true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/v1/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.APIKey)
+	req.Header.Set("Content-Type", "application/json")
+	start := time.Now()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no server answers at %s (is `forebay up` running?): %w", c.URL, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		return nil, remoteError(res.Status, b)
+	}
+	a := &answered{RequestID: res.Header.Get("X-Request-Id")}
+	return a, a.read(sse.NewReader(res.Body), start, out)
+}
+
+func (a *answered) read(r *sse.Reader, start time.Time, out io.Writer) error {
+	for {
+		ev, err := r.Next()
+		if errors.Is(err, io.EOF) || string(ev.Data) == "[DONE]" {
+			a.Total = time.Since(start)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var ch chatChunk
+		if err := json.Unmarshal(ev.Data, &ch); err != nil {
+			return err
+		}
+		if ch.Error != nil {
+			return errors.New(ch.Error.Message)
+		}
+		if ch.Usage != nil {
+			a.Input, a.Output = ch.Usage.Prompt, ch.Usage.Completion
+		}
+		for _, choice := range ch.Choices {
+			if choice.Delta.Content != "" && a.FirstToken == 0 {
+				a.FirstToken = time.Since(start)
+			}
+			a.Text += choice.Delta.Content
+			if _, err := io.WriteString(out, choice.Delta.Content); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// firstCall sends one call through the front door and shows what it cost.
+func firstCall(ctx context.Context, e *env, s *server.Server) error {
+	const prompt = "Hello! What are you?"
+	_, _ = fmt.Fprintf(e.Out, "A first call to %s: %s\n> ", demoModel, prompt)
+	a, err := chat(ctx, s.Credentials(), demoModel, "", prompt, e.Out)
+	if err != nil {
+		_, _ = fmt.Fprintf(e.Out, "\nThe call failed: %v\n", err)
+		return nil //nolint:nilerr // the server goes on; its engine may be starting
+	}
+	_, _ = fmt.Fprintf(e.Out, "\n  %s\n\n", summary(ctx, s.Credentials(), a))
+	return nil
+}
+
+// summary is one line of tokens, price and latency, the price from the ledger.
+func summary(ctx context.Context, c server.Credentials, a *answered) string {
+	line := fmt.Sprintf("%d tokens in, %d out; first token after %s, %s in all", a.Input, a.Output, a.FirstToken.Round(time.Millisecond), a.Total.Round(time.Millisecond))
+	r := remote{Server: c.URL, Key: c.APIKey}
+	var ex meter.Explanation
+	if err := r.call(ctx, http.MethodGet, "explain/"+a.RequestID, nil, &ex); err != nil {
+		return line
+	}
+	if ex.Charge == nil {
+		return line + "; price unknown"
+	}
+	return line + "; " + meter.FormatMoney(*ex.Charge, ex.Currency)
+}
+
+type invokeCmd struct {
+	remote
+	Model  string   `help:"Model to ask." default:"anthropic.claude-3-haiku-20240307-v1:0" short:"m"`
+	System string   `help:"System prompt."`
+	File   string   `help:"Read the prompt from a file; - is standard input." short:"f" placeholder:"FILE"`
+	Prompt []string `arg:"" optional:"" help:"The prompt."`
+}
+
+// Run implements the verb.
+func (c *invokeCmd) Run(e *env) error {
+	prompt := strings.Join(c.Prompt, " ")
+	switch {
+	case c.File == "-" || c.File == "" && prompt == "":
+		b, err := io.ReadAll(io.LimitReader(e.In, 25<<20))
+		if err != nil {
+			return err
+		}
+		prompt = string(b)
+	case c.File != "":
+		b, err := os.ReadFile(c.File)
+		if err != nil {
+			return err
+		}
+		prompt = string(b)
+	}
+	cred, err := c.credentials()
+	if err != nil {
+		return err
+	}
+	out := e.Out
+	if c.JSON {
+		out = io.Discard
+	}
+	a, err := chat(e.ctx, cred, c.Model, c.System, prompt, out)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e, map[string]any{
+			"requestId": a.RequestID, "model": c.Model, "text": a.Text, "inputTokens": a.Input, "outputTokens": a.Output,
+			"firstTokenMs": a.FirstToken.Milliseconds(), "totalMs": a.Total.Milliseconds(),
+		})
+	}
+	_, err = fmt.Fprintf(e.Out, "\n\n%s\n", summary(e.ctx, cred, a))
+	return err
+}

@@ -1,0 +1,93 @@
+// Package cli is the command line. Every verb but up, demo and config is a client of the
+// admin API of a running server.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"forebay/internal/version"
+
+	"github.com/alecthomas/kong"
+)
+
+// Streams are the terminal, or what stands in for it.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// commands is the grammar of the command line.
+type commands struct {
+	Up         upCmd         `cmd:"" help:"Start the server."`
+	Demo       demoCmd       `cmd:"" help:"Start a server, call a model through every API, and stop."`
+	Env        envCmd        `cmd:"" help:"Print the environment that points clients here: eval \"$(forebay env)\"."`
+	Invoke     invokeCmd     `cmd:"" help:"Ask a model and show the answer as it comes."`
+	Models     modelsCmd     `cmd:"" help:"List models, or show one."`
+	Keys       keysCmd       `cmd:"" help:"List, create and revoke keys."`
+	Usage      usageCmd      `cmd:"" help:"Show usage and money by any dimension."`
+	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`
+	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
+	Doctor     doctorCmd     `cmd:"" help:"Check everything a support person would ask for."`
+	Completion completionCmd `cmd:"" help:"Print shell completion: source <(forebay completion bash)."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+}
+
+// env is what a verb runs in.
+type env struct {
+	ctx context.Context //nolint:containedctx // the life of one command
+	Streams
+	parser *kong.Kong
+}
+
+type versionCmd struct{}
+
+// Run implements the verb.
+func (versionCmd) Run(e *env) error {
+	_, err := fmt.Fprintln(e.Out, "forebay", version.String())
+	return err
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFault = 1 // the command failed; one line on standard error says why
+	exitUsage = 2 // the command line is wrong
+)
+
+// Main runs the command line and returns the exit code.
+func Main(ctx context.Context, args []string, s Streams) int {
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("forebay"),
+		kong.Description("Deploy foundation models behind the AWS, OpenAI and Anthropic clients you already have."),
+		kong.Writers(s.Out, s.Err), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return failed(s, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(s.Err, "forebay: %v; see forebay --help\n", err)
+		return exitUsage
+	}
+	if err := k.Run(&env{ctx: ctx, Streams: s, parser: parser}); err != nil {
+		return failed(s, err)
+	}
+	return exitOK
+}
+
+func failed(s Streams, err error) int {
+	if errors.Is(err, context.Canceled) {
+		return exitOK
+	}
+	_, _ = fmt.Fprintf(s.Err, "forebay: %v\n", err)
+	return exitFault
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"forebay/config"
+	"forebay/server"
+
+	"github.com/go-json-experiment/json"
+)
+
+// remote are the flags of verbs that ask a running server.
+type remote struct {
+	Server  string `help:"Address of the server; FOREBAY_URL, or the one that runs on this machine." env:"FOREBAY_URL" placeholder:"URL"`
+	Key     string `help:"API key; FOREBAY_API_KEY, or the development key of this machine." env:"FOREBAY_API_KEY" placeholder:"KEY"`
+	DataDir string `help:"Data directory of the server on this machine." env:"FOREBAY_DATA_DIR" type:"path" placeholder:"DIR"`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+// credentials finds address and key: from flags, or from what a server on this machine left.
+func (r *remote) credentials() (server.Credentials, error) {
+	c := server.Credentials{URL: r.Server, APIKey: r.Key}
+	if c.URL != "" && c.APIKey != "" {
+		return c, nil
+	}
+	def := config.Default()
+	dir := cmp.Or(r.DataDir, def.DataDir)
+	found, err := server.ReadCredentials(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, fmt.Errorf("no server has run with the data directory %s; start one with `forebay up`, or name one with --server and --key", dir)
+	}
+	if err != nil {
+		return c, err
+	}
+	found.URL = cmp.Or(r.Server, found.URL)
+	found.APIKey = cmp.Or(r.Key, found.APIKey)
+	return *found, nil
+}
+
+// call asks the admin API and decodes its answer into out.
+func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
+	c, err := r.credentials()
+	if err != nil {
+		return err
+	}
+	var body io.Reader = http.NoBody
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+"/admin/v1/"+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.APIKey)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no server answers at %s (is `forebay up` running?): %w", c.URL, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return remoteError(res.Status, b)
+	}
+	return json.Unmarshal(b, out)
+}
+
+func remoteError(status string, body []byte) error {
+	var e struct {
+		Error struct{ Message, Reason string } `json:"error"`
+	}
+	var raw struct {
+		Error map[string]any `json:"error"`
+	}
+	if json.Unmarshal(body, &raw) != nil || raw.Error == nil {
+		return fmt.Errorf("the server answered %s", status)
+	}
+	e.Error.Message, _ = raw.Error["message"].(string)
+	e.Error.Reason, _ = raw.Error["reason"].(string)
+	if e.Error.Reason != "" {
+		return fmt.Errorf("%s (%s)", e.Error.Message, e.Error.Reason)
+	}
+	return errors.New(e.Error.Message)
+}

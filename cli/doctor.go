@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/config"
+	"forebay/internal/version"
+
+	"github.com/alecthomas/kong"
+)
+
+type doctorCmd struct {
+	remote
+	ConfigPath string `name:"config" help:"Configuration file." type:"path" placeholder:"FILE"`
+}
+
+// check is one line of the report.
+type check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// Run implements the verb.
+func (c *doctorCmd) Run(e *env) error {
+	var list []check
+	add := func(name string, err error, ok string) {
+		ck := check{Name: name, OK: err == nil, Detail: ok}
+		if err != nil {
+			ck.Detail = strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+		list = append(list, ck)
+	}
+	add("program", nil, version.String()+", "+runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
+	cfg, err := config.Load(c.ConfigPath)
+	if err == nil {
+		err = cfg.Validate()
+	}
+	add("configuration", err, "valid "+cfg.Path)
+	st, err := os.Stat(cfg.DataDir)
+	if err == nil && st.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("%s can be read by others (mode %o); run chmod 700 on it", cfg.DataDir, st.Mode().Perm())
+	}
+	add("data directory", err, cfg.DataDir)
+	c.server(e, add)
+	for name, en := range knownEngines {
+		addr := strings.TrimSuffix(strings.TrimPrefix(en.URL, "http://"), "/v1")
+		d := net.Dialer{Timeout: 200 * time.Millisecond}
+		if conn, err := d.DialContext(e.ctx, "tcp", addr); err == nil {
+			_ = conn.Close()
+			add("engine on this machine", nil, fmt.Sprintf("something listens where %s does (%s): forebay up --serve MODEL=%s/NAME", name, addr, name))
+		}
+	}
+	if c.JSON {
+		return printJSON(e, list)
+	}
+	var rows [][]string
+	bad := false
+	for _, ck := range list {
+		mark := "ok"
+		if !ck.OK {
+			mark, bad = "FAULT", true
+		}
+		rows = append(rows, []string{mark, ck.Name, ck.Detail})
+	}
+	if err := table(e, "\tCHECK\tDETAIL", rows); err != nil {
+		return err
+	}
+	if bad {
+		return errors.New("some checks failed")
+	}
+	return nil
+}
+
+// server adds what a running server says of itself.
+func (c *doctorCmd) server(e *env, add func(string, error, string)) {
+	var st struct {
+		Version  string `json:"version"`
+		Uptime   string `json:"uptime"`
+		URL      string `json:"url"`
+		Ready    bool   `json:"ready"`
+		NotReady string `json:"notReady"`
+		Ledger   struct {
+			Rows int64 `json:"rowsSinceStart"`
+			Lost int64 `json:"rowsLost"`
+		} `json:"ledger"`
+		Engines []struct {
+			Name     string `json:"name"`
+			Up       bool   `json:"up"`
+			Failures int    `json:"failures"`
+		} `json:"engines"`
+	}
+	if err := c.call(e.ctx, http.MethodGet, "status", nil, &st); err != nil {
+		add("server", err, "")
+		return
+	}
+	add("server", nil, fmt.Sprintf("%s at %s, up %s", st.Version, st.URL, st.Uptime))
+	var err error
+	if !st.Ready {
+		err = errors.New(st.NotReady)
+	}
+	add("ledger", err, fmt.Sprintf("%d rows since the start, %d lost", st.Ledger.Rows, st.Ledger.Lost))
+	for _, en := range st.Engines {
+		err = nil
+		if !en.Up {
+			err = fmt.Errorf("taken out after %d failures", en.Failures)
+		}
+		add("engine "+en.Name, err, "up")
+	}
+	var usage struct {
+		GaveUp []struct{ Seconds, Times int64 } `json:"clientsGaveUp"`
+	}
+	if c.call(e.ctx, http.MethodGet, "usage", nil, &usage) == nil {
+		for _, g := range usage.GaveUp {
+			add("clients", nil, fmt.Sprintf("gave up after %d s, %d times; if their calls take longer, raise read_timeout", g.Seconds, g.Times))
+		}
+	}
+}
+
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// Run implements the verb: a script of the verbs and flags of the grammar itself.
+func (c *completionCmd) Run(e *env) error {
+	var verbs []string
+	sub := map[string][]string{}
+	for _, n := range e.parser.Model.Children {
+		verbs = append(verbs, n.Name)
+		for _, k := range n.Children {
+			sub[n.Name] = append(sub[n.Name], k.Name)
+		}
+		sub[n.Name] = append(sub[n.Name], flags(n)...)
+	}
+	slices.Sort(verbs)
+	var b strings.Builder
+	switch c.Shell {
+	case "fish":
+		fmt.Fprintf(&b, "complete -c forebay -f -n __fish_use_subcommand -a '%s'\n", strings.Join(verbs, " "))
+		for _, v := range verbs {
+			fmt.Fprintf(&b, "complete -c forebay -n '__fish_seen_subcommand_from %s' -a '%s'\n", v, strings.Join(sub[v], " "))
+		}
+	default:
+		if c.Shell == "zsh" {
+			b.WriteString("autoload -U +X bashcompinit && bashcompinit\n")
+		}
+		b.WriteString("_forebay() {\n  local cur=${COMP_WORDS[COMP_CWORD]} words\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
+		fmt.Fprintf(&b, "    words='%s'\n  else\n    case ${COMP_WORDS[1]} in\n", strings.Join(verbs, " "))
+		for _, v := range verbs {
+			fmt.Fprintf(&b, "      %s) words='%s' ;;\n", v, strings.Join(sub[v], " "))
+		}
+		b.WriteString("    esac\n  fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _forebay forebay\n")
+	}
+	_, err := fmt.Fprint(e.Out, b.String())
+	return err
+}
+
+func flags(n *kong.Node) []string {
+	var out []string
+	for _, group := range n.AllFlags(true) {
+		for _, f := range group {
+			out = append(out, "--"+f.Name)
+		}
+	}
+	return out
+}

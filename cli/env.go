@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"forebay/server"
+)
+
+type envCmd struct {
+	remote
+	Shell   string `help:"Shell to write for." enum:"sh,fish,powershell" default:"sh"`
+	All     bool   `help:"Also point every other AWS call here: AWS_ENDPOINT_URL and the key pair."`
+	TLS     bool   `name:"tls" help:"Use the TLS port, and a bundle of the system's certificates and ours."`
+	Profile string `help:"Write an AWS profile of this name to ~/.aws and print nothing else." placeholder:"NAME"`
+}
+
+// Run implements the verb.
+func (c *envCmd) Run(e *env) error {
+	cred, err := c.credentials()
+	if err != nil {
+		return err
+	}
+	if c.Profile != "" {
+		return writeProfile(e, c.Profile, &cred)
+	}
+	vars, err := c.variables(&cred)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		m := map[string]string{}
+		for _, v := range vars {
+			m[v[0]] = v[1]
+		}
+		return printJSON(e, m)
+	}
+	for _, v := range vars {
+		line := "export " + v[0] + "='" + strings.ReplaceAll(v[1], "'", `'\''`) + "'"
+		switch c.Shell {
+		case "fish":
+			line = "set -gx " + v[0] + " '" + strings.ReplaceAll(v[1], "'", `\'`) + "'"
+		case "powershell":
+			line = "$env:" + v[0] + " = '" + strings.ReplaceAll(v[1], "'", "''") + "'"
+		}
+		if _, err := fmt.Fprintln(e.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// variables point the Bedrock, OpenAI and Anthropic clients here. AWS calls to other
+// services keep their own addresses and credentials: the Bedrock clients are given a
+// bearer key, which they prefer to whatever else they find.
+func (c *envCmd) variables(cred *server.Credentials) ([][2]string, error) {
+	base := cred.URL
+	var vars [][2]string
+	if c.TLS {
+		if cred.TLSURL == "" {
+			return nil, fmt.Errorf("the server has no TLS port; set server.tls_listen")
+		}
+		base = cred.TLSURL
+		bundle, err := writeBundle(cred.CA)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range []string{"AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+			vars = append(vars, [2]string{name, bundle})
+		}
+	}
+	for _, svc := range []string{"BEDROCK_RUNTIME", "BEDROCK", "SAGEMAKER", "SAGEMAKER_RUNTIME"} {
+		vars = append(vars, [2]string{"AWS_ENDPOINT_URL_" + svc, base})
+	}
+	vars = append(vars,
+		[2]string{"AWS_BEARER_TOKEN_BEDROCK", cred.APIKey},
+		[2]string{"OPENAI_BASE_URL", base + "/v1"}, [2]string{"OPENAI_API_KEY", cred.APIKey},
+		[2]string{"ANTHROPIC_BASE_URL", base}, [2]string{"ANTHROPIC_API_KEY", cred.APIKey},
+		[2]string{"ANTHROPIC_BEDROCK_BASE_URL", base},
+		[2]string{"FOREBAY_URL", cred.URL}, [2]string{"FOREBAY_API_KEY", cred.APIKey},
+	)
+	if c.All {
+		vars = append(vars,
+			[2]string{"AWS_ENDPOINT_URL", base}, [2]string{"AWS_ACCESS_KEY_ID", cred.AccessKeyID},
+			[2]string{"AWS_SECRET_ACCESS_KEY", cred.SecretAccessKey}, [2]string{"AWS_REGION", cred.Region}, [2]string{"AWS_DEFAULT_REGION", cred.Region})
+	}
+	return vars, nil
+}
+
+// systemRoots are where the systems that Go runs on keep their certificates.
+var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+
+// writeBundle writes the system's certificates and ours into one file, because the
+// variables of clients replace the system's.
+func writeBundle(ca string) (string, error) {
+	if ca == "" {
+		return "", fmt.Errorf("the server uses a certificate of its own; trust its issuer yourself")
+	}
+	out, err := os.ReadFile(ca) //nolint:gosec // our own file
+	if err != nil {
+		return "", err
+	}
+	for _, path := range systemRoots {
+		if b, err := os.ReadFile(path); err == nil { //nolint:gosec // fixed paths
+			out = append(append(out, '\n'), b...)
+			break
+		}
+	}
+	path := filepath.Join(filepath.Dir(ca), "ca-bundle.pem")
+	return path, os.WriteFile(path, out, 0o600)
+}
+
+// writeProfile puts a profile into the AWS configuration and credentials files, and
+// leaves every other byte of them as it is.
+func writeProfile(e *env, name string, cred *server.Credentials) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	section := "profile " + name
+	if name == "default" {
+		section = name
+	}
+	files := []struct{ path, section, body string }{
+		{filepath.Join(home, ".aws", "config"), section, "region = " + cred.Region + "\nservices = forebay-" + name + "\n"},
+		{filepath.Join(home, ".aws", "config"), "services forebay-" + name, servicesSection(cred.URL)},
+		{filepath.Join(home, ".aws", "credentials"), name, "aws_access_key_id = " + cred.AccessKeyID + "\naws_secret_access_key = " + cred.SecretAccessKey + "\n"},
+	}
+	if err := os.MkdirAll(filepath.Join(home, ".aws"), 0o700); err != nil {
+		return err
+	}
+	for _, f := range files {
+		old, err := os.ReadFile(f.path)
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		if err := os.WriteFile(f.path, []byte(replaceSection(string(old), f.section, f.body)), 0o600); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(e.Out, "profile %s written; use it with AWS_PROFILE=%s\n", name, name)
+	return err
+}
+
+func servicesSection(url string) string {
+	var b strings.Builder
+	for _, svc := range []string{"bedrock", "bedrock_runtime", "sagemaker", "sagemaker_runtime"} {
+		b.WriteString(svc + " =\n  endpoint_url = " + url + "\n")
+	}
+	return b.String()
+}
+
+// replaceSection replaces the body of a section of an INI text, or appends the section.
+func replaceSection(text, section, body string) string {
+	lines := strings.SplitAfter(text, "\n")
+	head := "[" + section + "]"
+	at := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSpace(l) == head })
+	if at < 0 {
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		return text + head + "\n" + body
+	}
+	end := at + 1
+	for end < len(lines) && !strings.HasPrefix(strings.TrimSpace(lines[end]), "[") {
+		end++
+	}
+	for end > at+1 && strings.TrimSpace(lines[end-1]) == "" {
+		end-- // the blank lines before the next section belong to it
+	}
+	return strings.Join(lines[:at], "") + head + "\n" + body + strings.Join(lines[end:], "")
+}

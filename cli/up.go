@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"forebay/config"
+	"forebay/server"
+)
+
+// serverFlags are what up and demo share.
+type serverFlags struct {
+	ConfigPath string   `name:"config" help:"Configuration file; forebay.yaml of this folder when it is there." type:"path" placeholder:"FILE"`
+	Listen     string   `help:"Address to listen on; port 0 takes a free one." placeholder:"HOST:PORT"`
+	DataDir    string   `help:"Where keys and the ledger are kept." type:"path" placeholder:"DIR"`
+	Serve      []string `help:"Serve a model by an engine that speaks OpenAI's API: ID=URL[/NAME]." placeholder:"ID=ENGINE[/MODEL]" sep:"none"`
+	NoAuth     bool     `help:"Accept every caller; loopback only."`
+}
+
+func (f *serverFlags) load() (config.Config, error) {
+	cfg, err := config.Load(f.ConfigPath)
+	if err != nil {
+		return cfg, err
+	}
+	if f.Listen != "" {
+		cfg.Server.Listen = f.Listen
+	}
+	if f.DataDir != "" {
+		cfg.DataDir = f.DataDir
+	}
+	cfg.NoAuth = f.NoAuth
+	for _, s := range f.Serve {
+		if err := serve(&cfg, s); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, cfg.Validate()
+}
+
+// knownEngines are the usual addresses of engines on this machine.
+var knownEngines = map[string]config.Engine{
+	"ollama":       {Type: "openai", URL: "http://127.0.0.1:11434/v1", Flavour: "ollama"},
+	"llama-server": {Type: "openai", URL: "http://127.0.0.1:8080/v1", Flavour: "llama-server"},
+	"vllm":         {Type: "openai", URL: "http://127.0.0.1:8000/v1", Flavour: "vllm"},
+	"lm-studio":    {Type: "openai", URL: "http://127.0.0.1:1234/v1"},
+}
+
+// serve adds an engine and binds a model to it: ID=ENGINE[/MODEL], where ENGINE is one of
+// the known names or a URL that ends in /v1.
+func serve(cfg *config.Config, spec string) error {
+	id, target, ok := strings.Cut(spec, "=")
+	if !ok || id == "" || target == "" {
+		return fmt.Errorf("--serve %q is not ID=ENGINE[/MODEL], such as anthropic.claude-3-haiku-20240307-v1:0=ollama/llama3.2", spec)
+	}
+	name, model, _ := strings.Cut(target, "/")
+	e, known := knownEngines[name]
+	if !known {
+		u, err := url.Parse(target)
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("--serve %q: %q is neither a URL nor one of ollama, llama-server, vllm, lm-studio", spec, name)
+		}
+		path, rest, _ := strings.Cut(u.Path, "/v1")
+		e = config.Engine{Type: "openai", URL: u.Scheme + "://" + u.Host + path + "/v1"}
+		name, model = u.Host, strings.TrimPrefix(rest, "/")
+	}
+	if cfg.Engines == nil {
+		cfg.Engines = map[string]config.Engine{}
+	}
+	if cfg.Models == nil {
+		cfg.Models = map[string]config.Model{}
+	}
+	if _, declared := cfg.Engines[name]; !declared {
+		cfg.Engines[name] = e
+	}
+	m := cfg.Models[id]
+	m.Engines = append(m.Engines, config.Binding{Engine: name, Model: model})
+	cfg.Models[id] = m
+	return nil
+}
+
+type upCmd struct {
+	serverFlags
+	Quiet bool `help:"Do not send a first call."`
+}
+
+func logger(cfg *config.Config, e *env) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Logging.Level)) // validated
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Logging.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.Err, o))
+	}
+	return slog.New(slog.NewTextHandler(e.Err, o))
+}
+
+// Run implements the verb.
+func (c *upCmd) Run(e *env) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	s, err := server.New(e.ctx, cfg, logger(&cfg, e))
+	if err != nil {
+		return err
+	}
+	banner(e, s)
+	return run(e, s, func(ctx context.Context) error {
+		if c.Quiet {
+			return nil
+		}
+		return firstCall(ctx, e, s)
+	})
+}
+
+// run serves while f runs and afterwards, until the command is interrupted.
+func run(e *env, s *server.Server, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	ferr := f(ctx)
+	if ferr != nil {
+		cancel()
+	}
+	err := <-done
+	return errors.Join(ferr, err, s.Close())
+}
+
+// demoModel is the model of examples.
+const demoModel = "anthropic.claude-3-haiku-20240307-v1:0"
+
+func banner(e *env, s *server.Server) {
+	c := s.Credentials()
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(e.Out, format+"\n", args...) }
+	p("Forebay listens on %s (and %s)", c.URL, c.TLSURL)
+	if c.New {
+		p("\nNew development keys, shown once and kept in %s (mode 0600):", s.DataDir())
+		p("  access key  %s\n  secret key  %s\n  API key     %s", c.AccessKeyID, c.SecretAccessKey, c.APIKey)
+	}
+	if s.Simulated(demoModel) {
+		p("\nNo engine is configured: models are SIMULATED. To serve a real one: %s", s.Hint())
+	}
+	p("\nTry, in another shell:")
+	p("  eval \"$(forebay env)\"")
+	p("  curl $OPENAI_BASE_URL/chat/completions -H \"Authorization: Bearer $OPENAI_API_KEY\" -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'", demoModel)
+	p("  aws bedrock-runtime converse --region %s --model-id %s --messages '[{\"role\":\"user\",\"content\":[{\"text\":\"Hello\"}]}]'", c.Region, demoModel)
+	p("  python3 -c 'import openai; print(openai.OpenAI().chat.completions.create(model=\"%s\", messages=[{\"role\":\"user\",\"content\":\"Hello\"}]).choices[0].message.content)'\n", demoModel)
+}

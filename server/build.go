@@ -1,0 +1,307 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"forebay/catalog"
+	"forebay/config"
+	"forebay/dispatch"
+	"forebay/engine"
+	"forebay/engine/anthropicclient"
+	"forebay/engine/bedrockclient"
+	"forebay/engine/openaiclient"
+	"forebay/engine/simulated"
+	"forebay/engine/upstream"
+	"forebay/identity"
+	"forebay/infer"
+	"forebay/perf"
+	"forebay/store"
+)
+
+// simulatedEngine is the engine that answers for models that are bound to none.
+const simulatedEngine = "simulated"
+
+// defaultTotal bounds a call where the configuration says nothing: long generations are first class.
+const defaultTotal = time.Hour
+
+// engines builds a client for every engine, and for bedrock one for every family that is
+// bound to it, because the families' bodies differ.
+func (s *Server) engines(models map[string]*catalog.Model) (map[string]engine.Client, []dispatch.Engine, error) {
+	clients := map[string]engine.Client{}
+	var list []dispatch.Engine
+	var errs []error
+	add := func(name string, e config.Engine, c engine.Client, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("engines.%s: %w", name, err))
+			return
+		}
+		clients[name] = c
+		list = append(list, dispatch.Engine{Name: name, Client: c, ProbeEvery: e.ProbeEvery, Simulated: e.Type == simulatedEngine})
+	}
+	all := maps.Clone(s.cfg.Engines)
+	if all == nil {
+		all = map[string]config.Engine{}
+	}
+	if _, ok := all[simulatedEngine]; !ok {
+		all[simulatedEngine] = config.Engine{Type: simulatedEngine, Profile: "demo"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		e := all[name]
+		if e.Type == "bedrock" {
+			for _, family := range s.families(name, models) {
+				c, err := s.bedrock(e, family)
+				add(name+"/"+string(family), e, c, err)
+			}
+			continue
+		}
+		c, err := s.client(e)
+		add(name, e, c, err)
+	}
+	return clients, list, errors.Join(errs...)
+}
+
+// families lists the families of the models that are bound to an engine.
+func (s *Server) families(name string, models map[string]*catalog.Model) []infer.Dialect {
+	seen := map[infer.Dialect]bool{}
+	for id, m := range s.cfg.Models {
+		for _, b := range m.Engines {
+			if b.Engine == name && models[id] != nil {
+				seen[models[id].Family] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+func upstreamOf(e config.Engine) upstream.Config {
+	total := e.Total
+	if total == 0 {
+		total = defaultTotal
+	}
+	return upstream.Config{
+		BaseURL:  e.URL,
+		Timeouts: engine.Timeouts{Connect: cmp.Or(e.Connect, 10*time.Second), FirstToken: e.FirstToken, BetweenTokens: e.Between, Total: total},
+	}
+}
+
+func apiKey(e config.Engine) (string, error) {
+	if e.APIKey == "" {
+		return "", nil
+	}
+	return config.Secret(e.APIKey)
+}
+
+func (s *Server) client(e config.Engine) (engine.Client, error) {
+	key, err := apiKey(e)
+	if err != nil {
+		return nil, err
+	}
+	switch e.Type {
+	case "openai":
+		return openaiclient.New(openaiclient.Config{Upstream: upstreamOf(e), APIKey: key, Flavour: openaiclient.Flavour(e.Flavour)})
+	case "anthropic":
+		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(e), APIKey: key})
+	default:
+		profile, err := perf.Named(cmp.Or(e.Profile, "demo"))
+		if err != nil {
+			return nil, err
+		}
+		return simulated.New(simulated.Options{Profile: profile, Seed: e.Seed, Hint: s.cfg.Hint, Directives: e.Directives})
+	}
+}
+
+func (s *Server) bedrock(e config.Engine, family infer.Dialect) (engine.Client, error) {
+	key, err := apiKey(e)
+	if err != nil {
+		return nil, err
+	}
+	return bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e), Region: cmp.Or(e.Region, s.cfg.Server.Region), Family: family, APIKey: key})
+}
+
+// models merges the built-in catalogue with what the configuration declares.
+func (s *Server) models() (map[string]*catalog.Model, error) {
+	out := map[string]*catalog.Model{}
+	for _, m := range catalog.Builtin() {
+		out[m.ID] = m
+	}
+	var errs []error
+	for id, cm := range s.cfg.Models {
+		m := &catalog.Model{ID: id, Provider: "custom", Name: id, Family: infer.DialectOpenAI, Input: []string{"TEXT"}, Output: []string{"TEXT"}, Streaming: true, Context: 8192, MaxOutput: 4096, Burndown: 1000, Features: []string{"system", "stop", "tools"}}
+		if known := out[id]; known != nil {
+			c := *known
+			m = &c
+		}
+		if err := override(m, &cm); err != nil {
+			errs = append(errs, fmt.Errorf("models.%s: %w", id, err))
+		}
+		m.ManagedBy = s.cfg.Path
+		out[id] = m
+	}
+	return out, errors.Join(errs...)
+}
+
+func override(m *catalog.Model, c *config.Model) error {
+	m.Provider = cmp.Or(c.Provider, m.Provider)
+	m.Name = cmp.Or(c.Name, m.Name)
+	m.Context = cmp.Or(c.Context, m.Context)
+	m.MaxOutput = cmp.Or(c.MaxOutput, m.MaxOutput)
+	m.IgnoreGuardrails = c.Guardrail == "ignore"
+	if c.Family != "" {
+		m.Family = infer.Dialect(c.Family)
+	}
+	if c.Price == nil {
+		return nil
+	}
+	r, err := c.Price.Parse()
+	if err != nil {
+		return err
+	}
+	m.Price = &catalog.Price{
+		Currency: r.Currency, Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite: r.CacheWrite,
+		Date: time.Now().UTC().Format(time.DateOnly), Source: "configuration",
+	}
+	return nil
+}
+
+// topology says what the dispatcher serves with.
+func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.Engine, keys []store.StoredKey) (dispatch.Topology, error) {
+	top := dispatch.Topology{Engines: engines}
+	for _, id := range slices.Sorted(maps.Keys(models)) {
+		top.Models = append(top.Models, s.served(models[id]))
+	}
+	zone, err := time.LoadLocation(s.cfg.Account.Zone)
+	if err != nil {
+		return top, err
+	}
+	account := dispatch.Account{ID: s.cfg.Account.ID, Zone: zone, Models: map[string]identity.Limits{}}
+	if account.Limits, err = s.cfg.Account.Limits.Parse(); err != nil {
+		return top, err
+	}
+	for id, l := range s.cfg.Account.Models {
+		if account.Models[id], err = l.Parse(); err != nil {
+			return top, err
+		}
+	}
+	top.Accounts = append(top.Accounts, account)
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Teams)) {
+		l := s.cfg.Teams[name]
+		limits, err := l.Parse()
+		if err != nil {
+			return top, err
+		}
+		top.Teams = append(top.Teams, dispatch.Scope{ID: name, Account: account.ID, Limits: limits})
+	}
+	for _, k := range keys {
+		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
+	}
+	return top, nil
+}
+
+func (s *Server) served(m *catalog.Model) dispatch.Model {
+	cm := s.cfg.Models[m.ID]
+	out := dispatch.Model{
+		ID: m.ID, Entry: m, MaxOutput: m.MaxOutput, Burndown: m.Burndown, MaxQueue: cm.MaxQueue, MaxWait: cm.MaxWait,
+	}
+	for _, b := range cm.Engines {
+		e := s.cfg.Engines[b.Engine]
+		name := b.Engine
+		if e.Type == "bedrock" {
+			name += "/" + string(m.Family)
+		}
+		out.Bindings = append(out.Bindings, dispatch.Binding{
+			Engine: name, Upstream: cmp.Or(b.Model, m.ID), Weight: b.Weight, Standby: b.Standby, Slots: e.Slots,
+		})
+	}
+	if len(out.Bindings) == 0 {
+		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID}}
+	}
+	return out
+}
+
+// Names of the keys that the first start makes.
+const (
+	devPair   = "dev"
+	devBearer = "dev-api-key"
+)
+
+// Credentials are the development keys, kept in the data directory for the tools of the
+// same machine.
+type Credentials struct {
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	APIKey          string `json:"apiKey"`
+	URL             string `json:"url"`
+	TLSURL          string `json:"tlsUrl,omitempty"`
+	CA              string `json:"ca,omitempty"`
+	Region          string `json:"region"`
+	Account         string `json:"account"`
+	New             bool   `json:"-"` // made by this start
+}
+
+// devKeys makes the development keys at the first start. They are stable afterwards.
+func (s *Server) devKeys(ctx context.Context) error {
+	path := filepath.Join(s.cfg.DataDir, credentialsFile)
+	if old, err := ReadCredentials(s.cfg.DataDir); err == nil && old.Account == s.cfg.Account.ID {
+		s.creds = *old
+		return nil
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	pair, err := identity.NewPair(rand.Reader)
+	if err != nil {
+		return err
+	}
+	token, err := identity.NewBearer(rand.Reader)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, k := range []struct {
+		key    identity.Key
+		secret string
+	}{
+		{identity.Key{ID: pair.ID, Kind: identity.KeyPair, Name: devPair + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now}, pair.Value},
+		{identity.Key{ID: token.ID, Kind: identity.KeyBearer, Name: devBearer + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now}, token.Value},
+	} {
+		if err := s.store.CreateKey(ctx, &k.key, k.secret); err != nil {
+			return err
+		}
+	}
+	s.creds = Credentials{AccessKeyID: pair.ID, SecretAccessKey: pair.Value, APIKey: token.Value, Account: s.cfg.Account.ID, New: true}
+	return nil
+}
+
+// configKeys are the keys that the configuration declares. They live in memory only.
+func (s *Server) configKeys() ([]store.StoredKey, error) {
+	var out []store.StoredKey
+	for i, k := range s.cfg.Keys {
+		secret, err := config.Secret(k.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("keys[%d].secret: %w", i, err)
+		}
+		limits, err := k.Limits.Parse()
+		if err != nil {
+			return nil, fmt.Errorf("keys[%d].limits: %w", i, err)
+		}
+		sk := store.StoredKey{Key: identity.Key{
+			ID: k.ID, Kind: identity.KeyKind(k.Kind), Name: k.Name, Account: s.cfg.Account.ID, Team: k.Team, ManagedBy: s.cfg.Path,
+			Policy: identity.Policy{Actions: k.Allow, Models: k.Models, Tier: k.Tier, Limits: limits},
+		}}
+		if sk.Kind == identity.KeyBearer {
+			sk.ID, sk.Hash = cmp.Or(k.ID, "key_"+k.Name), identity.HashToken(secret)
+		} else {
+			sk.Secret = secret
+		}
+		out = append(out, sk)
+	}
+	return out, nil
+}

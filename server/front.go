@@ -1,0 +1,304 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"forebay/api"
+	"forebay/api/anthropic"
+	"forebay/api/bedrockruntime"
+	"forebay/api/openai"
+	"forebay/fault"
+	"forebay/identity"
+	"forebay/infer"
+)
+
+// front is the front door: it finds the service, authenticates, reads the body within
+// its bounds, and answers what goes wrong in the service's own form.
+type front struct {
+	s      *Server
+	log    *slog.Logger
+	limit  int64
+	stall  time.Duration
+	budget *api.Budget
+
+	openai    api.Service
+	anthropic api.Service
+	runtime   api.Service
+	bedrock   api.Service
+	sts       api.Service
+	admin     api.Service
+}
+
+// ServeHTTP implements http.Handler.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &api.Call{ID: api.NewID(), Started: time.Now(), HTTP: r, W: api.NewWriter(w, f.stall), Log: f.log}
+	c.Path, c.Query = api.SplitTarget(r.RequestURI)
+	if f.plain(c) {
+		return
+	}
+	svc, signer := f.route(c)
+	err := f.serve(c, svc, signer)
+	if err == nil {
+		return
+	}
+	e := fault.From(err)
+	f.tell(c, svc, e)
+	if e.Kind != fault.Canceled && !c.W.Started() {
+		svc.Fail(c, e)
+	}
+	if !c.Handed && c.Intent != nil && c.Principal != nil {
+		f.s.dispatch.Refuse(r.Context(), refusedRequest(c), e)
+	}
+}
+
+// tell logs a failure: what is ours as an error, with its cause; the caller's for those who debug.
+func (f *front) tell(c *api.Call, svc api.Service, e *fault.Error) {
+	level := slog.LevelDebug
+	switch e.Kind {
+	case fault.Internal:
+		level = slog.LevelError
+	case fault.Unavailable, fault.StreamFailed, fault.Timeout:
+		level = slog.LevelWarn
+	}
+	f.log.Log(c.Context(), level, "request failed", "request", c.ID, "service", svc.Name(), "operation", c.Operation,
+		"model", c.Model, "kind", e.Kind.String(), "error", e.Error())
+}
+
+func (f *front) serve(c *api.Call, svc api.Service, signer []string) error {
+	if err := plainPath(c.Path); err != nil {
+		return err
+	}
+	verify, err := f.authenticate(c, signer)
+	if err != nil {
+		return err
+	}
+	body, err := api.ReadBody(c.HTTP, f.limit, f.budget)
+	if err != nil {
+		return err
+	}
+	defer body.Release()
+	c.Body = body.Bytes
+	if verify != nil {
+		if err := verify(c.Body); err != nil {
+			return err
+		}
+	}
+	return svc.Serve(c)
+}
+
+// plainPath refuses paths that mean something else after cleaning or decoding.
+func plainPath(path string) error {
+	if strings.Contains(path, "//") || strings.Contains(path, "/../") || strings.HasSuffix(path, "/..") || strings.Contains(path, "/./") ||
+		strings.Contains(path, "%00") || !strings.HasPrefix(path, "/") {
+		return fault.New(fault.UnknownOperation, "").WithReason("the path is not in its plain form")
+	}
+	return nil
+}
+
+// refusedRequest is what the ledger is told of a call that never reached the scheduler.
+func refusedRequest(c *api.Call) *infer.Request {
+	in := c.Intent
+	tier, _ := infer.ParseTier(in.Tier)
+	return &infer.Request{
+		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, ModelAsked: in.Model, Model: c.Model, Stream: in.Stream, Tier: tier,
+		Arrived: c.Started,
+		Caller: infer.Caller{
+			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN, Tags: in.Tags,
+			InvocationID: c.HTTP.Header.Get("Amz-Sdk-Invocation-Id"),
+		},
+	}
+}
+
+// plain answers what needs no caller: probes and metrics.
+func (f *front) plain(c *api.Call) bool {
+	if c.HTTP.Method != http.MethodGet {
+		return false
+	}
+	switch c.Path {
+	case "/livez":
+		_ = c.W.Body(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+	case "/readyz":
+		if err := f.s.ready(); err != nil {
+			_ = c.W.Body(http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte(err.Error()+"\n"))
+			break
+		}
+		_ = c.W.Body(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+	case "/metrics":
+		f.s.metrics.handler.ServeHTTP(flatWriter{c}, c.HTTP)
+	default:
+		return false
+	}
+	return true
+}
+
+// flatWriter gives a plain handler the connection of a call.
+type flatWriter struct{ c *api.Call }
+
+func (w flatWriter) Header() http.Header         { return w.c.W.Header() }
+func (w flatWriter) Write(b []byte) (int, error) { return len(b), w.c.W.Raw(b, false) }
+func (w flatWriter) WriteHeader(int)             {}
+
+// route finds the service of a request: by target header, by the scope of its signature, by
+// its path. It also returns the signing names that are right for it.
+func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
+	if c.HTTP.Header.Get("X-Amz-Target") != "" {
+		return unknownAWS{}, nil
+	}
+	if scope := scopeOf(c); scope != "" {
+		switch {
+		case scope == "bedrock" && bedrockruntime.Owns(c.Path):
+			return f.runtime, []string{"bedrock"}
+		case scope == "bedrock" && openai.Owns(c.Path):
+			return f.openai, []string{"bedrock"}
+		case scope == "bedrock":
+			return f.bedrock, []string{"bedrock"}
+		case scope == "sts":
+			return f.sts, []string{"sts"}
+		case strings.HasPrefix(c.Path, adminPrefix):
+			return f.admin, nil
+		default:
+			return unknownAWS{}, nil
+		}
+	}
+	switch {
+	case strings.HasPrefix(c.Path, adminPrefix):
+		return f.admin, nil
+	case anthropic.Owns(c.HTTP, c.Path):
+		return f.anthropic, nil
+	case openai.Owns(c.Path):
+		return f.openai, nil
+	case bedrockruntime.Owns(c.Path):
+		return f.runtime, []string{"bedrock"}
+	case c.Path == "/foundation-models" || strings.HasPrefix(c.Path, "/foundation-models/"):
+		return f.bedrock, []string{"bedrock"}
+	case c.Path == "/" && strings.HasPrefix(c.HTTP.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+		return f.sts, []string{"sts"}
+	default:
+		return f.openai, nil
+	}
+}
+
+const adminPrefix = "/admin/v1/"
+
+// scopeOf is the signing name in the credential of a signed request, "" for others.
+func scopeOf(c *api.Call) string {
+	cred := ""
+	if a := c.HTTP.Header.Get("Authorization"); strings.HasPrefix(a, "AWS4-HMAC-SHA256") {
+		_, cred, _ = strings.Cut(a, "Credential=")
+		cred, _, _ = strings.Cut(cred, ",")
+	} else if _, q, ok := strings.Cut(c.Query, "X-Amz-Credential="); ok {
+		cred, _, _ = strings.Cut(q, "&")
+		cred = strings.ReplaceAll(strings.ReplaceAll(cred, "%2F", "/"), "%2f", "/")
+	}
+	parts := strings.Split(strings.TrimSpace(cred), "/")
+	if len(parts) < 5 {
+		return ""
+	}
+	return parts[len(parts)-2]
+}
+
+// unknownAWS answers signed calls to services that Forebay does not have.
+type unknownAWS struct{}
+
+func (unknownAWS) Name() string { return "unknown" }
+
+func (unknownAWS) Serve(*api.Call) error {
+	return fault.New(fault.UnknownOperation, "").WithReason("this server has bedrock, bedrock-runtime and sts")
+}
+
+func (unknownAWS) Fail(c *api.Call, e *fault.Error) { bedrockruntime.Fail(c, e) }
+
+// authenticate finds out who calls, from the head alone. For a signed request it returns
+// what remains to be checked when the body is there.
+func (f *front) authenticate(c *api.Call, signer []string) (func(body []byte) error, error) {
+	if f.s.cfg.NoAuth {
+		c.Principal = &identity.Principal{Account: f.s.cfg.Account.ID, KeyID: "anonymous", Name: "anonymous", ARN: "arn:aws:iam::" + f.s.cfg.Account.ID + ":user/anonymous"}
+		return nil, nil
+	}
+	h := c.HTTP.Header
+	auth := h.Get("Authorization")
+	switch {
+	case strings.HasPrefix(auth, "AWS4-"):
+		r := signedRequest(c)
+		claim, err := identity.ParseAuthorization(r)
+		if err != nil {
+			return nil, err
+		}
+		return f.signed(c, r, claim, signer)
+	case strings.Contains(c.Query, "X-Amz-Algorithm="):
+		r := signedRequest(c)
+		claim, err := identity.ParsePresigned(r)
+		if err != nil {
+			return nil, err
+		}
+		return f.signed(c, r, claim, signer)
+	case len(auth) > 7 && strings.EqualFold(auth[:7], "Bearer "):
+		return nil, f.bearer(c, strings.TrimSpace(auth[7:]))
+	case h.Get("X-Api-Key") != "":
+		return nil, f.bearer(c, h.Get("X-Api-Key"))
+	case auth != "":
+		return nil, fault.New(fault.IncompleteAuth, "")
+	default:
+		return nil, fault.New(fault.MissingAuth, "")
+	}
+}
+
+func signedRequest(c *api.Call) *identity.Request {
+	return &identity.Request{Method: c.HTTP.Method, Path: c.Path, Query: c.Query, Host: c.HTTP.Host, Header: c.HTTP.Header}
+}
+
+func (f *front) region() string {
+	if f.s.cfg.Server.Strict {
+		return f.s.cfg.Server.Region
+	}
+	return ""
+}
+
+func (f *front) signed(c *api.Call, r *identity.Request, claim *identity.Claim, signer []string) (func([]byte) error, error) {
+	if err := claim.Check(c.Started, f.region(), signer...); err != nil {
+		return nil, err
+	}
+	entry, secret, err := f.s.keyring.Load().Pair(claim.KeyID, c.Started)
+	if err != nil {
+		return nil, err
+	}
+	key := f.s.signing.key(claim, secret)
+	c.Principal = entry.Principal
+	return func(body []byte) error {
+		hash, err := identity.PayloadHash(r, body)
+		if err != nil {
+			return err
+		}
+		return claim.Verify(r, key, hash)
+	}, nil
+}
+
+// bearer authenticates an API key, or a short-term key that carries a signature of its own.
+func (f *front) bearer(c *api.Call, token string) error {
+	ring := f.s.keyring.Load()
+	if !identity.IsShortTerm(token) {
+		entry, err := ring.Bearer(token, c.Started)
+		if err != nil {
+			return err
+		}
+		c.Principal = entry.Principal
+		return nil
+	}
+	claim, r, err := identity.ParseShortTerm(token)
+	if err != nil {
+		return errors.Join(fault.New(fault.UnknownKey, ""), err)
+	}
+	if err := claim.Check(c.Started, f.region(), "bedrock"); err != nil {
+		return err
+	}
+	entry, secret, err := ring.Pair(claim.KeyID, c.Started)
+	if err != nil {
+		return err
+	}
+	c.Principal = entry.Principal
+	return claim.Verify(r, f.s.signing.key(claim, secret), identity.ShortTermHash)
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+
+	"forebay/catalog"
+	"forebay/engine"
+	"forebay/fault"
+	"forebay/infer"
+)
+
+// modelsView implements api.Models.
+type modelsView Server
+
+// Resolve implements api.Models.
+func (v *modelsView) Resolve(_, id string) (catalog.Resolution, error) { return v.names.Resolve(id) }
+
+// List implements api.Models.
+func (v *modelsView) List(string) []*catalog.Model { return v.names.List() }
+
+// Speaks implements api.Models.
+func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
+	clients := v.speaks[model]
+	for _, c := range clients {
+		if c == nil || !c.Speaks(d) {
+			return false
+		}
+	}
+	return len(clients) > 0
+}
+
+// count answers CountTokens by the first engine of the model that can.
+func (s *Server) count(ctx context.Context, req *infer.Request) (int64, error) {
+	for i, c := range s.speaks[req.Model] {
+		counter, ok := c.(engine.TokenCounter)
+		if !ok {
+			continue
+		}
+		for _, m := range s.base.Models {
+			if m.ID == req.Model {
+				req.UpstreamModel = m.Bindings[i].Upstream
+			}
+		}
+		n, err := counter.CountTokens(ctx, req)
+		if fault.KindOf(err) == fault.Unsupported {
+			continue
+		}
+		return n, err
+	}
+	return 0, fault.New(fault.Unsupported, "The provided model doesn't support counting tokens.").
+		WithReason("no engine of %s tells token counts", req.Model)
+}

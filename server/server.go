@@ -1,0 +1,346 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"forebay/api"
+	"forebay/api/admin"
+	"forebay/api/anthropic"
+	"forebay/api/bedrock"
+	"forebay/api/bedrockruntime"
+	"forebay/api/openai"
+	"forebay/api/sts"
+	"forebay/catalog"
+	"forebay/config"
+	"forebay/dispatch"
+	"forebay/engine"
+	"forebay/identity"
+	"forebay/meter"
+	"forebay/store"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
+)
+
+// credentialsFile holds the development keys, for the tools of the same machine.
+const credentialsFile = "credentials.json"
+
+// Server is one Forebay.
+type Server struct {
+	cfg      config.Config
+	log      *slog.Logger
+	store    *store.Store
+	ledger   *meter.Ledger
+	dispatch *dispatch.Dispatcher
+	metrics  *metrics
+	front    *front
+	clients  map[string]engine.Client
+	names    *catalog.Names
+	speaks   map[string][]engine.Client // by model
+	creds    Credentials
+	keyring  atomic.Pointer[identity.Keyring]
+	signing  signingKeys
+	base     dispatch.Topology
+	started  time.Time
+
+	plain   net.Listener
+	secure  net.Listener
+	cert    tls.Certificate
+	stopped atomic.Bool
+}
+
+// New builds a server and opens its listeners, so that addresses are known and a port in
+// use is told at once. Close must be called, also after an error of Run.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger) (s *Server, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s = &Server{cfg: cfg, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.wire(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.listen(ctx)
+}
+
+// open opens what is kept in the data directory.
+func (s *Server) open(ctx context.Context) error {
+	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	var err error
+	if s.store, err = store.Open(ctx, s.cfg.DataDir); err != nil {
+		return fmt.Errorf("the data directory %s cannot be used: %w", s.cfg.DataDir, err)
+	}
+	s.ledger, err = meter.OpenLedger(ctx, meter.LedgerOptions{
+		Path: filepath.Join(s.cfg.DataDir, "ledger.db"), Sync: s.cfg.Ledger.Sync == "full", Serve: s.cfg.Ledger.OnFailure == "serve", Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	return s.devKeys(ctx)
+}
+
+// wire builds the scheduler, the engines and the services.
+func (s *Server) wire(ctx context.Context) error {
+	models, err := s.models()
+	if err != nil {
+		return err
+	}
+	clients, list, err := s.engines(models)
+	s.clients = clients
+	if err != nil {
+		return err
+	}
+	var all []*catalog.Model
+	for _, m := range models {
+		all = append(all, m)
+	}
+	strict := ""
+	if s.cfg.Server.Strict {
+		strict = s.cfg.Server.Region
+	}
+	s.names = catalog.NewNames(all, s.cfg.Aliases, strict)
+	s.metrics = &metrics{}
+	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
+	s.front = s.services()
+	s.metrics = newMetrics(s)
+	if s.base, err = s.topology(models, list, nil); err != nil {
+		return err
+	}
+	s.speaks = map[string][]engine.Client{}
+	for _, m := range s.base.Models {
+		for _, b := range m.Bindings {
+			s.speaks[m.ID] = append(s.speaks[m.ID], clients[b.Engine])
+		}
+	}
+	if err := s.loadKeys(ctx); err != nil {
+		return err
+	}
+	return s.dispatch.Rebuild(ctx, s.ledger)
+}
+
+// lateMetrics lets the dispatcher be made before the metrics that read it.
+type lateMetrics Server
+
+// Called implements dispatch.Metrics.
+func (m *lateMetrics) Called(r *meter.Record) { m.metrics.Called(r) }
+
+func (s *Server) services() *front {
+	g := &api.Gateway{
+		Models: (*modelsView)(s), Infer: s.dispatch.Infer, Count: s.count, KeepAlive: s.cfg.Server.KeepAlive, Region: s.cfg.Server.Region,
+	}
+	f := &front{
+		s: s, log: s.log, limit: s.cfg.Server.BodyLimit, stall: s.cfg.Server.Stall, budget: api.NewBudget(s.cfg.Server.Bodies),
+		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: &bedrockruntime.Service{Gateway: g},
+		bedrock: &bedrock.Service{Gateway: g}, sts: &sts.Service{},
+	}
+	f.admin = admin.New(adminView{s})
+	return f
+}
+
+// loadKeys makes a new keyring, and gives the keys' limits to the scheduler.
+func (s *Server) loadKeys(ctx context.Context) error {
+	keys, err := s.store.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	declared, err := s.configKeys()
+	if err != nil {
+		return err
+	}
+	keys = append(keys, declared...)
+	ring := identity.NewKeyring(len(keys))
+	top := s.base
+	for i := range keys {
+		k := &keys[i]
+		if k.Kind == identity.KeyBearer {
+			ring.AddToken(&k.Key, k.Hash)
+		} else {
+			ring.AddPair(&k.Key, k.Secret)
+		}
+		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
+	}
+	if err := s.dispatch.Configure(top); err != nil {
+		return err
+	}
+	s.keyring.Store(ring)
+	return nil
+}
+
+// listen opens the ports.
+func (s *Server) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	var err error
+	if s.plain, err = lc.Listen(ctx, "tcp", s.cfg.Server.Listen); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", s.cfg.Server.Listen, err)
+	}
+	s.creds.URL = "http://" + s.plain.Addr().String()
+	if s.cfg.Server.TLSListen != "" {
+		if err := s.listenTLS(ctx, &lc); err != nil {
+			return err
+		}
+	}
+	s.creds.Region = s.cfg.Server.Region
+	b, err := json.Marshal(&s.creds, jsontext.Multiline(true))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.cfg.DataDir, credentialsFile), append(b, '\n'), 0o600)
+}
+
+func (s *Server) listenTLS(ctx context.Context, lc *net.ListenConfig) error {
+	var err error
+	if s.cfg.Server.TLSCert != "" {
+		s.cert, err = tls.LoadX509KeyPair(s.cfg.Server.TLSCert, s.cfg.Server.TLSKey)
+	} else {
+		s.cert, err = DevCertificate(s.cfg.DataDir, time.Now())
+		s.creds.CA = CAPath(s.cfg.DataDir)
+	}
+	if err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	if s.secure, err = lc.Listen(ctx, "tcp", s.cfg.Server.TLSListen); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", s.cfg.Server.TLSListen, err)
+	}
+	s.creds.TLSURL = "https://" + s.secure.Addr().String()
+	return nil
+}
+
+// Credentials returns the addresses and the development keys.
+func (s *Server) Credentials() Credentials { return s.creds }
+
+// ReadCredentials reads what a server left in a data directory for the tools of the same machine.
+func ReadCredentials(dir string) (*Credentials, error) {
+	b, err := os.ReadFile(filepath.Join(dir, credentialsFile)) //nolint:gosec // the operator's own directory
+	if err != nil {
+		return nil, err
+	}
+	c := new(Credentials)
+	return c, json.Unmarshal(b, c)
+}
+
+// Bounds of connections.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeaders    = 64 << 10
+	maxStreams    = 1000 // of one HTTP/2 connection
+)
+
+func (s *Server) httpServer(secure bool) *http.Server {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	if secure {
+		p.SetHTTP2(true)
+	} else {
+		p.SetUnencryptedHTTP2(true) // the JavaScript SDK speaks it with prior knowledge
+	}
+	return &http.Server{
+		Handler: s.front, Protocols: p, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{s.cert}, MinVersion: tls.VersionTLS12},
+	}
+}
+
+// Run serves until ctx ends, then finishes what is under way, for at most the configured
+// time, and returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.dispatch.Run(gctx) })
+	serve := func(srv *http.Server, run func() error) {
+		g.Go(func() error {
+			if err := run(); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-gctx.Done()
+			s.stopped.Store(true)
+			dctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), s.cfg.Server.Drain)
+			defer cancel()
+			if err := srv.Shutdown(dctx); err != nil {
+				s.log.Warn("calls were cut off after the drain time", "drain", s.cfg.Server.Drain)
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+	plain := s.httpServer(false)
+	serve(plain, func() error { return plain.Serve(s.plain) })
+	if s.secure != nil {
+		secure := s.httpServer(true)
+		serve(secure, func() error { return secure.ServeTLS(s.secure, "", "") })
+	}
+	return g.Wait()
+}
+
+// Close releases everything. It may be called more than once.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{s.plain, s.secure} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if s.dispatch != nil {
+		s.dispatch.Close()
+	}
+	for _, c := range s.clients {
+		errs = append(errs, c.Close())
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.Close())
+		s.ledger = nil
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+		s.store = nil
+	}
+	return errors.Join(errs...)
+}
+
+// ready says whether calls can be served.
+func (s *Server) ready() error {
+	if s.stopped.Load() {
+		return errors.New("stopping")
+	}
+	return s.ledger.Healthy()
+}
+
+// DataDir returns where the server keeps its files.
+func (s *Server) DataDir() string { return s.cfg.DataDir }
+
+// Hint returns the command that puts a real model in place of the simulated engine.
+func (s *Server) Hint() string { return s.cfg.Hint }
+
+// Simulated reports whether only simulated engines answer for a model.
+func (s *Server) Simulated(model string) bool {
+	for _, m := range (adminView{s}).Models() {
+		if m.ID == model {
+			return m.Simulated
+		}
+	}
+	return false
+}
