@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -137,5 +139,68 @@ func TestAllocationsPerChunk(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations per chunk", n)
+	}
+}
+
+// BenchmarkProxy is a call through a bare net/http server that passes it on, to see what
+// the client's own cost means for a gateway; the caller and the upstream are as cheap as they come.
+func BenchmarkProxy(b *testing.B) {
+	body := fakeupstream.OpenAI.Whole([]string{"A short answer of a few words."}, fakeupstream.SaidUsage)
+	url := rawServer(b, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	through := func(c *Client) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			in, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			req := request(b, infer.DialectOpenAI, string(in), false)
+			res, err := c.Infer(r.Context(), req)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer res.Close() //nolint:errcheck // bench
+			ev, err := res.Next()
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(ev.Raw)
+		})
+	}
+	for _, k := range []struct {
+		name string
+		h    http.Handler
+	}{
+		{"direct", through(benchClient(b, url, false))},
+		{"nethttp", through(benchClient(b, url, true))},
+	} {
+		b.Run(k.name, func(b *testing.B) {
+			s := httptest.NewServer(k.h)
+			defer s.Close()
+			caller, err := upstream.New(upstream.Config{BaseURL: s.URL})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer caller.Close() //nolint:errcheck // bench
+			b.SetParallelism(32)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				req := &upstream.Request{Method: "POST", Path: "/v1/chat/completions", Header: []upstream.Field{jsonHeader}, Body: [][]byte{[]byte(benchBody + "}")}}
+				buf := make([]byte, 0, 4096)
+				for pb.Next() {
+					res, err := caller.Do(b.Context(), req)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if _, err := res.ReadAll(buf, 1<<20); err != nil {
+						b.Error(err)
+					}
+					_ = res.Close()
+				}
+			})
+		})
 	}
 }
