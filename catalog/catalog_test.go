@@ -10,7 +10,9 @@ import (
 
 const haiku = "anthropic.claude-3-haiku-20240307-v1:0"
 
-func names() *Names { return NewNames(Builtin(), map[string]string{"claude": haiku, "gone": "nothing"}, "") }
+func names() *Names {
+	return NewNames(Builtin(), map[string]string{"claude": haiku, "gone": "nothing"}, "")
+}
 
 func TestResolve(t *testing.T) {
 	for _, c := range []struct{ id, model, prefix, alias, context string }{

@@ -25,52 +25,52 @@ var anthropicCodec = register(&Codec{
 })
 
 type anRequest struct {
-	Version     string                    `json:"anthropic_version,omitempty"`
-	Model       string                    `json:"model,omitempty"`
-	MaxTokens   *int64                    `json:"max_tokens,omitempty"`
+	Version     string                    `json:"anthropic_version,omitzero"`
+	Model       string                    `json:"model,omitzero"`
+	MaxTokens   *int64                    `json:"max_tokens,omitzero"`
 	Messages    []anMessage               `json:"messages"`
-	System      jsontext.Value            `json:"system,omitempty"`
-	Temperature *float64                  `json:"temperature,omitempty"`
-	TopP        *float64                  `json:"top_p,omitempty"`
-	TopK        *int64                    `json:"top_k,omitempty"`
-	Stop        []string                  `json:"stop_sequences,omitempty"`
-	Tools       []anTool                  `json:"tools,omitempty"`
-	ToolChoice  *anChoice                 `json:"tool_choice,omitempty"`
-	Thinking    *anThinking               `json:"thinking,omitempty"`
+	System      jsontext.Value            `json:"system,omitzero"`
+	Temperature *float64                  `json:"temperature,omitzero"`
+	TopP        *float64                  `json:"top_p,omitzero"`
+	TopK        *int64                    `json:"top_k,omitzero"`
+	Stop        []string                  `json:"stop_sequences,omitzero"`
+	Tools       []anTool                  `json:"tools,omitzero"`
+	ToolChoice  *anChoice                 `json:"tool_choice,omitzero"`
+	Thinking    *anThinking               `json:"thinking,omitzero"`
 	Stream      bool                      `json:"stream,omitzero"`
-	Metadata    *anMetadata               `json:"metadata,omitempty"`
-	Beta        jsontext.Value            `json:"anthropic_beta,omitempty"`
-	ServiceTier *string                   `json:"service_tier,omitempty"`
+	Metadata    *anMetadata               `json:"metadata,omitzero"`
+	Beta        jsontext.Value            `json:"anthropic_beta,omitzero"`
+	ServiceTier *string                   `json:"service_tier,omitzero"`
 	Extra       map[string]jsontext.Value `json:",inline"`
 }
 
 type anMetadata struct {
-	UserID string `json:"user_id,omitempty"`
+	UserID string `json:"user_id,omitzero"`
 }
 
 type anThinking struct {
 	Type   string `json:"type"`
-	Budget int64  `json:"budget_tokens,omitempty"`
+	Budget int64  `json:"budget_tokens,omitzero"`
 }
 
 type anChoice struct {
 	Type            string `json:"type"`
-	Name            string `json:"name,omitempty"`
+	Name            string `json:"name,omitzero"`
 	DisableParallel bool   `json:"disable_parallel_tool_use,omitzero"`
 }
 
 type anTool struct {
-	Type         string         `json:"type,omitempty"`
+	Type         string         `json:"type,omitzero"`
 	Name         string         `json:"name"`
-	Description  string         `json:"description,omitempty"`
-	InputSchema  jsontext.Value `json:"input_schema,omitempty"`
-	Strict       *bool          `json:"strict,omitempty"`
-	CacheControl *anCache       `json:"cache_control,omitempty"`
+	Description  string         `json:"description,omitzero"`
+	InputSchema  jsontext.Value `json:"input_schema,omitzero"`
+	Strict       *bool          `json:"strict,omitzero"`
+	CacheControl *anCache       `json:"cache_control,omitzero"`
 }
 
 type anCache struct {
 	Type string `json:"type"`
-	TTL  string `json:"ttl,omitempty"`
+	TTL  string `json:"ttl,omitzero"`
 }
 
 type anMessage struct {
@@ -80,26 +80,26 @@ type anMessage struct {
 
 type anBlock struct {
 	Type         string         `json:"type"`
-	Text         *string        `json:"text,omitempty"`
-	Source       *anSource      `json:"source,omitempty"`
-	Title        string         `json:"title,omitempty"`
-	ID           string         `json:"id,omitempty"`
-	Name         string         `json:"name,omitempty"`
-	Input        jsontext.Value `json:"input,omitempty"`
-	ToolUseID    string         `json:"tool_use_id,omitempty"`
-	Content      jsontext.Value `json:"content,omitempty"`
+	Text         *string        `json:"text,omitzero"`
+	Source       *anSource      `json:"source,omitzero"`
+	Title        string         `json:"title,omitzero"`
+	ID           string         `json:"id,omitzero"`
+	Name         string         `json:"name,omitzero"`
+	Input        jsontext.Value `json:"input,omitzero"`
+	ToolUseID    string         `json:"tool_use_id,omitzero"`
+	Content      jsontext.Value `json:"content,omitzero"`
 	IsError      bool           `json:"is_error,omitzero"`
-	Thinking     *string        `json:"thinking,omitempty"`
-	Signature    *string        `json:"signature,omitempty"`
-	Data         string         `json:"data,omitempty"`
-	CacheControl *anCache       `json:"cache_control,omitempty"`
+	Thinking     *string        `json:"thinking,omitzero"`
+	Signature    *string        `json:"signature,omitzero"`
+	Data         string         `json:"data,omitzero"`
+	CacheControl *anCache       `json:"cache_control,omitzero"`
 }
 
 type anSource struct {
 	Type      string `json:"type"`
-	MediaType string `json:"media_type,omitempty"`
-	Data      string `json:"data,omitempty"`
-	URL       string `json:"url,omitempty"`
+	MediaType string `json:"media_type,omitzero"`
+	Data      string `json:"data,omitzero"`
+	URL       string `json:"url,omitzero"`
 }
 
 func decodeAnthropic(body []byte) (*infer.Chat, error) {

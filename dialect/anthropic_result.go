@@ -23,8 +23,8 @@ type anResponse struct {
 
 type anUsage struct {
 	Input      int64  `json:"input_tokens"`
-	CacheWrite *int64 `json:"cache_creation_input_tokens,omitempty"`
-	CacheRead  *int64 `json:"cache_read_input_tokens,omitempty"`
+	CacheWrite *int64 `json:"cache_creation_input_tokens,omitzero"`
+	CacheRead  *int64 `json:"cache_read_input_tokens,omitzero"`
 	Output     int64  `json:"output_tokens"`
 }
 
@@ -102,22 +102,22 @@ func decodeAnthropicResult(body []byte) (*infer.Result, error) {
 // anEvent is one event of an Anthropic stream, of any type.
 type anEvent struct {
 	Type         string      `json:"type"`
-	Message      *anResponse `json:"message,omitempty"`
-	Index        *int        `json:"index,omitempty"`
-	ContentBlock *anBlock    `json:"content_block,omitempty"`
-	Delta        *anDelta    `json:"delta,omitempty"`
-	Usage        *anUsage    `json:"usage,omitempty"`
-	Error        *oaError    `json:"error,omitempty"`
+	Message      *anResponse `json:"message,omitzero"`
+	Index        *int        `json:"index,omitzero"`
+	ContentBlock *anBlock    `json:"content_block,omitzero"`
+	Delta        *anDelta    `json:"delta,omitzero"`
+	Usage        *anUsage    `json:"usage,omitzero"`
+	Error        *oaError    `json:"error,omitzero"`
 }
 
 type anDelta struct {
-	Type         string         `json:"type,omitempty"`
-	Text         *string        `json:"text,omitempty"`
-	PartialJSON  *string        `json:"partial_json,omitempty"`
-	Thinking     *string        `json:"thinking,omitempty"`
-	Signature    *string        `json:"signature,omitempty"`
-	StopReason   *string        `json:"stop_reason,omitempty"`
-	StopSequence jsontext.Value `json:"stop_sequence,omitempty"`
+	Type         string         `json:"type,omitzero"`
+	Text         *string        `json:"text,omitzero"`
+	PartialJSON  *string        `json:"partial_json,omitzero"`
+	Thinking     *string        `json:"thinking,omitzero"`
+	Signature    *string        `json:"signature,omitzero"`
+	StopReason   *string        `json:"stop_reason,omitzero"`
+	StopSequence jsontext.Value `json:"stop_sequence,omitzero"`
 }
 
 // anthropicEncoder writes the events of an Anthropic stream. Anthropic has one choice; the others are not shown.

@@ -108,20 +108,20 @@ var _ = register(&Codec{
 })
 
 type cohereRequest struct {
-	Message          *string        `json:"message,omitempty"`
-	History          []cohereTurn   `json:"chat_history,omitempty"`
-	Preamble         string         `json:"preamble,omitempty"`
-	MaxTokens        *int64         `json:"max_tokens,omitempty"`
-	Temperature      *float64       `json:"temperature,omitempty"`
-	P                *float64       `json:"p,omitempty"`
-	K                *int64         `json:"k,omitempty"`
-	Stop             []string       `json:"stop_sequences,omitempty"`
-	Seed             *int64         `json:"seed,omitempty"`
-	FrequencyPenalty *float64       `json:"frequency_penalty,omitempty"`
-	PresencePenalty  *float64       `json:"presence_penalty,omitempty"`
-	Documents        jsontext.Value `json:"documents,omitempty"`
-	Tools            []cohereTool   `json:"tools,omitempty"`
-	ToolResults      jsontext.Value `json:"tool_results,omitempty"`
+	Message          *string        `json:"message,omitzero"`
+	History          []cohereTurn   `json:"chat_history,omitzero"`
+	Preamble         string         `json:"preamble,omitzero"`
+	MaxTokens        *int64         `json:"max_tokens,omitzero"`
+	Temperature      *float64       `json:"temperature,omitzero"`
+	P                *float64       `json:"p,omitzero"`
+	K                *int64         `json:"k,omitzero"`
+	Stop             []string       `json:"stop_sequences,omitzero"`
+	Seed             *int64         `json:"seed,omitzero"`
+	FrequencyPenalty *float64       `json:"frequency_penalty,omitzero"`
+	PresencePenalty  *float64       `json:"presence_penalty,omitzero"`
+	Documents        jsontext.Value `json:"documents,omitzero"`
+	Tools            []cohereTool   `json:"tools,omitzero"`
+	ToolResults      jsontext.Value `json:"tool_results,omitzero"`
 }
 
 type cohereTurn struct {
@@ -132,11 +132,11 @@ type cohereTurn struct {
 type cohereTool struct {
 	Name        string                     `json:"name"`
 	Description string                     `json:"description"`
-	Parameters  map[string]cohereParameter `json:"parameter_definitions,omitempty"`
+	Parameters  map[string]cohereParameter `json:"parameter_definitions,omitzero"`
 }
 
 type cohereParameter struct {
-	Description string `json:"description,omitempty"`
+	Description string `json:"description,omitzero"`
 	Type        string `json:"type"`
 	Required    bool   `json:"required,omitzero"`
 }
@@ -151,9 +151,9 @@ type cohereResponse struct {
 	Text         string       `json:"text"`
 	GenerationID string       `json:"generation_id"`
 	FinishReason string       `json:"finish_reason"`
-	ToolCalls    []cohereCall `json:"tool_calls,omitempty"`
+	ToolCalls    []cohereCall `json:"tool_calls,omitzero"`
 	ChatHistory  []cohereTurn `json:"chat_history"`
-	Meta         *cohereMeta  `json:"meta,omitempty"`
+	Meta         *cohereMeta  `json:"meta,omitzero"`
 }
 
 type cohereMeta struct {
@@ -314,10 +314,10 @@ func decodeCohereResult(body []byte) (*infer.Result, error) {
 type cohereEvent struct {
 	EventType    string          `json:"event_type"`
 	IsFinished   bool            `json:"is_finished"`
-	GenerationID string          `json:"generation_id,omitempty"`
-	Text         *string         `json:"text,omitempty"`
-	FinishReason string          `json:"finish_reason,omitempty"`
-	Response     *cohereResponse `json:"response,omitempty"`
+	GenerationID string          `json:"generation_id,omitzero"`
+	Text         *string         `json:"text,omitzero"`
+	FinishReason string          `json:"finish_reason,omitzero"`
+	Response     *cohereResponse `json:"response,omitzero"`
 }
 
 type cohereEncoder struct {

@@ -17,23 +17,23 @@ var completionsCodec = register(&Codec{
 })
 
 type completionsRequest struct {
-	Model            string                    `json:"model,omitempty"`
+	Model            string                    `json:"model,omitzero"`
 	Prompt           jsontext.Value            `json:"prompt"`
-	Suffix           string                    `json:"suffix,omitempty"`
-	MaxTokens        *int64                    `json:"max_tokens,omitempty"`
-	Temperature      *float64                  `json:"temperature,omitempty"`
-	TopP             *float64                  `json:"top_p,omitempty"`
-	TopK             *int64                    `json:"top_k,omitempty"`
-	N                *int64                    `json:"n,omitempty"`
-	Stop             jsontext.Value            `json:"stop,omitempty"`
-	Seed             *int64                    `json:"seed,omitempty"`
-	FrequencyPenalty *float64                  `json:"frequency_penalty,omitempty"`
-	PresencePenalty  *float64                  `json:"presence_penalty,omitempty"`
+	Suffix           string                    `json:"suffix,omitzero"`
+	MaxTokens        *int64                    `json:"max_tokens,omitzero"`
+	Temperature      *float64                  `json:"temperature,omitzero"`
+	TopP             *float64                  `json:"top_p,omitzero"`
+	TopK             *int64                    `json:"top_k,omitzero"`
+	N                *int64                    `json:"n,omitzero"`
+	Stop             jsontext.Value            `json:"stop,omitzero"`
+	Seed             *int64                    `json:"seed,omitzero"`
+	FrequencyPenalty *float64                  `json:"frequency_penalty,omitzero"`
+	PresencePenalty  *float64                  `json:"presence_penalty,omitzero"`
 	Echo             bool                      `json:"echo,omitzero"`
-	User             string                    `json:"user,omitempty"`
+	User             string                    `json:"user,omitzero"`
 	Stream           bool                      `json:"stream,omitzero"`
-	StreamOptions    *oaStreamOptions          `json:"stream_options,omitempty"`
-	ServiceTier      *string                   `json:"service_tier,omitempty"`
+	StreamOptions    *oaStreamOptions          `json:"stream_options,omitzero"`
+	ServiceTier      *string                   `json:"service_tier,omitzero"`
 	Extra            map[string]jsontext.Value `json:",inline"`
 }
 

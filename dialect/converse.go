@@ -38,23 +38,23 @@ func init() { //nolint:gochecknoinits // two codecs over one set of functions
 
 // ConverseRequest is the body of Converse and ConverseStream, and of Nova.
 type ConverseRequest struct {
-	SchemaVersion string                    `json:"schemaVersion,omitempty"` // Nova
+	SchemaVersion string                    `json:"schemaVersion,omitzero"` // Nova
 	Messages      []cvMessage               `json:"messages"`
-	System        []cvBlock                 `json:"system,omitempty"`
-	Inference     *cvInference              `json:"inferenceConfig,omitempty"`
-	ToolConfig    *cvToolConfig             `json:"toolConfig,omitempty"`
-	Guardrail     jsontext.Value            `json:"guardrailConfig,omitempty"`
-	Additional    map[string]jsontext.Value `json:"additionalModelRequestFields,omitempty"`
-	ResponsePaths []string                  `json:"additionalModelResponseFieldPaths,omitempty"`
-	PromptVars    jsontext.Value            `json:"promptVariables,omitempty"`
-	Metadata      map[string]string         `json:"requestMetadata,omitempty"`
-	Performance   *cvPerformance            `json:"performanceConfig,omitempty"`
-	ServiceTier   *cvType                   `json:"serviceTier,omitempty"`
-	OutputConfig  *cvOutputConfig           `json:"outputConfig,omitempty"`
+	System        []cvBlock                 `json:"system,omitzero"`
+	Inference     *cvInference              `json:"inferenceConfig,omitzero"`
+	ToolConfig    *cvToolConfig             `json:"toolConfig,omitzero"`
+	Guardrail     jsontext.Value            `json:"guardrailConfig,omitzero"`
+	Additional    map[string]jsontext.Value `json:"additionalModelRequestFields,omitzero"`
+	ResponsePaths []string                  `json:"additionalModelResponseFieldPaths,omitzero"`
+	PromptVars    jsontext.Value            `json:"promptVariables,omitzero"`
+	Metadata      map[string]string         `json:"requestMetadata,omitzero"`
+	Performance   *cvPerformance            `json:"performanceConfig,omitzero"`
+	ServiceTier   *cvType                   `json:"serviceTier,omitzero"`
+	OutputConfig  *cvOutputConfig           `json:"outputConfig,omitzero"`
 }
 
 type cvPerformance struct {
-	Latency string `json:"latency,omitempty"`
+	Latency string `json:"latency,omitzero"`
 }
 
 type cvType struct {
@@ -67,48 +67,48 @@ type cvOutputConfig struct {
 		Structure *struct {
 			JSONSchema *struct {
 				Schema string `json:"schema"`
-				Name   string `json:"name,omitempty"`
-			} `json:"jsonSchema,omitempty"`
-		} `json:"structure,omitempty"`
-	} `json:"textFormat,omitempty"`
+				Name   string `json:"name,omitzero"`
+			} `json:"jsonSchema,omitzero"`
+		} `json:"structure,omitzero"`
+	} `json:"textFormat,omitzero"`
 }
 
 type cvInference struct {
-	MaxTokens    *int64   `json:"maxTokens,omitempty"`
-	MaxNewTokens *int64   `json:"max_new_tokens,omitempty"` // Nova's older spelling
-	Temperature  *float64 `json:"temperature,omitempty"`
-	TopP         *float64 `json:"topP,omitempty"`
-	TopK         *int64   `json:"topK,omitempty"` // Nova
-	Stop         []string `json:"stopSequences,omitempty"`
+	MaxTokens    *int64   `json:"maxTokens,omitzero"`
+	MaxNewTokens *int64   `json:"max_new_tokens,omitzero"` // Nova's older spelling
+	Temperature  *float64 `json:"temperature,omitzero"`
+	TopP         *float64 `json:"topP,omitzero"`
+	TopK         *int64   `json:"topK,omitzero"` // Nova
+	Stop         []string `json:"stopSequences,omitzero"`
 }
 
 type cvToolConfig struct {
 	Tools      []cvTool `json:"tools"`
 	ToolChoice *struct {
-		Auto *struct{} `json:"auto,omitempty"`
-		Any  *struct{} `json:"any,omitempty"`
+		Auto *struct{} `json:"auto,omitzero"`
+		Any  *struct{} `json:"any,omitzero"`
 		Tool *struct {
 			Name string `json:"name"`
-		} `json:"tool,omitempty"`
-	} `json:"toolChoice,omitempty"`
+		} `json:"tool,omitzero"`
+	} `json:"toolChoice,omitzero"`
 }
 
 type cvTool struct {
 	Spec *struct {
 		Name        string `json:"name"`
-		Description string `json:"description,omitempty"`
+		Description string `json:"description,omitzero"`
 		InputSchema struct {
-			JSON jsontext.Value `json:"json,omitempty"`
+			JSON jsontext.Value `json:"json,omitzero"`
 		} `json:"inputSchema"`
-		Strict *bool `json:"strict,omitempty"`
-	} `json:"toolSpec,omitempty"`
-	CachePoint *cvCachePoint  `json:"cachePoint,omitempty"`
-	System     jsontext.Value `json:"systemTool,omitempty"`
+		Strict *bool `json:"strict,omitzero"`
+	} `json:"toolSpec,omitzero"`
+	CachePoint *cvCachePoint  `json:"cachePoint,omitzero"`
+	System     jsontext.Value `json:"systemTool,omitzero"`
 }
 
 type cvCachePoint struct {
 	Type string `json:"type"`
-	TTL  string `json:"ttl,omitempty"`
+	TTL  string `json:"ttl,omitzero"`
 }
 
 type cvMessage struct {
@@ -118,40 +118,40 @@ type cvMessage struct {
 
 // cvBlock is a union: exactly one member is set.
 type cvBlock struct {
-	Text       *string        `json:"text,omitempty"`
-	Image      *cvMedia       `json:"image,omitempty"`
-	Document   *cvMedia       `json:"document,omitempty"`
-	Video      *cvMedia       `json:"video,omitempty"`
-	Audio      jsontext.Value `json:"audio,omitempty"`
-	ToolUse    *cvToolUse     `json:"toolUse,omitempty"`
-	ToolResult *cvToolResult  `json:"toolResult,omitempty"`
+	Text       *string        `json:"text,omitzero"`
+	Image      *cvMedia       `json:"image,omitzero"`
+	Document   *cvMedia       `json:"document,omitzero"`
+	Video      *cvMedia       `json:"video,omitzero"`
+	Audio      jsontext.Value `json:"audio,omitzero"`
+	ToolUse    *cvToolUse     `json:"toolUse,omitzero"`
+	ToolResult *cvToolResult  `json:"toolResult,omitzero"`
 	Guard      *struct {
 		Text *struct {
 			Text string `json:"text"`
-		} `json:"text,omitempty"`
-	} `json:"guardContent,omitempty"`
-	CachePoint *cvCachePoint  `json:"cachePoint,omitempty"`
-	Reasoning  *cvReasoning   `json:"reasoningContent,omitempty"`
-	JSON       jsontext.Value `json:"json,omitempty"` // in tool results
+		} `json:"text,omitzero"`
+	} `json:"guardContent,omitzero"`
+	CachePoint *cvCachePoint  `json:"cachePoint,omitzero"`
+	Reasoning  *cvReasoning   `json:"reasoningContent,omitzero"`
+	JSON       jsontext.Value `json:"json,omitzero"` // in tool results
 }
 
 type cvReasoning struct {
 	Text *struct {
 		Text      string `json:"text"`
-		Signature string `json:"signature,omitempty"`
-	} `json:"reasoningText,omitempty"`
-	Redacted string `json:"redactedContent,omitempty"`
+		Signature string `json:"signature,omitzero"`
+	} `json:"reasoningText,omitzero"`
+	Redacted string `json:"redactedContent,omitzero"`
 }
 
 type cvMedia struct {
 	Format string `json:"format"`
-	Name   string `json:"name,omitempty"`
+	Name   string `json:"name,omitzero"`
 	Source struct {
-		Bytes *string `json:"bytes,omitempty"`
+		Bytes *string `json:"bytes,omitzero"`
 		S3    *struct {
 			URI string `json:"uri"`
-		} `json:"s3Location,omitempty"`
-		Text *string `json:"text,omitempty"`
+		} `json:"s3Location,omitzero"`
+		Text *string `json:"text,omitzero"`
 	} `json:"source"`
 }
 
@@ -164,7 +164,7 @@ type cvToolUse struct {
 type cvToolResult struct {
 	ID      string    `json:"toolUseId"`
 	Content []cvBlock `json:"content"`
-	Status  string    `json:"status,omitempty"`
+	Status  string    `json:"status,omitzero"`
 }
 
 // faults collects validation errors in AWS's wording, so that all are told at once.
@@ -422,4 +422,20 @@ func decodeConverseMedia(path string, m *cvMedia) (infer.Media, error) {
 		return out, fault.Newf(fault.Invalid, "The source at '%s' must be set.", path)
 	}
 	return out, nil
+}
+
+// CheckUnserved refuses members that no engine here can honour.
+func (r *ConverseRequest) CheckUnserved() error {
+	switch {
+	case len(r.PromptVars) > 0:
+		return fault.New(fault.Invalid, "promptVariables are supported with a prompt ARN as the model only, and prompts are not supported by this server.")
+	case len(r.ResponsePaths) > 10:
+		return fault.New(fault.Invalid, "1 validation error detected: Value at 'additionalModelResponseFieldPaths' failed to satisfy constraint: Member must have length less than or equal to 10")
+	case r.Performance != nil && r.Performance.Latency != "" && r.Performance.Latency != "standard" && r.Performance.Latency != "optimized":
+		return fault.Newf(fault.Invalid, "1 validation error detected: Value '%s' at 'performanceConfig.latency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]", r.Performance.Latency)
+	case r.Performance != nil && r.Performance.Latency == "optimized":
+		return fault.New(fault.Invalid, "Latency performance configuration is not supported for this model.")
+	default:
+		return nil
+	}
 }

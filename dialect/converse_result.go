@@ -71,11 +71,11 @@ func encodeConverseTools(r *ConverseRequest, c *infer.Chat) {
 		ct := cvTool{}
 		ct.Spec = &struct {
 			Name        string `json:"name"`
-			Description string `json:"description,omitempty"`
+			Description string `json:"description,omitzero"`
 			InputSchema struct {
-				JSON jsontext.Value `json:"json,omitempty"`
+				JSON jsontext.Value `json:"json,omitzero"`
 			} `json:"inputSchema"`
-			Strict *bool `json:"strict,omitempty"`
+			Strict *bool `json:"strict,omitzero"`
 		}{Name: t.Name, Description: t.Description}
 		ct.Spec.InputSchema.JSON = t.Schema
 		if len(t.Schema) == 0 {
@@ -87,11 +87,11 @@ func encodeConverseTools(r *ConverseRequest, c *infer.Chat) {
 		return
 	}
 	r.ToolConfig.ToolChoice = &struct {
-		Auto *struct{} `json:"auto,omitempty"`
-		Any  *struct{} `json:"any,omitempty"`
+		Auto *struct{} `json:"auto,omitzero"`
+		Any  *struct{} `json:"any,omitzero"`
 		Tool *struct {
 			Name string `json:"name"`
-		} `json:"tool,omitempty"`
+		} `json:"tool,omitzero"`
 	}{}
 	switch c.ToolChoice.Mode {
 	case "any":
@@ -132,7 +132,7 @@ func encodeConverseBlocks(blocks []infer.Block) []cvBlock {
 			r := &cvReasoning{}
 			r.Text = &struct {
 				Text      string `json:"text"`
-				Signature string `json:"signature,omitempty"`
+				Signature string `json:"signature,omitzero"`
 			}{b.Text, b.Signature}
 			out = append(out, cvBlock{Reasoning: r})
 		case infer.BlockRedacted:
@@ -161,8 +161,8 @@ type cvUsage struct {
 	Input      int64  `json:"inputTokens"`
 	Output     int64  `json:"outputTokens"`
 	Total      int64  `json:"totalTokens"`
-	CacheRead  *int64 `json:"cacheReadInputTokens,omitempty"`
-	CacheWrite *int64 `json:"cacheWriteInputTokens,omitempty"`
+	CacheRead  *int64 `json:"cacheReadInputTokens,omitzero"`
+	CacheWrite *int64 `json:"cacheWriteInputTokens,omitzero"`
 }
 
 func newCvUsage(u infer.Usage) *cvUsage {
@@ -189,12 +189,12 @@ type cvMetrics struct {
 }
 
 type cvResponse struct {
-	Metrics *cvMetrics `json:"metrics,omitempty"`
+	Metrics *cvMetrics `json:"metrics,omitzero"`
 	Output  struct {
 		Message cvMessage `json:"message"`
 	} `json:"output"`
 	StopReason string   `json:"stopReason"`
-	Usage      *cvUsage `json:"usage,omitempty"`
+	Usage      *cvUsage `json:"usage,omitzero"`
 }
 
 func cvStop(s infer.StopReason) string {
@@ -246,12 +246,12 @@ func decodeConverseResult(body []byte) (*infer.Result, error) {
 type cvEvent struct {
 	MessageStart *struct {
 		Role string `json:"role"`
-	} `json:"messageStart,omitempty"`
-	BlockStart *cvBlockStart `json:"contentBlockStart,omitempty"`
-	Delta      *cvBlockDelta `json:"contentBlockDelta,omitempty"`
-	BlockStop  *cvIndex      `json:"contentBlockStop,omitempty"`
-	Stop       *cvStopEvent  `json:"messageStop,omitempty"`
-	Metadata   *cvMetadata   `json:"metadata,omitempty"`
+	} `json:"messageStart,omitzero"`
+	BlockStart *cvBlockStart `json:"contentBlockStart,omitzero"`
+	Delta      *cvBlockDelta `json:"contentBlockDelta,omitzero"`
+	BlockStop  *cvIndex      `json:"contentBlockStop,omitzero"`
+	Stop       *cvStopEvent  `json:"messageStop,omitzero"`
+	Metadata   *cvMetadata   `json:"metadata,omitzero"`
 }
 
 type cvIndex struct {
@@ -267,26 +267,26 @@ type cvBlockStart struct {
 		ToolUse *struct {
 			ID   string `json:"toolUseId"`
 			Name string `json:"name"`
-		} `json:"toolUse,omitempty"`
+		} `json:"toolUse,omitzero"`
 	} `json:"start"`
 	Index int `json:"contentBlockIndex"`
 }
 
 type cvBlockDelta struct {
 	Delta struct {
-		Text    *string `json:"text,omitempty"`
+		Text    *string `json:"text,omitzero"`
 		ToolUse *struct {
 			Input string `json:"input"`
-		} `json:"toolUse,omitempty"`
-		Reasoning *cvReasoningDelta `json:"reasoningContent,omitempty"`
+		} `json:"toolUse,omitzero"`
+		Reasoning *cvReasoningDelta `json:"reasoningContent,omitzero"`
 	} `json:"delta"`
 	Index int `json:"contentBlockIndex"`
 }
 
 type cvReasoningDelta struct {
-	Text      *string `json:"text,omitempty"`
-	Signature *string `json:"signature,omitempty"`
-	Redacted  string  `json:"redactedContent,omitempty"`
+	Text      *string `json:"text,omitzero"`
+	Signature *string `json:"signature,omitzero"`
+	Redacted  string  `json:"redactedContent,omitzero"`
 }
 
 type cvMetadata struct {

@@ -36,11 +36,11 @@ func init() { //nolint:gochecknoinits // three codecs of one shape
 func noUsage([]byte) (infer.Usage, bool) { return infer.Usage{}, false }
 
 type oaEmbedRequest struct {
-	Model      string         `json:"model,omitempty"`
+	Model      string         `json:"model,omitzero"`
 	Input      jsontext.Value `json:"input"`
-	Dimensions *int64         `json:"dimensions,omitempty"`
-	Encoding   string         `json:"encoding_format,omitempty"`
-	User       string         `json:"user,omitempty"`
+	Dimensions *int64         `json:"dimensions,omitzero"`
+	Encoding   string         `json:"encoding_format,omitzero"`
+	User       string         `json:"user,omitzero"`
 }
 
 // maxInputs is OpenAI's bound on the inputs of one request.
@@ -92,7 +92,7 @@ type oaEmbedResponse struct {
 		Prompt int64 `json:"prompt_tokens"`
 		Total  int64 `json:"total_tokens"`
 	} `json:"usage"`
-	Error *oaError `json:"error,omitempty"`
+	Error *oaError `json:"error,omitzero"`
 }
 
 func encodeOpenAIEmbedResult(h Head, res *infer.Result) ([]byte, error) {
@@ -139,15 +139,15 @@ func decodeOpenAIEmbedResult(body []byte) (*infer.Result, error) {
 }
 
 type titanEmbedRequest struct {
-	InputText  *string  `json:"inputText,omitempty"`
-	Dimensions *int64   `json:"dimensions,omitempty"`
-	Normalize  *bool    `json:"normalize,omitempty"`
-	Types      []string `json:"embeddingTypes,omitempty"`
+	InputText  *string  `json:"inputText,omitzero"`
+	Dimensions *int64   `json:"dimensions,omitzero"`
+	Normalize  *bool    `json:"normalize,omitzero"`
+	Types      []string `json:"embeddingTypes,omitzero"`
 }
 
 type titanEmbedResponse struct {
-	Embedding []float32            `json:"embedding,omitempty"`
-	ByType    map[string][]float32 `json:"embeddingsByType,omitempty"`
+	Embedding []float32            `json:"embedding,omitzero"`
+	ByType    map[string][]float32 `json:"embeddingsByType,omitzero"`
 	Tokens    int64                `json:"inputTextTokenCount"`
 }
 
@@ -239,12 +239,12 @@ func decodeTitanEmbedResult(body []byte) (*infer.Result, error) {
 
 type cohereEmbedRequest struct {
 	InputType string   `json:"input_type"`
-	Texts     []string `json:"texts,omitempty"`
-	Images    []string `json:"images,omitempty"`
-	Types     []string `json:"embedding_types,omitempty"`
-	Dimension *int64   `json:"output_dimension,omitempty"`
-	MaxTokens *int64   `json:"max_tokens,omitempty"`
-	Truncate  string   `json:"truncate,omitempty"`
+	Texts     []string `json:"texts,omitzero"`
+	Images    []string `json:"images,omitzero"`
+	Types     []string `json:"embedding_types,omitzero"`
+	Dimension *int64   `json:"output_dimension,omitzero"`
+	MaxTokens *int64   `json:"max_tokens,omitzero"`
+	Truncate  string   `json:"truncate,omitzero"`
 }
 
 type cohereEmbedResponse struct {

@@ -29,30 +29,30 @@ var openAICodec = register(&Codec{
 
 // oaRequest is a chat completions request. Extra keeps members we do not know.
 type oaRequest struct {
-	Model               string                    `json:"model,omitempty"`
+	Model               string                    `json:"model,omitzero"`
 	Messages            []oaMessage               `json:"messages"`
-	MaxTokens           *int64                    `json:"max_tokens,omitempty"`
-	MaxCompletionTokens *int64                    `json:"max_completion_tokens,omitempty"`
-	Temperature         *float64                  `json:"temperature,omitempty"`
-	TopP                *float64                  `json:"top_p,omitempty"`
-	TopK                *int64                    `json:"top_k,omitempty"`
-	MinP                *float64                  `json:"min_p,omitempty"`
-	N                   *int64                    `json:"n,omitempty"`
-	Stop                jsontext.Value            `json:"stop,omitempty"`
-	Seed                *int64                    `json:"seed,omitempty"`
-	FrequencyPenalty    *float64                  `json:"frequency_penalty,omitempty"`
-	PresencePenalty     *float64                  `json:"presence_penalty,omitempty"`
-	Logprobs            *bool                     `json:"logprobs,omitempty"`
-	TopLogprobs         *int64                    `json:"top_logprobs,omitempty"`
-	Tools               []oaTool                  `json:"tools,omitempty"`
-	ToolChoice          jsontext.Value            `json:"tool_choice,omitempty"`
-	ParallelToolCalls   *bool                     `json:"parallel_tool_calls,omitempty"`
-	ResponseFormat      *oaFormat                 `json:"response_format,omitempty"`
-	ReasoningEffort     string                    `json:"reasoning_effort,omitempty"`
-	User                string                    `json:"user,omitempty"`
+	MaxTokens           *int64                    `json:"max_tokens,omitzero"`
+	MaxCompletionTokens *int64                    `json:"max_completion_tokens,omitzero"`
+	Temperature         *float64                  `json:"temperature,omitzero"`
+	TopP                *float64                  `json:"top_p,omitzero"`
+	TopK                *int64                    `json:"top_k,omitzero"`
+	MinP                *float64                  `json:"min_p,omitzero"`
+	N                   *int64                    `json:"n,omitzero"`
+	Stop                jsontext.Value            `json:"stop,omitzero"`
+	Seed                *int64                    `json:"seed,omitzero"`
+	FrequencyPenalty    *float64                  `json:"frequency_penalty,omitzero"`
+	PresencePenalty     *float64                  `json:"presence_penalty,omitzero"`
+	Logprobs            *bool                     `json:"logprobs,omitzero"`
+	TopLogprobs         *int64                    `json:"top_logprobs,omitzero"`
+	Tools               []oaTool                  `json:"tools,omitzero"`
+	ToolChoice          jsontext.Value            `json:"tool_choice,omitzero"`
+	ParallelToolCalls   *bool                     `json:"parallel_tool_calls,omitzero"`
+	ResponseFormat      *oaFormat                 `json:"response_format,omitzero"`
+	ReasoningEffort     string                    `json:"reasoning_effort,omitzero"`
+	User                string                    `json:"user,omitzero"`
 	Stream              bool                      `json:"stream,omitzero"`
-	StreamOptions       *oaStreamOptions          `json:"stream_options,omitempty"`
-	ServiceTier         *string                   `json:"service_tier,omitempty"`
+	StreamOptions       *oaStreamOptions          `json:"stream_options,omitzero"`
+	ServiceTier         *string                   `json:"service_tier,omitzero"`
 	Extra               map[string]jsontext.Value `json:",inline"`
 }
 
@@ -62,21 +62,21 @@ type oaStreamOptions struct {
 
 type oaMessage struct {
 	Role       string         `json:"role"`
-	Name       string         `json:"name,omitempty"`
-	Content    jsontext.Value `json:"content,omitempty"`
-	Reasoning  string         `json:"reasoning_content,omitempty"`
-	ToolCalls  []oaToolCall   `json:"tool_calls,omitempty"`
-	ToolCallID string         `json:"tool_call_id,omitempty"`
+	Name       string         `json:"name,omitzero"`
+	Content    jsontext.Value `json:"content,omitzero"`
+	Reasoning  string         `json:"reasoning_content,omitzero"`
+	ToolCalls  []oaToolCall   `json:"tool_calls,omitzero"`
+	ToolCallID string         `json:"tool_call_id,omitzero"`
 }
 
 type oaPart struct {
 	Type     string `json:"type"`
-	Text     string `json:"text,omitempty"`
-	Refusal  string `json:"refusal,omitempty"`
+	Text     string `json:"text,omitzero"`
+	Refusal  string `json:"refusal,omitzero"`
 	ImageURL *struct {
 		URL    string `json:"url"`
-		Detail string `json:"detail,omitempty"`
-	} `json:"image_url,omitempty"`
+		Detail string `json:"detail,omitzero"`
+	} `json:"image_url,omitzero"`
 }
 
 type oaTool struct {
@@ -86,30 +86,30 @@ type oaTool struct {
 
 type oaFunction struct {
 	Name        string         `json:"name"`
-	Description string         `json:"description,omitempty"`
-	Parameters  jsontext.Value `json:"parameters,omitempty"`
-	Strict      *bool          `json:"strict,omitempty"`
+	Description string         `json:"description,omitzero"`
+	Parameters  jsontext.Value `json:"parameters,omitzero"`
+	Strict      *bool          `json:"strict,omitzero"`
 }
 
 type oaToolCall struct {
-	Index    *int   `json:"index,omitempty"`
-	ID       string `json:"id,omitempty"`
-	Type     string `json:"type,omitempty"`
+	Index    *int   `json:"index,omitzero"`
+	ID       string `json:"id,omitzero"`
+	Type     string `json:"type,omitzero"`
 	Function struct {
-		Name      string `json:"name,omitempty"`
+		Name      string `json:"name,omitzero"`
 		Arguments string `json:"arguments"`
 	} `json:"function"`
 }
 
 type oaFormat struct {
 	Type       string        `json:"type"`
-	JSONSchema *oaJSONSchema `json:"json_schema,omitempty"`
+	JSONSchema *oaJSONSchema `json:"json_schema,omitzero"`
 }
 
 type oaJSONSchema struct {
 	Name   string         `json:"name"`
-	Schema jsontext.Value `json:"schema,omitempty"`
-	Strict *bool          `json:"strict,omitempty"`
+	Schema jsontext.Value `json:"schema,omitzero"`
+	Strict *bool          `json:"strict,omitzero"`
 }
 
 func decodeOpenAI(body []byte) (*infer.Chat, error) {

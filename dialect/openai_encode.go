@@ -131,7 +131,7 @@ func (w *oaWriter) message(r *oaRequest, m *infer.Message) error {
 			p := oaPart{Type: "image_url"}
 			p.ImageURL = &struct {
 				URL    string `json:"url"`
-				Detail string `json:"detail,omitempty"`
+				Detail string `json:"detail,omitzero"`
 			}{URL: encodeDataURL(b.Media), Detail: b.Media.Detail}
 			parts = append(parts, p)
 		case infer.BlockToolUse:

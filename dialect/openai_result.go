@@ -18,26 +18,26 @@ type oaResponse struct {
 	Created int64      `json:"created"`
 	Model   string     `json:"model"`
 	Choices []oaChoice `json:"choices"`
-	Usage   *oaUsage   `json:"usage,omitempty"`
-	Error   *oaError   `json:"error,omitempty"`
+	Usage   *oaUsage   `json:"usage,omitzero"`
+	Error   *oaError   `json:"error,omitzero"`
 }
 
 type oaChoice struct {
 	Index        int            `json:"index"`
-	Message      *oaAnswer      `json:"message,omitempty"`
-	Delta        *oaAnswer      `json:"delta,omitempty"`
-	Text         *string        `json:"text,omitempty"`
+	Message      *oaAnswer      `json:"message,omitzero"`
+	Delta        *oaAnswer      `json:"delta,omitzero"`
+	Text         *string        `json:"text,omitzero"`
 	Logprobs     jsontext.Value `json:"logprobs"`
 	FinishReason *string        `json:"finish_reason"`
 }
 
 type oaAnswer struct {
-	Role      string       `json:"role,omitempty"`
+	Role      string       `json:"role,omitzero"`
 	Content   *string      `json:"content"`
-	Reasoning *string      `json:"reasoning_content,omitempty"`
-	Thinking  *string      `json:"reasoning,omitempty"` // Ollama's and vLLM's other spelling
-	Refusal   *string      `json:"refusal,omitempty"`
-	ToolCalls []oaToolCall `json:"tool_calls,omitempty"`
+	Reasoning *string      `json:"reasoning_content,omitzero"`
+	Thinking  *string      `json:"reasoning,omitzero"` // Ollama's and vLLM's other spelling
+	Refusal   *string      `json:"refusal,omitzero"`
+	ToolCalls []oaToolCall `json:"tool_calls,omitzero"`
 }
 
 type oaUsage struct {
@@ -46,16 +46,16 @@ type oaUsage struct {
 	Total      int64 `json:"total_tokens"`
 	PromptInfo *struct {
 		Cached int64 `json:"cached_tokens"`
-	} `json:"prompt_tokens_details,omitempty"`
+	} `json:"prompt_tokens_details,omitzero"`
 	CompletionInfo *struct {
 		Reasoning int64 `json:"reasoning_tokens"`
-	} `json:"completion_tokens_details,omitempty"`
+	} `json:"completion_tokens_details,omitzero"`
 }
 
 type oaError struct {
 	Message string         `json:"message"`
 	Type    string         `json:"type"`
-	Code    jsontext.Value `json:"code,omitempty"`
+	Code    jsontext.Value `json:"code,omitzero"`
 }
 
 // usage takes the cached part out of the prompt, as infer counts.

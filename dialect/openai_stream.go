@@ -26,7 +26,7 @@ type oaChunk struct {
 	Created int64      `json:"created"`
 	Model   string     `json:"model"`
 	Choices []oaChoice `json:"choices"`
-	Usage   *oaUsage   `json:"usage,omitempty"`
+	Usage   *oaUsage   `json:"usage,omitzero"`
 }
 
 func (e *openAIEncoder) chunk(choices ...oaChoice) []byte {

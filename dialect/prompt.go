@@ -239,11 +239,11 @@ func shortStop(s infer.StopReason) *string {
 }
 
 type llamaRequest struct {
-	Prompt      *string        `json:"prompt,omitempty"`
-	Temperature *float64       `json:"temperature,omitempty"`
-	TopP        *float64       `json:"top_p,omitempty"`
-	MaxGenLen   *int64         `json:"max_gen_len,omitempty"`
-	Images      jsontext.Value `json:"images,omitempty"`
+	Prompt      *string        `json:"prompt,omitzero"`
+	Temperature *float64       `json:"temperature,omitzero"`
+	TopP        *float64       `json:"top_p,omitzero"`
+	MaxGenLen   *int64         `json:"max_gen_len,omitzero"`
+	Images      jsontext.Value `json:"images,omitzero"`
 }
 
 type llamaResponse struct {

@@ -7,12 +7,12 @@ import (
 // Mistral completion, Titan Text and DeepSeek: see prompt.go for what they share.
 
 type mistralRequest struct {
-	Prompt      *string  `json:"prompt,omitempty"`
-	MaxTokens   *int64   `json:"max_tokens,omitempty"`
-	Stop        []string `json:"stop,omitempty"`
-	Temperature *float64 `json:"temperature,omitempty"`
-	TopP        *float64 `json:"top_p,omitempty"`
-	TopK        *int64   `json:"top_k,omitempty"`
+	Prompt      *string  `json:"prompt,omitzero"`
+	MaxTokens   *int64   `json:"max_tokens,omitzero"`
+	Stop        []string `json:"stop,omitzero"`
+	Temperature *float64 `json:"temperature,omitzero"`
+	TopP        *float64 `json:"top_p,omitzero"`
+	TopK        *int64   `json:"top_k,omitzero"`
 }
 
 type mistralOutput struct {
@@ -111,15 +111,15 @@ func decodeDeepSeekResult(body []byte) (*infer.Result, error) {
 }
 
 type titanRequest struct {
-	InputText *string      `json:"inputText,omitempty"`
-	Config    *titanConfig `json:"textGenerationConfig,omitempty"`
+	InputText *string      `json:"inputText,omitzero"`
+	Config    *titanConfig `json:"textGenerationConfig,omitzero"`
 }
 
 type titanConfig struct {
-	Temperature *float64 `json:"temperature,omitempty"`
-	TopP        *float64 `json:"topP,omitempty"`
-	MaxTokens   *int64   `json:"maxTokenCount,omitempty"`
-	Stop        []string `json:"stopSequences,omitempty"`
+	Temperature *float64 `json:"temperature,omitzero"`
+	TopP        *float64 `json:"topP,omitzero"`
+	MaxTokens   *int64   `json:"maxTokenCount,omitzero"`
+	Stop        []string `json:"stopSequences,omitzero"`
 }
 
 type titanResponse struct {

@@ -22,7 +22,7 @@ func (c *Claim) CanonicalRequest(r *Request, payloadHash string) string {
 	for _, name := range c.signed {
 		b.WriteString(name)
 		b.WriteByte(':')
-		if name == "host" {
+		if name == "host" || name == authority {
 			writeTrimmed(&b, r.Host)
 		} else {
 			for i, v := range values(r.Header, name) {

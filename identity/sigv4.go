@@ -29,6 +29,9 @@ const (
 	headerContent = "X-Amz-Content-Sha256"
 )
 
+// authority is the name under which HTTP/2 clients sign the host.
+const authority = ":authority"
+
 // Hashes that stand for a body which is not signed as a whole.
 const (
 	UnsignedPayload   = "UNSIGNED-PAYLOAD"
@@ -173,7 +176,7 @@ func (c *Claim) complete(credential, signed string, r *Request) error {
 // coversAll demands that Host and every x-amz-* header is signed, so that nothing can be
 // added on the way.
 func (c *Claim) coversAll(r *Request) error {
-	if !slices.Contains(c.signed, "host") {
+	if !slices.Contains(c.signed, "host") && !slices.Contains(c.signed, authority) {
 		return fault.New(fault.BadSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	if c.Presigned {

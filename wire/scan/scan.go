@@ -70,7 +70,9 @@ func (s *Scanner) Reset(b []byte) {
 	s.b, s.pos, s.depth, s.want = b, 0, 0, wantValue
 }
 
-func (s *Scanner) bad(what string) error { return fmt.Errorf("%w: %s at byte %d", ErrSyntax, what, s.pos) }
+func (s *Scanner) bad(what string) error {
+	return fmt.Errorf("%w: %s at byte %d", ErrSyntax, what, s.pos)
+}
 
 // Next returns the next token; End when the text is complete.
 func (s *Scanner) Next() (Token, error) {

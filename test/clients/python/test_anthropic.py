@@ -78,8 +78,8 @@ def test_wrong_key(url):
         direct(url, "nonsense").messages.create(model=HAIKU, max_tokens=5, messages=user("Hi"))
 
 
-def test_throttle(url, throttled_key):
-    client = direct(url, throttled_key)
+def test_throttle(url):
+    client = direct(url, setting("FOREBAY_TEST_THROTTLED_KEY_2"))
     with pytest.raises(anthropic.RateLimitError) as e:
         for _ in range(3):
             client.messages.create(model=HAIKU, max_tokens=5, messages=user("Hi"))

@@ -32,8 +32,7 @@ def test_invoke_model(url, tmp_path):
     body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
     answer = tmp_path / "answer.json"
     out = aws(
-        url, "bedrock-runtime", "invoke-model", "--model-id", HAIKU, "--body", json.dumps(body),
-        "--cli-binary-format", "raw-in-base64-out", str(answer),
+        url, "bedrock-runtime", "invoke-model", "--model-id", HAIKU, "--body", json.dumps(body), str(answer),
     )
     assert out.returncode == 0, out.stderr
     assert json.loads(answer.read_text())["content"]
