@@ -236,3 +236,35 @@ func TestIdleConnectionsEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestDrain(t *testing.T) {
+	for _, c := range []struct {
+		late  time.Duration
+		conns int
+	}{{drainFor / 2, 1}, {drainFor * 2, 3}} {
+		conns := 0
+		piped(t, Config{}, func(n int, p *peer) {
+			conns = n
+			for p.request() != nil {
+				p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndone\r\n")
+				time.Sleep(c.late)
+				p.say("0\r\n\r\n")
+			}
+		}, func(t *testing.T, cl Client) {
+			for range 3 {
+				res, err := cl.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := res.Read(make([]byte, 4)); n != 4 || err != nil {
+					t.Fatal(n, err)
+				}
+				res.Drain()
+				_ = res.Close()
+			}
+		})
+		if conns != c.conns {
+			t.Errorf("an end %v late: %d connections", c.late, conns)
+		}
+	}
+}

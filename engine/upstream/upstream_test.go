@@ -492,30 +492,6 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestDrainSavesTheConnection(t *testing.T) {
-	s := serve(t, func(_ int, p *peer) {
-		for p.request() != nil {
-			p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndone\r\n")
-			p.say("0\r\n\r\n")
-		}
-	})
-	c := open(t, Config{BaseURL: s.url})
-	for range 5 {
-		res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := res.Read(make([]byte, 4)); n != 4 || err != nil {
-			t.Fatal(n, err)
-		}
-		res.Drain()
-		_ = res.Close()
-	}
-	if s.conns.Load() != 1 {
-		t.Errorf("%d connections", s.conns.Load())
-	}
-}
-
 func TestAllocations(t *testing.T) {
 	answer := []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for range 2000 {
