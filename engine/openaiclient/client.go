@@ -55,8 +55,10 @@ type Config struct {
 	// Upstream.BaseURL is the address; without a path, "/v1" is meant. A path is
 	// where chat/completions is found below.
 	Upstream upstream.Config
-	APIKey   string // sent as a bearer token
-	Flavour  Flavour
+	APIKey   string
+	// KeyHeader is the header of the key; "" means Authorization, with a bearer token.
+	KeyHeader string
+	Flavour   Flavour
 	// GPTOSS says that the engine puts reasoning into <reasoning> tags as Bedrock does for
 	// gpt-oss models, so that their dialect passes through.
 	GPTOSS bool
@@ -93,7 +95,10 @@ func New(cfg Config) (*Client, error) {
 	u.Path, u.RawPath = "", "" // probes and tokenizers live at the root
 	cfg.Upstream.BaseURL = u.String()
 	cfg.Upstream.Header = append([]upstream.Field(nil), cfg.Upstream.Header...)
-	if cfg.APIKey != "" {
+	switch {
+	case cfg.APIKey != "" && cfg.KeyHeader != "":
+		cfg.Upstream.Header = append(cfg.Upstream.Header, upstream.Field{Name: cfg.KeyHeader, Value: cfg.APIKey})
+	case cfg.APIKey != "":
 		cfg.Upstream.Header = append(cfg.Upstream.Header, upstream.Field{Name: "Authorization", Value: "Bearer " + cfg.APIKey})
 	}
 	if c.up, err = upstream.New(cfg.Upstream); err != nil {

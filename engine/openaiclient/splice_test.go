@@ -1,6 +1,7 @@
 package openaiclient
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -225,6 +226,26 @@ func TestOtherDialects(t *testing.T) {
 	}
 	if b := string(calls[4].Body); !strings.Contains(b, `"max_completion_tokens":9`) || strings.Contains(b, `"max_tokens"`) {
 		t.Errorf("OpenAI's own API got %s", b)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s := fakeupstream.New(t, fakeupstream.OpenAI)
+	for header, want := range map[string]string{"": "Bearer k", "api-key": "k"} {
+		c := open(t, Config{Upstream: upstream.Config{BaseURL: s.URL, Header: []upstream.Field{{Name: "X-Extra", Value: "e"}}}, APIKey: "k", KeyHeader: header})
+		res, err := c.Infer(t.Context(), request(t, infer.DialectOpenAI, `{}`, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Close()
+		calls := s.Calls()
+		h := calls[len(calls)-1].Header
+		if got := h.Get(cmp.Or(header, "Authorization")); got != want || h.Get("X-Extra") != "e" {
+			t.Errorf("%q: %v", header, h)
+		}
+	}
+	if _, err := New(Config{Upstream: upstream.Config{BaseURL: "http://x"}, APIKey: "sec\nret"}); err == nil || strings.Contains(err.Error(), "sec") {
+		t.Errorf("a key that would split the header: %v", err)
 	}
 }
 

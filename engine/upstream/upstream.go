@@ -28,13 +28,13 @@ type Config struct {
 
 	MaxIdle     int           // idle connections kept per address; 0 means 256
 	IdleTimeout time.Duration // how long a connection may lie idle; 0 means 60 s
-	Refresh     time.Duration // how often a name is looked up again; 0 means 10 s
+	Refresh     time.Duration // how often a name is looked up again (plain http only); 0 means 10 s
 
 	// RootCAs verifies https servers; nil means the system's.
 	RootCAs *x509.CertPool
 	// NetHTTP forces net/http for plain http addresses too.
 	NetHTTP bool
-	// Dial replaces the dialer and Lookup the resolver, for tests and unusual networks.
+	// Dial replaces the dialer and, for plain http, Lookup the resolver, for tests and unusual networks.
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
