@@ -40,7 +40,8 @@ type TokenCounter interface {
 	CountTokens(ctx context.Context, req *infer.Request) (int64, error)
 }
 
-// Timeouts bounds the phases of a call. Zero means no bound of its own.
+// Timeouts bounds the phases of a call. Zero means no bound of its own. FirstToken and
+// BetweenTokens concern calls that stream; one that does not sends nothing before its end.
 type Timeouts struct {
 	Connect       time.Duration // dial and TLS handshake
 	FirstToken    time.Duration // from the request sent to the first event
