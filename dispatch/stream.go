@@ -51,10 +51,8 @@ func (s *stream) Next() (*infer.Event, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		if s.err = s.finish(nil); s.err == nil {
-			s.err = io.EOF
-		}
-		return nil, s.err
+		s.err = s.finish(nil)
+		return s.after()
 	case err != nil:
 		s.err = s.failed(err)
 		return nil, s.err
@@ -69,10 +67,15 @@ func (s *stream) Next() (*infer.Event, error) {
 	return ev, nil
 }
 
-// after drains what an engine sends behind its last event: nothing that a client may see.
+// after ends the stream and releases the engine. That comes only here, because the last
+// event lives in the engine's buffers until the client has got it.
 func (s *stream) after() (*infer.Event, error) {
-	s.err = io.EOF
-	return nil, io.EOF
+	if s.err == nil {
+		s.err = io.EOF
+	}
+	_ = s.resp.Close()
+	s.cancel()
+	return nil, s.err
 }
 
 func (s *stream) count(ev *infer.Event) {
@@ -100,6 +103,7 @@ func (s *stream) failed(err error) error {
 		s.c.d.replicaFailed(s.c.replica, err)
 	}
 	_ = s.resp.Close()
+	s.cancel()
 	_ = s.finish(err)
 	return err
 }
@@ -126,8 +130,6 @@ func (s *stream) conclude(outcome error) error {
 	}
 	lines := c.price(u)
 	c.settle(u, charge(&lines))
-	_ = s.resp.Close()
-	s.cancel()
 	c.attempted(s.began, outcome)
 	return c.record(u, lines, outcome)
 }
@@ -137,7 +139,7 @@ func (s *stream) conclude(outcome error) error {
 func (s *stream) Close() error {
 	s.cancel()
 	err := s.resp.Close()
-	s.close.Do(func() { _ = s.conclude(fault.New(fault.Canceled, "")) })
+	_ = s.finish(fault.New(fault.Canceled, ""))
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	svc, signer := f.route(c)
+	defer f.recovered(c, svc)
 	err := f.serve(c, svc, signer)
 	if err == nil {
 		return
@@ -53,6 +55,19 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !c.Handed && c.Intent != nil && c.Principal != nil {
 		f.s.dispatch.Refuse(r.Context(), refusedRequest(c), e)
 	}
+}
+
+// recovered answers for a panic: the call fails, the server goes on, the log says where.
+func (f *front) recovered(c *api.Call, svc api.Service) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	f.log.Error("a request panicked", "request", c.ID, "service", svc.Name(), "operation", c.Operation, "panic", p, "stack", string(debug.Stack()))
+	if c.W.Started() {
+		panic(http.ErrAbortHandler) // the client must see that the answer is not whole
+	}
+	svc.Fail(c, fault.New(fault.Internal, ""))
 }
 
 // tell logs a failure: what is ours as an error, with its cause; the caller's for those who debug.
