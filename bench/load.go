@@ -108,7 +108,8 @@ func (x *loader) open(ctx context.Context) {
 	due := time.Now()
 	for end := due.Add(x.Duration); due.Before(end) && ctx.Err() == nil; due = due.Add(gap) {
 		time.Sleep(time.Until(due))
-		wg.Go(func() { x.one(ctx, due) })
+		from := due
+		wg.Go(func() { x.one(ctx, from) })
 	}
 	wg.Wait()
 }

@@ -303,10 +303,14 @@ type converseEncoder struct {
 	open    map[int]bool
 	usage   infer.Usage
 	stop    infer.StopReason
+	// Nova's own stream gives every piece of text a block of its own, without a start; next
+	// numbers them, and place remembers the number of a tool's block.
+	next  int
+	place map[int]int
 }
 
 func newConverseEncoder(h Head, wrap bool) StreamEncoder {
-	return &converseEncoder{h: h, wrap: wrap, open: map[int]bool{}}
+	return &converseEncoder{h: h, wrap: wrap, open: map[int]bool{}, place: map[int]int{}}
 }
 
 func (e *converseEncoder) put(emit Emit, name string, v any) {
@@ -335,6 +339,9 @@ func (e *converseEncoder) Encode(ev *infer.Event, emit Emit) error {
 	if ev.Kind != infer.EventUsage {
 		e.start(emit)
 	}
+	if e.wrap && e.novaText(ev, emit) {
+		return nil
+	}
 	switch ev.Kind {
 	case infer.EventBlockStart:
 		e.open[ev.Index] = true
@@ -355,6 +362,33 @@ func (e *converseEncoder) Encode(ev *infer.Event, emit Emit) error {
 		e.stop = ev.Stop
 	}
 	return nil
+}
+
+// novaText handles text blocks as Nova's own stream has them, and renumbers the others. It
+// reports whether the event is done with.
+func (e *converseEncoder) novaText(ev *infer.Event, emit Emit) bool {
+	switch {
+	case ev.Kind == infer.EventBlockStart && ev.Block.Kind == infer.BlockText:
+		return true
+	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockText:
+		d := cvBlockDelta{Index: e.next}
+		d.Delta.Text = &ev.Text
+		e.put(emit, "contentBlockDelta", &d)
+		e.put(emit, "contentBlockStop", cvIndex{e.next})
+		e.next++
+		return true
+	case ev.Kind == infer.EventBlockStart:
+		e.place[ev.Index] = e.next
+		e.next++
+		ev.Index = e.place[ev.Index]
+	case ev.Kind == infer.EventDelta:
+		ev.Index = e.place[ev.Index]
+	case ev.Kind == infer.EventBlockStop:
+		n, other := e.place[ev.Index]
+		ev.Index = n
+		return !other // the text's blocks have ended with their text
+	}
+	return false
 }
 
 func (e *converseEncoder) delta(ev *infer.Event, emit Emit) {
