@@ -3,10 +3,12 @@ package meter
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,10 +43,12 @@ type Ledger struct {
 	opts  LedgerOptions
 	write *sql.DB
 	read  *sql.DB
-	queue chan *pending
-	stop  chan struct{}
-	ended sync.WaitGroup
-	once  sync.Once
+	// insertCall is prepared on write's only connection.
+	insertCall *sql.Stmt
+	queue      chan *pending
+	stop       chan struct{}
+	ended      sync.WaitGroup
+	once       sync.Once
 
 	broken atomic.Pointer[error]
 	lost   atomic.Int64
@@ -89,6 +93,9 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	if err := migrate(ctx, l.write); err != nil {
 		_ = l.write.Close()
 		return nil, fmt.Errorf("ledger %s: %w", o.Path, err)
+	}
+	if l.insertCall, err = l.write.PrepareContext(ctx, insertCallSQL); err != nil {
+		return nil, fmt.Errorf("ledger: %w", errors.Join(err, l.write.Close()))
 	}
 	l.ended.Go(l.run)
 	return l, nil
@@ -185,8 +192,11 @@ func (l *Ledger) run() {
 	}
 }
 
-// fill takes what else is queued into the group.
+// fill takes what else is queued into the group, after everything that is ready to run had
+// its turn: calls that are about to end join this group rather than pay for one of their
+// own, and an idle machine waits for nobody.
 func (l *Ledger) fill(group []*pending) []*pending {
+	runtime.Gosched()
 	for len(group) < groupRows {
 		select {
 		case p := <-l.queue:

@@ -71,7 +71,7 @@ const columns = `request_id, invocation_id, client_attempt, account, team, key, 
 
 const numColumns = 46
 
-var insertCall = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)`
+var insertCallSQL = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)`
 
 // insert writes rows in one transaction: all or none.
 func (l *Ledger) insert(recs []*Record) error {
@@ -80,18 +80,15 @@ func (l *Ledger) insert(recs []*Record) error {
 	if err != nil {
 		return err
 	}
-	if err := insertAll(ctx, tx, recs); err != nil {
+	if err := insertAll(ctx, tx, l.insertCall, recs); err != nil {
 		_ = tx.Rollback() // the first error is the one to tell
 		return err
 	}
 	return tx.Commit()
 }
 
-func insertAll(ctx context.Context, tx *sql.Tx, recs []*Record) error {
-	st, err := tx.PrepareContext(ctx, insertCall)
-	if err != nil {
-		return err
-	}
+func insertAll(ctx context.Context, tx *sql.Tx, prepared *sql.Stmt, recs []*Record) error {
+	st := tx.StmtContext(ctx, prepared) // the one connection's own: nothing is prepared anew
 	defer func() { _ = st.Close() }()
 	var args [numColumns]any
 	for _, r := range recs {
