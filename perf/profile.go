@@ -1,82 +1,127 @@
-// Package perf is the model of an inference engine with continuous batching, in integers
-// and without a clock: one step of the engine takes
-//
-//	Step + PrefillToken x prompt tokens read + ContextToken x tokens of context held + Sequence x sequences decoding
-//
-// and in it every running sequence that has read its prompt produces one token. Prompts
-// are read in chunks under a budget, first come first served; sequences share a memory of
-// KV tokens, and when it is full the newest is set back and reads again what it had.
-// Source of the form: the four-coefficient model of the published engine simulators
-// (Vidur, BLIS); of the figures: see Profiles.
-//
-// The simulated engine sleeps on it, and a simulator can jump on it: NextWake is the end of the step that runs.
 package perf
 
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"math"
+	"math/bits"
 )
 
-// Instant is a moment in nanoseconds from any origin.
+// Instant is a moment, or a duration, in nanoseconds.
 type Instant int64
 
-// Profile is an engine with its coefficients, in picoseconds, so that microseconds of a
-// fraction per token stay exact.
+// Profile is an engine with its coefficients.
 type Profile struct {
 	Name   string
-	Source string
+	Source string // where the coefficients were published
 
-	Step         int64 // ps per step, whatever it does
+	Step         int64 // ps per step, whatever it does: the weights are read once
 	PrefillToken int64 // ps per prompt token read
-	ContextToken int64 // ps per token of context of the decoding sequences
+	ContextToken int64 // ps per token of context held by the decoding sequences
 	Sequence     int64 // ps per decoding sequence
 
-	MaxBatch int   // sequences that run at once
-	Chunk    int64 // prompt tokens read in one step at most
-	KV       int64 // tokens that the memory holds
+	MaxBatch  int   // sequences that run at once (vLLM: max_num_seqs)
+	Chunk     int64 // tokens of one step, decoded and read (vLLM: max_num_batched_tokens)
+	KV        int64 // tokens that the memory holds
+	Block     int64 // tokens of a block of memory; 0 means 1
+	Recompute int64 // thousandths of a preempted sequence's tokens that are read again; the rest is found in the prefix cache
 }
 
 const (
 	micro = 1_000_000     // ps
 	milli = 1_000_000_000 // ps
+
+	permille = 1000
+	psPerNs  = 1000
 )
 
-// Profiles are engines with published coefficients, ordered by name. "instant" takes no
-// time at all, for tests; "demo" is quick enough to watch.
-var Profiles = []Profile{
-	{Name: "demo", Source: "chosen to be pleasant to watch, not measured", Step: 18 * milli, PrefillToken: 40 * micro, Sequence: 60 * micro, MaxBatch: 64, Chunk: 2048, KV: 500_000},
-	{Name: "instant", Source: "no engine: for tests", MaxBatch: 4096, Chunk: 1 << 40, KV: 1 << 40},
-	{Name: "llama-2-7b/a10g", Source: "VTC artifact cost_profile.json, 16 points", Step: 16_300 * micro, PrefillToken: 213 * micro, ContextToken: 2_020_000, Sequence: 245 * micro, MaxBatch: 64, Chunk: 8192, KV: 10_000},
-	{Name: "llama-3.1-8b/a100-80", Source: "BLIS defaults.yaml, vLLM 0.8.4", Step: 16_400 * micro, PrefillToken: 47_800_000, Sequence: 18 * micro, MaxBatch: 256, Chunk: 8192, KV: 400_000},
-	{Name: "llama-3.1-8b/rtx-4090", Source: "LLMServingSim ground-truth runs, vLLM 0.19", Step: 16_300 * micro, PrefillToken: 85 * micro, ContextToken: 210_000, Sequence: 27 * micro, MaxBatch: 256, Chunk: 8192, KV: 41_408},
-	{Name: "llama-3.1-8b/rtx-pro-6000", Source: "LLMServingSim ground-truth runs, vLLM 0.19", Step: 13_100 * micro, PrefillToken: 41_700_000, ContextToken: 52_000, Sequence: 61 * micro, MaxBatch: 256, Chunk: 8192, KV: 500_000},
-	{Name: "llama-3.3-70b/4xh100", Source: "BLIS defaults.yaml, vLLM 0.8.4", Step: 12_600 * micro, PrefillToken: 76_400_000, Sequence: 67 * micro, MaxBatch: 256, Chunk: 8192, KV: 500_000},
-}
+// The longest step that a profile may describe: an hour, far below where an int64 of picoseconds ends.
+const maxStep = 3600 * 1000 * milli
 
-// Named returns the profile with the name.
-func Named(name string) (Profile, error) {
-	for _, p := range Profiles {
-		if p.Name == name {
-			return p, nil
-		}
-	}
-	var names []string
-	for _, p := range Profiles {
-		names = append(names, p.Name)
-	}
-	slices.Sort(names)
-	return Profile{}, fmt.Errorf("no engine profile %q; there are %q", name, names)
-}
-
-// Validate refuses coefficients that cannot be an engine.
+// Validate refuses what cannot be an engine, and coefficients that are a degenerate fit.
 func (p *Profile) Validate() error {
 	var errs []error
 	if p.Step < 0 || p.PrefillToken < 0 || p.ContextToken < 0 || p.Sequence < 0 {
 		errs = append(errs, errors.New("coefficients must not be negative"))
 	}
-	if p.MaxBatch < 1 || p.Chunk < 1 || p.KV < 1 {
+	if p.MaxBatch < 1 || p.Chunk < 1 || p.KV < 1 || p.Block < 0 {
 		errs = append(errs, errors.New("batch, chunk and KV memory must be at least 1"))
 	}
-	return errors.Join(errs...)
+	if p.Chunk < int64(p.MaxBatch) {
+		errs = append(errs, fmt.Errorf("a step of %d tokens has no room for a batch of %d sequences", p.Chunk, p.MaxBatch))
+	}
+	if p.Recompute < 0 || p.Recompute > permille {
+		errs = append(errs, errors.New("the share recomputed must be between 0 and 1000 thousandths"))
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	if p.Step < p.PrefillToken || p.Step < p.Sequence || p.Step < p.ContextToken {
+		return errors.New("a step costs less than one token or sequence in it, although it reads all weights: the coefficients are a degenerate fit")
+	}
+	longest := addSat(addSat(p.Step, mulSat(p.PrefillToken, p.Chunk)), addSat(mulSat(p.ContextToken, p.KV), mulSat(p.Sequence, int64(p.MaxBatch))))
+	if longest > maxStep {
+		return errors.New("the longest possible step is over an hour")
+	}
+	return nil
+}
+
+// block is the size of a block of memory.
+func (p *Profile) block() int64 { return max(p.Block, 1) }
+
+// blocks returns the blocks that hold n tokens.
+func (p *Profile) blocks(n int64) int64 { return (n + p.block() - 1) / p.block() }
+
+// capacity is the memory in blocks.
+func (p *Profile) capacity() int64 { return p.KV / p.block() }
+
+// need is what a sequence holds at most, in blocks: its last token is given out and not kept.
+func (p *Profile) need(prompt, output int64) int64 { return p.blocks(addSat(prompt, output-1)) }
+
+// W returns the mean time that a sequence spends in the engine when n sequences like it
+// are in the engine at all times, each one replaced as it ends, their phases spread
+// evenly: with n slots the engine then completes n / W sequences per unit of time. It is
+// false where n sequences do not fit into the batch or, at their full length, into the memory.
+//
+// Derivation: in the time W that one sequence takes, each of the n sequences advances by
+// one full life, so n prompts are read, n x (out - 1) tokens are decoded and their
+// contexts attended to. The steps in W are those of one life, or, where prompts queue
+// for the step's budget, as many as the n prompts need of it.
+func (p *Profile) W(n int, in, out int64) (Instant, bool) {
+	in, out = max(in, 1), max(out, 1)
+	nn := int64(n)
+	if n < 1 || n > p.MaxBatch || mulSat(nn, p.need(in, out)) > p.capacity() {
+		return 0, false
+	}
+	decode := out - 1
+	// Of the n sequences the share decode / steps decodes at a time; n-1 of them at most beside a prompt being read.
+	budget := max(p.Chunk-(nn-1), 1)
+	steps := addSat(divUp(in, budget), decode)
+	if all := addSat(mulSat(nn, in), mulSat(nn, decode)); divUp(all, p.Chunk) > steps {
+		steps = divUp(all, p.Chunk)
+	}
+	context := addSat(mulSat(decode, in), mulSat(decode, out)/2) // in+1 ... in+out-1
+	ps := mulSat(steps, p.Step)
+	ps = addSat(ps, mulSat(p.PrefillToken, mulSat(nn, in)))
+	ps = addSat(ps, mulSat(p.Sequence, mulSat(nn, decode)))
+	ps = addSat(ps, mulSat(p.ContextToken, mulSat(nn, context)))
+	return Instant(ps / psPerNs), true
+}
+
+func divUp(a, b int64) int64 { return a/b + min(a%b, 1) }
+
+// mulSat multiplies what is not negative, and stays at the largest value where it would overflow.
+func mulSat(a, b int64) int64 {
+	hi, lo := bits.Mul64(uint64(a), uint64(b)) //nolint:gosec // not negative
+	if hi != 0 || lo > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(lo) //nolint:gosec // checked
+}
+
+func addSat(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

@@ -1,10 +1,10 @@
 package simulated
 
 import (
-	"encoding/hex"
+	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -14,21 +14,25 @@ import (
 
 // plan is the whole answer of a call, known before it begins.
 type plan struct {
-	tokens  []string
-	tool    *infer.Block // instead of text
-	stop    infer.StopReason
-	stopTxt string
-	slow    int64 // steps per token
+	answers []answer // one for each choice
+	slow    int64    // steps per token
 	hang    bool
-	failAt  int // tokens before a failure; -1 for none
-	status  int
-	choices int
+	failAt  int // tokens of a choice before a failure; -1 for none
+	status  int // of the failure
 }
 
-// Bounds of the length of an answer that is not told how long to be.
+// answer is what one choice says.
+type answer struct {
+	tokens  []string
+	tool    *infer.Block // set instead of text; the tokens are its input
+	stop    infer.StopReason
+	stopTxt string
+}
+
 const (
-	minAnswer = 30
-	maxAnswer = 90
+	minWords, maxWords = 20, 60 // of an answer that is not told how long to be, after what it must say
+	maxChoices         = 128    // as OpenAI's API has it
+	maxAsked           = 1 << 20
 )
 
 // words fill the answer up to its length.
@@ -38,28 +42,83 @@ each turn of the wheel is counted and the count is kept in a plain book beside t
 
 func (e *Engine) plan(req *infer.Request) (*plan, error) {
 	c := req.Chat
-	p := &plan{slow: 1, failAt: -1, stop: infer.StopEndTurn, choices: 1}
+	p := &plan{slow: 1, failAt: -1}
+	n := int64(1)
 	if c.N != nil {
-		p.choices = int(min(max(*c.N, 1), 16))
+		n = *c.N
 	}
+	if n < 1 || n > maxChoices {
+		return nil, refusal(http.StatusBadRequest, fmt.Sprintf("n must be between 1 and %d.", maxChoices))
+	}
+	said := script{failAt: -1}
 	prompt := lastPrompt(c)
-	text := ""
 	if e.opts.Directives {
-		var err error
-		if text, err = p.directives(prompt, c); err != nil {
-			return nil, err
+		said = directives(prompt)
+	}
+	p.slow, p.hang, p.failAt, p.status = max(said.slow, 1), said.hang, said.failAt, said.status
+	if p.status != 0 && p.failAt < 0 {
+		return nil, refusal(p.status, told)
+	}
+	for i := range n {
+		p.answers = append(p.answers, e.answer(&said, req, prompt, i))
+	}
+	return p, nil
+}
+
+// answer composes one choice.
+func (e *Engine) answer(said *script, req *infer.Request, prompt string, choice int64) answer {
+	if said.tool != "" && len(req.Chat.Tools) > 0 {
+		id := fmt.Sprintf("tooluse_%016x", e.hash(prompt, choice))
+		return answer{
+			tokens: split(said.input), stop: infer.StopToolUse,
+			tool: &infer.Block{Kind: infer.BlockToolUse, ToolID: id, ToolName: said.tool, ToolInput: []byte(said.input)},
 		}
 	}
-	if p.tool != nil {
-		p.tokens = split(string(p.tool.ToolInput))
-		p.stop = infer.StopToolUse
-		return p, nil
-	}
+	text := said.text
 	if text == "" {
-		text = e.compose(prompt, req.UpstreamModel)
+		seed := e.opts.Seed
+		if s := req.Chat.Seed; s != nil {
+			seed += uint64(*s) //nolint:gosec // any number is a seed
+		}
+		text = e.compose(rand.New(rand.NewPCG(e.hash(prompt, choice), seed)), req.UpstreamModel, said.tokens) //nolint:gosec // text, not secrets
 	}
-	p.cut(text, c)
-	return p, nil
+	return cut(text, req.Chat)
+}
+
+// compose writes a text of so many tokens, or of some.
+func (e *Engine) compose(r *rand.Rand, model string, tokens int64) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "This answer is simulated: no real model stands behind %s yet.", model)
+	if e.opts.Hint != "" {
+		b.WriteString(" To put one there, run: " + e.opts.Hint + " .")
+	}
+	at := r.IntN(len(words))
+	for n := minWords + r.IntN(maxWords-minWords); n > 0 || int64(b.Len()) < tokens*tokenBytes; n-- {
+		b.WriteString(" " + words[at%len(words)])
+		at++
+	}
+	b.WriteString(".")
+	if tokens > 0 {
+		return strings.Join(split(b.String())[:tokens], "")
+	}
+	return b.String()
+}
+
+// cut applies stop sequences and the bound on tokens.
+func cut(text string, c *infer.Chat) answer {
+	a := answer{stop: infer.StopEndTurn}
+	at := len(text)
+	for _, s := range c.Stop {
+		if i := strings.Index(text, s); s != "" && i >= 0 && i < at {
+			at, a.stop, a.stopTxt = i, infer.StopSequence, s
+		}
+	}
+	a.tokens = split(text[:at])
+	if c.MaxTokens != nil && int64(len(a.tokens)) > max(*c.MaxTokens, 0) {
+		a.tokens = a.tokens[:max(*c.MaxTokens, 0)]
+		a.stop, a.stopTxt = infer.StopMaxTokens, ""
+	}
+	return a
 }
 
 // lastPrompt is the text of the last message, or the prompt.
@@ -79,139 +138,84 @@ func lastPrompt(c *infer.Chat) string {
 	return b.String()
 }
 
-func (e *Engine) compose(prompt, model string) string {
-	r := rand.New(rand.NewPCG(e.hash(prompt), e.opts.Seed)) //nolint:gosec // text, not secrets
-	var b strings.Builder
-	fmt.Fprintf(&b, "This answer is simulated: no real model stands behind %s yet.", model)
-	if e.opts.Hint != "" {
-		b.WriteString(" To put one there, run: " + e.opts.Hint + " .")
-	}
-	n := minAnswer + r.IntN(maxAnswer-minAnswer)
-	at := r.IntN(len(words))
-	for i := range n {
-		b.WriteString(" " + words[(at+i)%len(words)])
-	}
-	b.WriteString(".")
-	return b.String()
+// script is what the directives of a prompt ask for.
+type script struct {
+	text        string
+	tokens      int64
+	tool, input string
+	hang        bool
+	slow        int64
+	status      int
+	failAt      int // -1: before the first byte
 }
 
-// split makes tokens of text: words with the space before them.
-func split(text string) []string {
-	var out []string
-	start := 0
-	for i := 1; i < len(text); i++ {
-		if text[i] == ' ' && text[i-1] != ' ' {
-			out = append(out, text[start:i])
-			start = i
-		}
-	}
-	return append(out, text[start:])
-}
-
-// cut applies stop sequences and the bound on tokens.
-func (p *plan) cut(text string, c *infer.Chat) {
-	at := len(text)
-	for _, s := range c.Stop {
-		if s == "" {
-			continue
-		}
-		if i := strings.Index(text, s); i >= 0 && i < at {
-			at, p.stop, p.stopTxt = i, infer.StopSequence, s
-		}
-	}
-	p.tokens = split(text[:at])
-	if c.MaxTokens != nil && int64(len(p.tokens)) > *c.MaxTokens {
-		p.tokens = p.tokens[:*c.MaxTokens]
-		p.stop, p.stopTxt = infer.StopMaxTokens, ""
-	}
-}
-
-// directives reads what the prompt asks of the answer, and returns its text if that was given.
-func (p *plan) directives(prompt string, c *infer.Chat) (string, error) {
-	text := ""
-	rest := prompt
-	for {
+// directives reads those of a prompt; what is not one is left alone.
+func directives(prompt string) script {
+	s := script{failAt: -1}
+	for rest := prompt; ; {
 		_, after, ok := strings.Cut(rest, "[[")
 		if !ok {
-			return text, nil
+			return s
 		}
 		body, tail, ok := strings.Cut(after, "]]")
 		if !ok {
-			return text, nil
+			return s
 		}
 		rest = tail
 		name, arg, _ := strings.Cut(body, ":")
 		switch name {
 		case "echo":
-			text = prompt
+			s.text = prompt
 		case "text":
-			text = arg
-		case "hang":
-			p.hang = true
-		case "slow":
-			n, err := strconv.ParseInt(arg, 10, 32)
-			if err == nil && n > 0 {
-				p.slow = n
-			}
+			s.text = arg
+		case "tokens":
+			s.tokens = number(arg)
 		case "tool":
-			if len(c.Tools) > 0 {
-				tool, input, _ := strings.Cut(arg, " ")
-				p.tool = &infer.Block{Kind: infer.BlockToolUse, ToolID: "tooluse_" + hexID(prompt), ToolName: tool, ToolInput: []byte(input)}
-			}
+			s.tool, s.input, _ = strings.Cut(arg, " ")
+		case "hang":
+			s.hang = true
+		case "slow":
+			s.slow = number(arg)
 		case "fail":
-			if err := p.fail(arg); err != nil {
-				return "", err
+			code, after, later := strings.Cut(arg, " after ")
+			if s.status = int(number(code)); s.status == 0 {
+				s.status = http.StatusInternalServerError
+			}
+			if later {
+				s.failAt = int(number(after))
 			}
 		}
 	}
 }
 
-func hexID(s string) string {
-	sum := uint64(14695981039346656037)
-	for i := range len(s) {
-		sum = (sum ^ uint64(s[i])) * 1099511628211
-	}
-	var b [8]byte
-	for i := range b {
-		b[i] = byte(sum >> (8 * i))
-	}
-	return hex.EncodeToString(b[:])
-}
-
-// fail plans a failure, or fails at once.
-func (p *plan) fail(arg string) error {
-	code, after, later := strings.Cut(arg, " after ")
-	status, err := strconv.Atoi(code)
+// number reads a count; what is none is zero.
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		status = 500
+		return 0
 	}
-	p.status = status
-	if later {
-		p.failAt, _ = strconv.Atoi(after)
-		return nil
-	}
-	return p.failure(fault.ModelFailed)
+	return min(max(n, 0), maxAsked)
 }
 
-func (p *plan) failure(kind fault.Kind) error {
-	e := fault.New(kind, "The simulated model failed as it was told to.")
-	e.OriginalStatus, e.OriginalMessage = p.status, e.Message
-	return e
+const told = "The simulated model failed as it was told to."
+
+// refusal is the engine's answer with a status before the head, classified as the port demands.
+func refusal(status int, message string) error {
+	kind := fault.ModelFailed
+	switch {
+	case status == http.StatusTooManyRequests:
+		kind = fault.Overloaded
+	case status >= http.StatusInternalServerError:
+		kind = fault.Unavailable
+	}
+	return failed(kind, status, message)
 }
 
-// vector is a unit vector of a size, from a seed.
-func vector(seed uint64, size int64) []float32 {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // numbers, not secrets
-	v := make([]float32, size)
-	var sum float64
-	for i := range v {
-		x := r.NormFloat64()
-		v[i] = float32(x)
-		sum += x * x
-	}
-	norm := float32(1 / math.Sqrt(sum))
-	for i := range v {
-		v[i] *= norm
-	}
-	return v
+func failed(kind fault.Kind, status int, message string) error {
+	f := fault.New(kind, message)
+	f.OriginalStatus, f.OriginalMessage = status, message
+	return f
 }
+
+// canceled is the error of a call whose context has ended.
+func canceled(ctx context.Context) error { return fault.Wrap(fault.Canceled, context.Cause(ctx), "") }

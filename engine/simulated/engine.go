@@ -2,9 +2,11 @@ package simulated
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"io"
-	"strconv"
+	"net/http"
 	"sync"
 	"time"
 
@@ -30,15 +32,16 @@ type Options struct {
 type Engine struct {
 	opts   Options
 	origin time.Time
-	done   chan struct{}
+	done   chan struct{} // closed by Close
 	once   sync.Once
 	ended  sync.WaitGroup
+	wake   chan struct{} // tells the loop that the batch's next step has changed
 
 	mu    sync.Mutex
 	batch *perf.Engine
-	calls map[uint64]*stream
+	calls map[uint64]*choice // by the batch's id
 	next  uint64
-	wake  chan struct{}
+	out   []perf.Progress
 }
 
 var (
@@ -49,40 +52,32 @@ var (
 // New starts an engine. Close must be called.
 func New(o Options) (*Engine, error) {
 	if err := o.Profile.Validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("engine profile %q: %w", o.Profile.Name, err)
 	}
 	e := &Engine{
 		opts: o, origin: time.Now(), done: make(chan struct{}), batch: perf.New(o.Profile),
-		calls: make(map[uint64]*stream), wake: make(chan struct{}, 1),
+		calls: make(map[uint64]*choice), wake: make(chan struct{}, 1),
 	}
 	e.ended.Go(e.loop)
 	return e, nil
 }
 
-func (e *Engine) now() perf.Instant { return perf.Instant(time.Since(e.origin)) }
-
 // loop is the engine's batch: it sleeps to the end of each step and hands out its tokens.
 func (e *Engine) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var out []perf.Progress
 	for {
 		e.mu.Lock()
-		now := e.now()
+		now := e.advance()
 		at, busy := e.batch.NextWake()
-		for busy && at <= now {
-			out = e.batch.Step(now, out[:0])
-			e.hand(out)
-			at, busy = e.batch.NextWake()
-		}
 		e.mu.Unlock()
+		var due <-chan time.Time
 		if busy {
 			timer.Reset(time.Duration(at - now))
-		} else {
-			timer.Reset(time.Hour)
+			due = timer.C
 		}
 		select {
-		case <-timer.C:
+		case <-due:
 		case <-e.wake:
 		case <-e.done:
 			return
@@ -90,26 +85,39 @@ func (e *Engine) loop() {
 	}
 }
 
-// hand gives progress to the calls. The mutex is held.
-func (e *Engine) hand(list []perf.Progress) {
-	for _, p := range list {
-		if s := e.calls[p.ID]; s != nil && !p.Preempted {
-			s.made = p.Tokens
-			s.signal()
-			if p.Done {
-				delete(e.calls, p.ID)
-			}
+// advance brings the batch to the present, hands its tokens to the calls and returns the present. The mutex is held.
+func (e *Engine) advance() perf.Instant {
+	now := perf.Instant(time.Since(e.origin))
+	e.out = e.batch.Step(now, e.out[:0])
+	for _, p := range e.out {
+		c := e.calls[p.ID]
+		if c == nil || p.Preempted {
+			continue
 		}
+		c.made = p.Tokens
+		if p.Done {
+			delete(e.calls, p.ID)
+		}
+		c.of.signal()
 	}
+	return now
 }
 
 // Speaks implements engine.Client: the engine takes decoded calls only.
 func (e *Engine) Speaks(infer.Dialect) bool { return false }
 
 // Probe implements engine.Client.
-func (e *Engine) Probe(context.Context) error {
-	if e.opts.Refuse {
+func (e *Engine) Probe(context.Context) error { return e.up() }
+
+// up fails when the engine is closed or told to refuse.
+func (e *Engine) up() error {
+	select {
+	case <-e.done:
 		return fault.New(fault.Unavailable, "")
+	default:
+	}
+	if e.opts.Refuse {
+		return failed(fault.Unavailable, http.StatusServiceUnavailable, told)
 	}
 	return nil
 }
@@ -121,129 +129,88 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// CountTokens implements engine.TokenCounter by the engine's own rule: four bytes of text
-// are a token, rounded up for each message, and each message costs three more.
+// CountTokens implements engine.TokenCounter.
 func (e *Engine) CountTokens(_ context.Context, req *infer.Request) (int64, error) {
-	return countTokens(req), nil
-}
-
-func countTokens(req *infer.Request) int64 {
-	const perMessage, bytesPerToken = 3, 4
-	var n int64
-	add := func(bytes int) { n += int64((bytes + bytesPerToken - 1) / bytesPerToken) }
-	if req.Embed != nil {
-		for _, s := range req.Embed.Inputs {
-			add(len(s))
-		}
-		return max(n, 1)
-	}
-	c := req.Chat
-	if c == nil {
-		return 1
-	}
-	if c.Prompt != nil {
-		add(len(*c.Prompt))
-		return max(n, 1)
-	}
-	add(blocksLen(c.System))
-	for _, m := range c.Messages {
-		add(blocksLen(m.Content))
-		n += perMessage
-	}
-	for _, t := range c.Tools {
-		add(len(t.Name) + len(t.Description) + len(t.Schema))
-	}
-	return max(n+req.Facts.MediaUnits, 1)
-}
-
-func blocksLen(blocks []infer.Block) int {
-	n := 0
-	for i := range blocks {
-		n += len(blocks[i].Text) + len(blocks[i].ToolInput) + blocksLen(blocks[i].Content)
-	}
-	return n
+	return countInput(req), nil
 }
 
 // Infer implements engine.Client.
 func (e *Engine) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
+	if ctx.Err() != nil {
+		return nil, canceled(ctx)
+	}
+	if err := e.up(); err != nil {
+		return nil, err
+	}
 	head := infer.Head{RequestID: req.ID, Model: req.UpstreamModel, Simulated: true}
-	if e.opts.Refuse {
-		return nil, fault.New(fault.Unavailable, "")
-	}
-	if req.Embed != nil {
+	switch {
+	case req.Embed != nil:
 		return infer.NewResponse(head, infer.OneResult(e.embed(req))), nil
-	}
-	if req.Chat == nil {
+	case req.Chat == nil:
 		return nil, fault.New(fault.Internal, "the simulated engine was given a call that was not decoded")
 	}
-	d, err := e.plan(req)
+	p, err := e.plan(req)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{e: e, req: req, plan: d, ctx: ctx, ready: make(chan struct{}, 1), input: countTokens(req)}
-	if !d.hang {
-		if err := e.start(s); err != nil {
-			return nil, err
-		}
+	s, err := e.start(ctx, req, p)
+	if err != nil {
+		return nil, err
 	}
 	if req.Stream {
 		return infer.NewResponse(head, s), nil
 	}
-	return infer.NewResponse(head, &whole{s: s, choices: d.choices}), nil
+	return infer.NewResponse(head, &whole{s: s}), nil
 }
 
-func (e *Engine) start(s *stream) error {
+// start puts a call into the batch: a sequence for each choice, each with the prompt in
+// its own memory. A call that hangs takes no part in it.
+func (e *Engine) start(ctx context.Context, req *infer.Request, p *plan) (*stream, error) {
+	s := &stream{e: e, req: req, plan: p, ctx: ctx, ready: make(chan struct{}, 1), input: countInput(req)}
+	s.choices = make([]choice, len(p.answers))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.next++
-	s.id = e.next
-	if !e.batch.Add(e.now(), s.id, s.input, int64(len(s.plan.tokens))*s.plan.slow) {
-		return fault.Newf(fault.Invalid, "The prompt and the answer do not fit into the model's memory of %d tokens.", e.opts.Profile.KV)
+	now := e.advance()
+	for i := range s.choices {
+		c := &s.choices[i]
+		c.of, c.index, c.answer = s, i, &p.answers[i]
+		if p.hang {
+			continue
+		}
+		e.next++
+		if !e.batch.Add(now, e.next, s.input, max(int64(len(c.answer.tokens)), 1)*p.slow) {
+			e.drop(s)
+			return nil, refusal(http.StatusBadRequest, fmt.Sprintf("The prompt and the answer do not fit into the model's memory of %d tokens.", e.opts.Profile.KV))
+		}
+		c.id = e.next
+		e.calls[c.id] = c
 	}
-	e.calls[s.id] = s
+	s.detach = context.AfterFunc(ctx, s.leave)
+	e.advance() // an engine that takes no time is done
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
-	return nil
+	return s, nil
 }
 
-// stop takes a call out of the batch.
-func (e *Engine) stop(s *stream) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.calls[s.id] == s {
-		delete(e.calls, s.id)
-		e.batch.Remove(s.id)
+// drop takes what is left of a call out of the batch. The mutex is held.
+func (e *Engine) drop(s *stream) {
+	for i := range s.choices {
+		if c := &s.choices[i]; e.calls[c.id] == c {
+			delete(e.calls, c.id)
+			e.batch.Remove(c.id)
+		}
 	}
 }
 
-// embed returns unit vectors that depend on the text alone.
-func (e *Engine) embed(req *infer.Request) *infer.Result {
-	size := int64(1024)
-	if d := req.Embed.Dimensions; d != nil && *d > 0 {
-		size = min(*d, 1<<14)
-	}
-	res := &infer.Result{Model: req.UpstreamModel, Created: time.Now(), Usage: infer.Usage{Input: countTokens(req)}}
-	for _, text := range req.Embed.Inputs {
-		res.Embeddings = append(res.Embeddings, infer.Embedding{Floats: vector(e.hash(text), size)})
-	}
-	for range req.Embed.Images {
-		res.Embeddings = append(res.Embeddings, infer.Embedding{Floats: vector(e.hash("image"), size)})
-	}
-	return res
-}
-
-func (e *Engine) hash(text string) uint64 {
+// hash mixes a text and a number with the engine's seed.
+func (e *Engine) hash(text string, n int64) uint64 {
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, strconv.FormatUint(e.opts.Seed, 10)+"\x00"+text)
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], e.opts.Seed)
+	binary.LittleEndian.PutUint64(b[8:], uint64(n)) //nolint:gosec // bits
+	_, _ = h.Write(b[:])
+	_, _ = io.WriteString(h, text)
 	return h.Sum64()
-}
-
-// signal wakes the reader of the call. The engine's mutex is held.
-func (s *stream) signal() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
 }

@@ -2,137 +2,218 @@ package simulated
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"forebay/fault"
 	"forebay/infer"
 )
 
-// stream is the answer of one call, token by token as the batch produces them.
+// stream is the answer of one call, token by token as the batch produces them. Its
+// choices take turns.
 type stream struct {
-	e     *Engine
-	id    uint64
-	req   *infer.Request
-	plan  *plan
-	ctx   context.Context //nolint:containedctx // the call's, for the waits in Next
-	ready chan struct{}
-	input int64
+	e       *Engine
+	req     *infer.Request
+	plan    *plan
+	ctx     context.Context //nolint:containedctx // the call's, for the waits in Next
+	detach  func() bool     // ends the watch over ctx
+	ready   chan struct{}   // there may be something to hand on
+	input   int64
+	choices []choice
+	left    bool // taken out of the batch; guarded by the engine's mutex
 
-	made  int64 // steps done; guarded by the engine's mutex
-	given int   // tokens handed on
-	phase int
-	ev    infer.Event
-	close sync.Once
+	closed  bool // like all below for the caller's goroutine alone
+	started bool
+	turn    int
+	ended   int // choices that have been handed on to their ends
+	usage   bool
+	ev      infer.Event
 }
 
-// The phases of a stream.
+// choice is one sequence of the batch and what of it was handed on.
+type choice struct {
+	of     *stream
+	index  int
+	answer *answer
+	id     uint64
+	made   int64 // steps done; guarded by the engine's mutex
+	seen   int64 // the value of made last looked at
+	given  int   // tokens handed on
+	phase  phase
+}
+
+// phase is what of a choice comes next.
+type phase int
+
 const (
-	phaseStart = iota
-	phaseBlock
+	phaseBlock phase = iota
 	phaseTokens
 	phaseBlockStop
 	phaseStop
-	phaseUsage
 	phaseEnd
 )
 
 // Next implements infer.Events.
 func (s *stream) Next() (*infer.Event, error) {
-	s.ev = infer.Event{}
-	ev := &s.ev
-	switch s.phase {
-	case phaseStart:
-		if err := s.wait(1); err != nil {
+	for {
+		switch {
+		case s.closed:
+			return nil, fault.New(fault.Canceled, "")
+		case s.usage:
+			return nil, io.EOF
+		case s.ended == len(s.choices):
+			s.usage = true
+			s.ev = infer.Event{Kind: infer.EventUsage, Usage: s.used(), HasUsage: true}
+			return &s.ev, nil
+		}
+		if s.some() {
+			if !s.started {
+				s.started = true
+				s.ev = infer.Event{Kind: infer.EventStart, Usage: infer.Usage{Input: s.input}, HasUsage: true}
+				return &s.ev, nil
+			}
+			return s.step()
+		}
+		if err := s.wait(); err != nil {
 			return nil, err
 		}
-		ev.Kind = infer.EventStart
-		ev.Usage, ev.HasUsage = infer.Usage{Input: s.input}, true
-	case phaseBlock:
-		ev.Kind = infer.EventBlockStart
-		if t := s.plan.tool; t != nil {
-			ev.Block = infer.Block{Kind: infer.BlockToolUse, ToolID: t.ToolID, ToolName: t.ToolName}
-		}
-	case phaseTokens:
-		return s.token()
-	case phaseBlockStop:
-		ev.Kind = infer.EventBlockStop
-	case phaseStop:
-		ev.Kind, ev.Stop, ev.StopText = infer.EventStop, s.plan.stop, s.plan.stopTxt
-	case phaseUsage:
-		ev.Kind, ev.Usage, ev.HasUsage = infer.EventUsage, s.usage(), true
-	default:
-		return nil, io.EOF
 	}
-	s.phase++
-	return ev, nil
-}
-
-func (s *stream) token() (*infer.Event, error) {
-	if s.plan.failAt >= 0 && s.given >= s.plan.failAt {
-		return nil, s.plan.failure(fault.StreamFailed)
-	}
-	if err := s.wait(int64(s.given+1) * s.plan.slow); err != nil {
-		return nil, err
-	}
-	s.ev.Kind, s.ev.Text, s.ev.Tokens = infer.EventDelta, s.plan.tokens[s.given], 1
-	if s.plan.tool != nil {
-		s.ev.Delta = infer.BlockToolUse
-	}
-	s.given++
-	if s.given == len(s.plan.tokens) {
-		s.phase++
-	}
-	return &s.ev, nil
 }
 
 // Ready reports whether the next event can be had without waiting.
 func (s *stream) Ready() bool {
-	if s.phase > phaseTokens {
-		return s.phase < phaseEnd
-	}
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	return s.made >= int64(s.given+1)*s.plan.slow
+	return !s.closed && !s.usage && (s.ended == len(s.choices) || s.some())
 }
 
-// wait returns when the batch has made n steps for the call.
-func (s *stream) wait(n int64) error {
-	for {
-		s.e.mu.Lock()
-		enough := s.made >= n
-		s.e.mu.Unlock()
-		if enough {
-			return nil
+// some moves the turn to the next choice that has something to hand on.
+func (s *stream) some() bool {
+	for range s.choices {
+		if s.can(&s.choices[s.turn]) {
+			return true
 		}
-		select {
-		case <-s.ready:
-		case <-s.ctx.Done():
-			_ = s.Close()
-			return fault.Wrap(fault.Canceled, context.Cause(s.ctx), "")
-		case <-s.e.done:
+		s.turn = (s.turn + 1) % len(s.choices)
+	}
+	return false
+}
+
+func (s *stream) can(c *choice) bool {
+	if c.phase > phaseTokens {
+		return c.phase != phaseEnd
+	}
+	if s.fails(c) {
+		return true
+	}
+	need := int64(c.given+1) * s.plan.slow
+	if c.seen < need {
+		s.e.mu.Lock()
+		c.seen = c.made
+		s.e.mu.Unlock()
+	}
+	return c.seen >= need
+}
+
+// fails reports whether it is time for the failure that was asked for.
+func (s *stream) fails(c *choice) bool {
+	return c.phase == phaseTokens && s.plan.failAt >= 0 && c.given >= min(s.plan.failAt, len(c.answer.tokens))
+}
+
+// step hands on what comes next of the choice whose turn it is.
+func (s *stream) step() (*infer.Event, error) {
+	c := &s.choices[s.turn]
+	s.ev = infer.Event{Choice: c.index}
+	ev := &s.ev
+	switch c.phase {
+	case phaseBlock:
+		ev.Kind = infer.EventBlockStart
+		if t := c.answer.tool; t != nil {
+			ev.Block = infer.Block{Kind: infer.BlockToolUse, ToolID: t.ToolID, ToolName: t.ToolName}
+		}
+		c.phase++
+		if len(c.answer.tokens) == 0 && s.plan.failAt < 0 {
+			c.phase++
+		}
+		return ev, nil
+	case phaseTokens:
+		if s.fails(c) {
+			s.leave()
+			return nil, failed(fault.StreamFailed, s.plan.status, told)
+		}
+		ev.Kind, ev.Text, ev.Tokens = infer.EventDelta, c.answer.tokens[c.given], 1
+		if c.answer.tool != nil {
+			ev.Delta = infer.BlockToolUse
+		}
+		if c.given++; c.given == len(c.answer.tokens) && s.plan.failAt < 0 {
+			c.phase++
+		}
+	case phaseBlockStop:
+		ev.Kind = infer.EventBlockStop
+		c.phase++
+	case phaseStop:
+		ev.Kind, ev.Stop, ev.StopText = infer.EventStop, c.answer.stop, c.answer.stopTxt
+		c.phase++
+		s.ended++
+	}
+	s.turn = (s.turn + 1) % len(s.choices)
+	return ev, nil
+}
+
+// wait returns when the batch may have more for the call.
+func (s *stream) wait() error {
+	select {
+	case <-s.ready:
+		return nil
+	case <-s.ctx.Done():
+		return canceled(s.ctx)
+	case <-s.e.done:
+		if !s.started {
 			return fault.New(fault.Unavailable, "")
 		}
+		return fault.New(fault.StreamFailed, "")
 	}
 }
 
-func (s *stream) usage() infer.Usage {
-	return infer.Usage{Input: s.input, Output: int64(s.given)}
+// signal wakes the caller's goroutine if it waits.
+func (s *stream) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// leave takes the call out of the batch.
+func (s *stream) leave() {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	if !s.left {
+		s.left = true
+		s.e.drop(s)
+	}
+}
+
+// used is what was read and handed on so far.
+func (s *stream) used() infer.Usage {
+	u := infer.Usage{Input: s.input}
+	for i := range s.choices {
+		u.Output += int64(s.choices[i].given)
+	}
+	return u
 }
 
 // Close implements infer.Events.
 func (s *stream) Close() error {
-	s.close.Do(func() { s.e.stop(s) })
+	s.closed = true
+	s.detach()
+	s.leave()
 	return nil
 }
 
 // whole is the answer of a call without streaming: the stream in one piece.
 type whole struct {
-	s       *stream
-	choices int
-	done    bool
+	s    *stream
+	done bool
+	ev   infer.Event
 }
 
 // Next implements infer.Events.
@@ -140,32 +221,28 @@ func (w *whole) Next() (*infer.Event, error) {
 	if w.done {
 		return nil, io.EOF
 	}
-	w.done = true
-	var text strings.Builder
 	for {
-		ev, err := w.s.Next()
-		if err == io.EOF { //nolint:errorlint // our own stream returns it unwrapped
+		_, err := w.s.Next()
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if ev.Kind == infer.EventDelta {
-			text.WriteString(ev.Text)
+	}
+	w.done = true
+	s := w.s
+	res := &infer.Result{ID: s.req.ID, Model: s.req.UpstreamModel, Created: time.Now(), Usage: s.used()}
+	for i := range s.choices {
+		a := s.choices[i].answer
+		block := infer.Block{Kind: infer.BlockText, Text: strings.Join(a.tokens, "")}
+		if a.tool != nil {
+			block = *a.tool
 		}
+		res.Choices = append(res.Choices, infer.Choice{Content: []infer.Block{block}, Stop: a.stop, StopText: a.stopTxt})
 	}
-	p := w.s.plan
-	block := infer.Block{Kind: infer.BlockText, Text: text.String()}
-	if p.tool != nil {
-		block = *p.tool
-	}
-	u := w.s.usage()
-	res := &infer.Result{ID: w.s.req.ID, Model: w.s.req.UpstreamModel, Created: time.Now(), Usage: u}
-	for range w.choices {
-		res.Choices = append(res.Choices, infer.Choice{Content: []infer.Block{block}, Stop: p.stop, StopText: p.stopTxt})
-	}
-	res.Usage.Output *= int64(w.choices)
-	return &infer.Event{Kind: infer.EventResult, Result: res, Usage: res.Usage, HasUsage: true}, nil
+	w.ev = infer.Event{Kind: infer.EventResult, Result: res, Usage: res.Usage, HasUsage: true}
+	return &w.ev, nil
 }
 
 // Close implements infer.Events.
