@@ -149,7 +149,7 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 	h := c.HTTP.Header
 	return &infer.Request{
 		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
-		Arrived: c.Started,
+		Arrived: c.Started, Betas: betas(h.Values("Anthropic-Beta")),
 		Caller: infer.Caller{
 			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN,
 			InvocationID: h.Get("Amz-Sdk-Invocation-Id"), Attempt: sdkAttempt(h.Get("Amz-Sdk-Request")),
@@ -180,6 +180,19 @@ func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Res
 		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
 	}
 	return nil
+}
+
+// betas splits the values of the anthropic-beta header.
+func betas(values []string) []string {
+	var out []string
+	for _, v := range values {
+		for b := range strings.SplitSeq(v, ",") {
+			if b = strings.TrimSpace(b); b != "" {
+				out = append(out, b)
+			}
+		}
+	}
+	return out
 }
 
 // tierName maps OpenAI's names of service tiers to ours.

@@ -61,24 +61,18 @@ type Server struct {
 }
 
 // New builds a server and opens its listeners, so that addresses are known and a port in
-// use is told at once. Close must be called, also after an error of Run.
-func New(ctx context.Context, cfg config.Config, log *slog.Logger) (s *Server, err error) {
+// use is told at once. Close must be called, also after an error of Run; after an error of New there is nothing to close.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s = &Server{cfg: cfg, log: log, started: time.Now()}
-	defer func() {
-		if err != nil {
-			_ = s.Close()
+	s := &Server{cfg: cfg, log: log, started: time.Now()}
+	for _, step := range []func(context.Context) error{s.open, s.wire, s.listen} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
-	}()
-	if err := s.open(ctx); err != nil {
-		return nil, err
 	}
-	if err := s.wire(ctx); err != nil {
-		return nil, err
-	}
-	return s, s.listen(ctx)
+	return s, nil
 }
 
 // open opens what is kept in the data directory.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -498,5 +500,74 @@ func TestPortInUse(t *testing.T) {
 	c.Server.Listen = strings.TrimPrefix(s.creds.URL, "http://")
 	if _, err := New(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Forebay in front of another Forebay that plays AWS: bodies of the family pass through, others
+// are converted, failures keep their meaning.
+func TestForebayBehindForebay(t *testing.T) {
+	cloud := run(t, testConfig(t))
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(cloud.creds.APIKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig(t)
+	c.Engines["aws"] = config.Engine{Type: "bedrock", URL: cloud.creds.URL, APIKey: "file:" + key}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "aws"}}}
+	s := run(t, c)
+	native := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	for _, x := range []struct {
+		path, body string
+		status     int
+		want       string
+	}{
+		{invokePath, native, 200, `"type":"message"`},
+		{invokePath + "-with-response-stream", native, 200, "chunk"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9}}`, 200, `"outputTokens":9`},
+		{conversePath + "-stream", `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9}}`, 200, "messageStop"},
+		{chatPath, `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, 200, `"completion_tokens":9`},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, 200, "message_stop"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"[[fail:418]]"}]}]}`, 424, "ModelErrorException"},
+	} {
+		got := post(t, s, x.path, x.body)
+		if got.status != x.status || !strings.Contains(got.body, x.want) {
+			t.Errorf("%s: %d %.300s, want %s", x.path, got.status, got.body, x.want)
+		}
+	}
+	for _, srv := range []*Server{cloud, s} {
+		var output, ok int64
+		for _, r := range usage(t, srv, "outcome") {
+			if r.Group[0] == meter.OutcomeOK {
+				output, ok = r.Output, r.Requests
+			}
+		}
+		if ok != 6 || output != 54 {
+			t.Errorf("%d calls and %d tokens on a ledger, want 6 and 54", ok, output)
+		}
+	}
+}
+
+// An Anthropic engine takes the Anthropic and the Bedrock form of the same body.
+func TestAnthropicEngine(t *testing.T) {
+	s, up := bound(t, fakeupstream.Anthropic, "anthropic")
+	up.Say("Hello", " there")
+	for _, x := range []struct{ path, body, want string }{
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"odd":1}`, "Hello there"},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "message_stop"},
+		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"odd":1}`, "Hello there"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`, "Hello there"},
+		{chatPath, `{"model":"` + haiku + `","messages":[{"role":"user","content":"hi"}]}`, "Hello there"},
+	} {
+		if got := post(t, s, x.path, x.body); got.status != 200 || !strings.Contains(got.body, x.want) {
+			t.Errorf("%s: %d %.300s", x.path, got.status, got.body)
+		}
+	}
+	for i, c := range up.Calls() {
+		if c.Target != "/v1/messages" || !strings.Contains(string(c.Body), `"model":"the-engines-own-name"`) || strings.Contains(string(c.Body), "bedrock-2023") {
+			t.Errorf("call %d: %s %s", i, c.Target, c.Body)
+		}
+	}
+	if !strings.Contains(string(up.Calls()[0].Body), `"odd":1`) || !strings.Contains(string(up.Calls()[2].Body), `"odd":1`) {
+		t.Error("an unknown parameter was lost")
 	}
 }

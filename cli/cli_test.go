@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"forebay/config"
+)
+
+func runCLI(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = Main(t.Context(), args, Streams{In: strings.NewReader(""), Out: &o, Err: &e})
+	return code, o.String(), e.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"version"}, 0, "forebay"},
+		{[]string{"--help"}, 0, "Deploy foundation models"},
+		{nil, 0, "up"},
+		{[]string{"nonsense"}, exitUsage, "unexpected argument"},
+		{[]string{"up", "--listen", "nowhere"}, exitFault, "server.listen"},
+		{[]string{"up", "--config", "/does/not/exist.yaml"}, exitFault, "no such file"},
+		{[]string{"usage", "--data-dir", t.TempDir()}, exitFault, "forebay up"},
+		{[]string{"up", "--no-auth", "--listen", "0.0.0.0:0"}, exitFault, "loopback"},
+		{[]string{"up", "--data-dir", "/proc/nope"}, exitFault, "data directory"},
+		{[]string{"up", "--serve", "x"}, exitFault, "ID=ENGINE"},
+	} {
+		code, out, errs := runCLI(t, c.args...)
+		if code != c.code || !strings.Contains(out+errs, c.want) {
+			t.Errorf("%v: exit %d, %q %q", c.args, code, out, errs)
+		}
+		if c.code != 0 && strings.Count(strings.TrimSpace(errs), "\n") > 30 {
+			t.Errorf("%v: an essay instead of a line", c.args)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	code, out, errs := runCLI(t, "demo")
+	if code != 0 || !strings.Contains(out, "The ledger:") || !strings.Contains(out, "USD") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+}
+
+func TestServeSpecs(t *testing.T) {
+	for spec, want := range map[string][3]string{
+		"a=ollama/llama3.2":                  {"ollama", "http://127.0.0.1:11434/v1", "llama3.2"},
+		"a=vllm/org/name":                    {"vllm", "http://127.0.0.1:8000/v1", "org/name"},
+		"a=http://127.0.0.1:9/v1/org/name":   {"127.0.0.1:9", "http://127.0.0.1:9/v1", "org/name"},
+		"a=https://host.example/api/v1/m:1b": {"host.example", "https://host.example/api/v1", "m:1b"},
+		"a=llama-server":                     {"llama-server", "http://127.0.0.1:8080/v1", ""},
+	} {
+		var c config.Config
+		if err := serve(&c, spec); err != nil {
+			t.Errorf("%s: %v", spec, err)
+			continue
+		}
+		b := c.Models["a"].Engines[0]
+		if b.Engine != want[0] || c.Engines[b.Engine].URL != want[1] || b.Model != want[2] {
+			t.Errorf("%s: %+v %+v", spec, b, c.Engines[b.Engine])
+		}
+	}
+}
+
+func TestCompletionScriptsParse(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		code, out, _ := runCLI(t, "completion", shell)
+		if code != 0 || !strings.Contains(out, "usage") {
+			t.Errorf("%s: %d", shell, code)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("SKIPPED: no %s here", shell)
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), path, "-n") //nolint:gosec // a shell
+		cmd.Stdin = strings.NewReader(out)
+		if b, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", shell, err, b)
+		}
+	}
+}
+
+// A profile is written beside what is there, and written again without a trace.
+func TestReplaceSection(t *testing.T) {
+	const other = "[default]\nregion = eu-west-1\n\n# a comment\n[profile x]\nregion=us-west-2\n"
+	once := replaceSection(other, "profile forebay", "region = a\n")
+	if !strings.HasPrefix(once, other) {
+		t.Errorf("what was there changed:\n%s", once)
+	}
+	if again := replaceSection(once, "profile forebay", "region = a\n"); again != once {
+		t.Errorf("not the same the second time:\n%s", again)
+	}
+	changed := replaceSection(once+"\n[profile y]\nregion = z\n", "profile forebay", "region = b\n")
+	if !strings.Contains(changed, "[profile forebay]\nregion = b\n\n[profile y]") || !strings.HasPrefix(changed, other) {
+		t.Errorf("%s", changed)
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(path, []byte("quotas: x\nledger: {sync: y}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := runCLI(t, "config", "validate", path)
+	if code != exitFault || !strings.Contains(errs, "quotas") || !strings.Contains(errs, "ledger.sync") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
