@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -164,9 +165,9 @@ func values(h map[string][]string, lower string) []string {
 	if v, ok := h[canonicalName(lower)]; ok {
 		return v
 	}
-	for name, v := range h {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		if strings.EqualFold(name, lower) {
-			return v
+			return h[name]
 		}
 	}
 	return nil

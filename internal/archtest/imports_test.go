@@ -1,0 +1,132 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// node is a package, or a group of them (ending in /), in the diagram.
+type node struct {
+	pkg string
+	may []string // packages of the module it may import, or groups ending in /
+	why string   // the reason and the remedy, shown when it imports another
+}
+
+// diagram is who may import whom. The first entry that matches a package holds. A new package
+// is drawn in here first.
+var diagram = []node{
+	{"fault", nil, "the vocabulary of failures stands alone, so that everything can use it"},
+	{"infer", nil, "the vocabulary of calls stands alone, so that everything can use it"},
+	{"perf", []string{"infer", "fault"}, "the engine model is pure and knows nothing of the live system"},
+	{"capacity", []string{"perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
+	{"identity", []string{"infer", "fault"}, "identity evaluates what it is given; loading keys is for store, wiring for server"},
+	{"catalog", []string{"infer", "fault"}, "the catalogue is data"},
+
+	{"wire/", []string{"wire", "wire/", "fault"}, "wire turns bytes into shapes and knows no operation; put meaning into api or dialect"},
+	{"wire", []string{"wire/", "fault"}, "wire turns bytes into shapes and knows no operation; put meaning into api or dialect"},
+	{"dialect", []string{"infer", "fault", "wire/"}, "a dialect translates; it depends on the vocabulary alone"},
+
+	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
+	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
+	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
+
+	{"engine", []string{"infer", "fault"}, "the ports know no implementation"},
+	{"engine/enginetest/", []string{"infer", "fault", "wire/"}, "the scripted upstream must not share code with the clients it is to judge"},
+	{"engine/enginetest", []string{"dialect", "engine", "engine/enginetest/", "engine/upstream", "fault", "infer", "wire/"}, "the conformance suite knows the port, not the clients"},
+	{"engine/simulated", []string{"engine", "fault", "infer", "perf"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
+	{"engine/", []string{"engine", "engine/reply", "engine/splice", "engine/upstream", "dialect", "fault", "infer", "wire/"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
+
+	{"dispatch", []string{"capacity", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
+	{"meter", []string{"catalog", "fault", "infer", "store"}, "metering takes finished records; it never asks the road they came"},
+	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
+	{"config", []string{"capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
+
+	{"server", []string{"api", "api/", "capacity", "catalog", "config", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "perf", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
+	{"cli", []string{"api/admin", "config", "identity", "internal/", "meter", "server", "wire/"}, "the command line is a client of the admin API; only up and demo start a server, and nothing opens a store"},
+	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
+	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},
+	{"internal/", []string{"internal/"}, "internal packages serve tests and builds and depend on nothing that they serve"},
+	{"test/", nil, "these folders hold tests only"},
+}
+
+// draws reports whether a pattern of the diagram stands for a package.
+func draws(pattern, pkg string) bool {
+	if group, ok := strings.CutSuffix(pattern, "/"); ok {
+		return strings.HasPrefix(pkg, group+"/")
+	}
+	return pkg == pattern
+}
+
+func importsFollowTheDiagram(files []file) []string {
+	var out []string
+	for i := range files {
+		f := &files[i]
+		if f.test {
+			continue // tests may look from outside at anything
+		}
+		at := slices.IndexFunc(diagram, func(n node) bool { return draws(n.pkg, f.pkg) })
+		if at < 0 {
+			out = append(out, fmt.Sprintf("%s: package %s is not in the diagram of internal/archtest: decide whom it may import, and write it down there with the reason", f.path, f.pkg))
+			continue
+		}
+		for _, imp := range f.imports() {
+			pkg, ours := strings.CutPrefix(imp, module+"/")
+			if ours && !slices.ContainsFunc(diagram[at].may, func(p string) bool { return draws(p, pkg) }) {
+				out = append(out, fmt.Sprintf("%s imports %s: %s", f.path, imp, diagram[at].why))
+			}
+		}
+	}
+	return out
+}
+
+func TestImportsFollowTheDiagram(t *testing.T) { hold(t, importsFollowTheDiagram) }
+
+// Each entry of the diagram stands for a package that is there.
+func TestDiagramIsCurrent(t *testing.T) {
+	files := load(t)
+	for i, n := range diagram {
+		if !slices.ContainsFunc(files, func(f file) bool {
+			return slices.IndexFunc(diagram, func(n node) bool { return draws(n.pkg, f.pkg) }) == i
+		}) {
+			t.Errorf("the diagram draws %s, which is not there: delete the entry", n.pkg)
+		}
+	}
+}
+
+// forbidden are packages that nothing, or little, may import.
+var forbidden = []struct {
+	imp   string
+	tests bool     // tests may
+	may   []string // packages that may, and why
+	why   string
+}{
+	{
+		imp: "encoding/json", tests: true,
+		may: []string{"bench"}, // decodes answers of what it measures as a client in the field would
+		why: "it takes duplicate names, other cases and invalid UTF-8; use github.com/go-json-experiment/json",
+	},
+	{imp: "io/ioutil", why: "its functions are in io and os"},
+	{imp: "math/rand", why: "use math/rand/v2, with a seed where results matter"},
+	{imp: "log", why: "take a *slog.Logger as an argument"},
+	{imp: "github.com/stretchr/testify/assert", why: "plain testing says it in the language everybody knows"},
+	{imp: "github.com/stretchr/testify/require", why: "plain testing says it in the language everybody knows"},
+}
+
+func nothingForbidden(files []file) []string {
+	var out []string
+	for i := range files {
+		f := &files[i]
+		for _, imp := range f.imports() {
+			for _, x := range forbidden {
+				if imp == x.imp && !(f.test && x.tests) && !slices.Contains(x.may, f.pkg) {
+					out = append(out, fmt.Sprintf("%s imports %s: %s", f.path, imp, x.why))
+				}
+			}
+		}
+	}
+	return out
+}
+
+func TestNothingForbidden(t *testing.T) { hold(t, nothingForbidden) }
