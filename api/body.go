@@ -106,6 +106,14 @@ func (b *Body) Release() {
 	b.taken = 0
 }
 
+// Drop forgets the buffer without reusing it, while somebody may still read it: the
+// collector frees it when nobody does. Long streams must not hold their request.
+func (b *Body) Drop() {
+	b.ref, b.Bytes = nil, nil
+	b.budget.give(b.taken)
+	b.taken = 0
+}
+
 func (b *Body) reserve(n int64) error {
 	if !b.budget.take(n) {
 		return fault.New(fault.Overloaded, "Too many large requests are in flight, please wait before trying again.").

@@ -28,6 +28,8 @@ type Call struct {
 
 	Principal *identity.Principal
 	Body      []byte
+	// Sent is called when the body has reached the engine and is not needed any more.
+	Sent func()
 
 	// Operation and Model are filled in as they become known, for logs and metrics.
 	Operation string

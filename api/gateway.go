@@ -149,7 +149,7 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 	h := c.HTTP.Header
 	return &infer.Request{
 		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
-		Arrived: c.Started, Betas: betas(h.Values("Anthropic-Beta")),
+		Sent: c.Sent, Arrived: c.Started, Betas: betas(h.Values("Anthropic-Beta")),
 		Caller: infer.Caller{
 			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN,
 			InvocationID: h.Get("Amz-Sdk-Invocation-Id"), Attempt: sdkAttempt(h.Get("Amz-Sdk-Request")),

@@ -187,6 +187,10 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		return nil, again, err
 	}
 	c.first = time.Now()
+	if c.req.Stream && c.req.Sent != nil {
+		c.req.Sent() // there is no retry behind the first event
+		c.req.Body, c.req.Chat, c.req.Embed = nil, nil, nil
+	}
 	s := &stream{c: c, resp: resp, first: ev, cancel: cancel, began: began, next: c.first.Add(progressEvery)}
 	head := resp.Head
 	head.Replica = c.replica.name

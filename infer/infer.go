@@ -130,6 +130,10 @@ type Request struct {
 	// Betas are the values of an anthropic-beta header, which Bedrock has in the body instead.
 	Betas []string
 
+	// Sent, when set, is called once the first event of a stream has come: Body, Chat and
+	// Embed are not read after it.
+	Sent func()
+
 	Facts    Facts
 	Tier     Tier
 	Arrived  time.Time // wall clock at the front door

@@ -97,6 +97,10 @@ func (f *front) serve(c *api.Call, svc api.Service, signer []string) error {
 	}
 	defer body.Release()
 	c.Body = body.Bytes
+	c.Sent = func() {
+		body.Drop()
+		c.Body = nil
+	}
 	if verify != nil {
 		if err := verify(c.Body); err != nil {
 			return err
