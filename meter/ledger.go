@@ -34,6 +34,8 @@ type LedgerOptions struct {
 const (
 	queueRows = 4096
 	groupRows = 512
+	// maxYields bounds how often a group waits for others while more keep coming.
+	maxYields = 16
 	// refusalsPerMinute is how many refusals of one key for one reason get rows of their own.
 	refusalsPerMinute = 120
 )
@@ -196,7 +198,13 @@ func (l *Ledger) run() {
 // its turn: calls that are about to end join this group rather than pay for one of their
 // own, and an idle machine waits for nobody.
 func (l *Ledger) fill(group []*pending) []*pending {
-	runtime.Gosched()
+	for range maxYields {
+		n := len(l.queue)
+		runtime.Gosched()
+		if len(l.queue) == n {
+			break
+		}
+	}
 	for len(group) < groupRows {
 		select {
 		case p := <-l.queue:
