@@ -2,14 +2,13 @@ package api
 
 import (
 	"context"
+	"forebay/fault"
+	"forebay/identity"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
-
-	"forebay/fault"
-	"forebay/identity"
 )
 
 // Call is one request at the front door, from the first header to the last byte. One

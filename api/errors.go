@@ -1,12 +1,11 @@
 package api
 
 import (
+	"forebay/fault"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"forebay/fault"
 )
 
 // ErrorRow is how one kind of failure looks in one API.

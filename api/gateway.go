@@ -2,16 +2,15 @@ package api
 
 import (
 	"context"
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
-
 	"forebay/catalog"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/infer"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // Models finds the model that an id stands for, and what serves it.

@@ -3,13 +3,12 @@ package api
 import (
 	"bytes"
 	"errors"
-	"io"
-	"net/url"
-	"time"
-
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/infer"
+	"io"
+	"net/url"
+	"time"
 )
 
 // Run hands a request to the scheduler. From here on the scheduler writes the ledger row.

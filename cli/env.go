@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ func (c *envCmd) variables(cred *server.Credentials) ([][2]string, error) {
 	var vars [][2]string
 	if c.TLS {
 		if cred.TLSURL == "" {
-			return nil, fmt.Errorf("the server has no TLS port; set server.tls_listen")
+			return nil, errors.New("the server has no TLS port; set server.tls_listen")
 		}
 		base = cred.TLSURL
 		bundle, err := writeBundle(cred.CA)
@@ -97,7 +98,7 @@ var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/c
 // variables of clients replace the system's.
 func writeBundle(ca string) (string, error) {
 	if ca == "" {
-		return "", fmt.Errorf("the server uses a certificate of its own; trust its issuer yourself")
+		return "", errors.New("the server uses a certificate of its own; trust its issuer yourself")
 	}
 	out, err := os.ReadFile(ca) //nolint:gosec // our own file
 	if err != nil {

@@ -5,16 +5,15 @@ package admin
 
 import (
 	"context"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
-
 	"forebay/api"
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/meter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"

@@ -1,10 +1,9 @@
 package anthropic
 
 import (
-	"net/http"
-
 	"forebay/api"
 	"forebay/fault"
+	"net/http"
 )
 
 // statusOverloaded is Anthropic's own status for overloaded_error.

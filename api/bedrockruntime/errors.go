@@ -1,10 +1,9 @@
 package bedrockruntime
 
 import (
-	"net/http"
-
 	"forebay/api"
 	"forebay/fault"
+	"net/http"
 )
 
 // Names of the service's errors.

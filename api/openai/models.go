@@ -1,10 +1,9 @@
 package openai
 
 import (
-	"net/http"
-
 	"forebay/api"
 	"forebay/fault"
+	"net/http"
 
 	"github.com/go-json-experiment/json"
 )

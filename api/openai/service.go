@@ -1,13 +1,12 @@
 package openai
 
 import (
-	"net/http"
-	"strings"
-
 	"forebay/api"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/infer"
+	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"

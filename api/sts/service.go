@@ -4,11 +4,10 @@ package sts
 
 import (
 	"encoding/xml"
-	"net/http"
-	"net/url"
-
 	"forebay/api"
 	"forebay/fault"
+	"net/http"
+	"net/url"
 )
 
 // Service is sts behind the front door.
