@@ -2,8 +2,9 @@ package dialect
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
-	"forebay/fault"
 	"forebay/infer"
 
 	"github.com/go-json-experiment/json"
@@ -19,6 +20,8 @@ type anResponse struct {
 	StopReason   *string   `json:"stop_reason"`
 	StopSequence *string   `json:"stop_sequence"`
 	Usage        anUsage   `json:"usage"`
+
+	Error jsontext.Value `json:"error,omitzero"`
 }
 
 type anUsage struct {
@@ -59,6 +62,19 @@ func anStop(s infer.StopReason) *string {
 	return &out
 }
 
+// anthropicStop reads a stop reason; one that is newer than this code ends the turn.
+func anthropicStop(s *string) infer.StopReason {
+	if s == nil {
+		return ""
+	}
+	switch r := infer.StopReason(*s); r {
+	case infer.StopEndTurn, infer.StopToolUse, infer.StopMaxTokens, infer.StopSequence, infer.StopRefusal, infer.StopContextWindow:
+		return r
+	default:
+		return infer.StopEndTurn
+	}
+}
+
 func anMessageID(id string) string {
 	return "msg_" + string(bytes.ReplaceAll([]byte(id), []byte("-"), nil))
 }
@@ -68,7 +84,7 @@ func encodeAnthropicResult(h Head, res *infer.Result) ([]byte, error) {
 	out.Content = []anBlock{}
 	if len(res.Choices) > 0 {
 		c := res.Choices[0]
-		blocks, err := encodeAnthropicBlocks(c.Content)
+		blocks, err := encodeAnthropicBlocks(&writer{d: infer.DialectAnthropic, answer: true}, c.Content)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +103,10 @@ func decodeAnthropicResult(body []byte) (*infer.Result, error) {
 		return nil, err
 	}
 	res := &infer.Result{ID: r.ID, Model: r.Model, Usage: r.Usage.usage()}
-	ch := infer.Choice{Stop: infer.StopReason(deref(r.StopReason)), StopText: deref(r.StopSequence)}
+	if r.Error != nil {
+		return nil, engineError(r.Error)
+	}
+	ch := infer.Choice{Stop: anthropicStop(r.StopReason), StopText: deref(r.StopSequence)}
 	for i := range r.Content {
 		b, err := decodeAnthropicBlock("content", &r.Content[i])
 		if err != nil {
@@ -107,7 +126,8 @@ type anEvent struct {
 	ContentBlock *anBlock    `json:"content_block,omitzero"`
 	Delta        *anDelta    `json:"delta,omitzero"`
 	Usage        *anUsage    `json:"usage,omitzero"`
-	Error        *oaError    `json:"error,omitzero"`
+
+	Error jsontext.Value `json:"error,omitzero"`
 }
 
 type anDelta struct {
@@ -214,10 +234,8 @@ func deltas(ev *infer.Event) []*anDelta {
 // Finish implements StreamEncoder.
 func (e *anthropicEncoder) Finish(emit Emit) {
 	e.start(emit)
-	for i := range 64 {
-		if e.open[i] {
-			emit("content_block_stop", must(&anEvent{Type: "content_block_stop", Index: &i}))
-		}
+	for _, i := range slices.Sorted(maps.Keys(e.open)) {
+		emit("content_block_stop", must(&anEvent{Type: "content_block_stop", Index: &i}))
 	}
 	u := newAnUsage(e.usage)
 	seq := jsontext.Value("null")
@@ -267,7 +285,7 @@ func (d *anthropicDecoder) Decode(_ string, payload []byte, events []infer.Event
 	case "message_delta":
 		d.merge(r.Usage)
 		if r.Delta != nil {
-			ev := infer.Event{Kind: infer.EventStop, Stop: infer.StopReason(deref(r.Delta.StopReason))}
+			ev := infer.Event{Kind: infer.EventStop, Stop: anthropicStop(r.Delta.StopReason)}
 			_ = json.Unmarshal(r.Delta.StopSequence, &ev.StopText, lenient) // null or a string
 			events = append(events, ev)
 		}
@@ -275,12 +293,7 @@ func (d *anthropicDecoder) Decode(_ string, payload []byte, events []infer.Event
 	case "message_stop":
 		d.done = true
 	case "error":
-		e := fault.New(fault.StreamFailed, "The model failed to answer.")
-		e.OriginalStatus = 500
-		if r.Error != nil {
-			e.OriginalMessage = r.Error.Message
-		}
-		return events, e
+		return events, engineError(r.Error)
 	}
 	return events, nil
 }
@@ -321,29 +334,4 @@ func decodeAnthropicDelta(index int, d *anDelta) []infer.Event {
 		return nil
 	}
 	return []infer.Event{ev}
-}
-
-// anthropicRawUsage reads usage out of a raw event or body. The usage of message_delta
-// counts only output on the Anthropic API, so the caller merges by taking the larger counts.
-func anthropicRawUsage(payload []byte) (infer.Usage, bool) {
-	if !bytes.Contains(payload, []byte(`"usage":`)) {
-		return infer.Usage{}, false
-	}
-	var r struct {
-		Message *struct {
-			Usage *anUsage `json:"usage"`
-		} `json:"message"`
-		Usage *anUsage `json:"usage"`
-	}
-	if json.Unmarshal(payload, &r, lenient) != nil {
-		return infer.Usage{}, false
-	}
-	switch {
-	case r.Usage != nil:
-		return r.Usage.usage(), true
-	case r.Message != nil && r.Message.Usage != nil:
-		return r.Message.Usage.usage(), true
-	default:
-		return infer.Usage{}, false
-	}
 }

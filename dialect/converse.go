@@ -8,6 +8,7 @@ import (
 	"forebay/fault"
 	"forebay/infer"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -15,24 +16,24 @@ import (
 // botocore's bedrock-runtime service model; Bedrock user guide, "Amazon Nova request schema".
 
 var converseMembers = map[string]member{
-	"messages": {ctl: ctlText}, "system": {ctl: ctlText, uses: infer.UsesSystem}, "toolConfig": {ctl: ctlText, uses: infer.UsesTools},
-	"inferenceConfig": {ctl: ctlNest, nested: map[string]control{"maxTokens": ctlMax, "max_new_tokens": ctlMax}},
-	"serviceTier":     {ctl: ctlNest, nested: map[string]control{"type": ctlTier}},
+	"messages": {ctl: ctlText}, "system": {ctl: ctlText, uses: infer.UsesSystem, system: true}, "toolConfig": {ctl: ctlText, uses: infer.UsesTools},
+	"inferenceConfig": {ctl: ctlNest, nested: within(map[string]control{"maxTokens": ctlMax, "max_new_tokens": ctlMax, "stopSequences": ctlStop})},
+	"serviceTier":     {ctl: ctlNest, nested: within(map[string]control{"type": ctlTier})},
 	"guardrailConfig": {uses: infer.UsesGuardrail}, "additionalModelRequestFields": {}, "outputConfig": {uses: infer.UsesResponseFormat},
 }
 
 func init() { //nolint:gochecknoinits // two codecs over one set of functions
 	register(&Codec{
-		Name: infer.DialectConverse, Inspect: inspector(converseMembers), DecodeChat: decodeConverse,
+		Name: infer.DialectConverse, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
 		EncodeChat: encodeConverse(false), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
 		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, false) },
-		NewStreamDecoder: newConverseDecoder, RawUsage: converseRawUsage,
+		NewStreamDecoder: newConverseDecoder, RawUsage: rawUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectNova, Inspect: inspector(converseMembers), DecodeChat: decodeConverse,
+		Name: infer.DialectNova, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
 		EncodeChat: encodeConverse(true), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
 		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, true) },
-		NewStreamDecoder: newConverseDecoder, RawUsage: converseRawUsage,
+		NewStreamDecoder: newConverseDecoder, RawUsage: rawUsage,
 	})
 }
 
@@ -188,8 +189,8 @@ func (f *faults) err() error {
 }
 
 func decodeConverse(body []byte) (*infer.Chat, error) {
-	var r ConverseRequest
-	if err := unmarshal(body, &r); err != nil {
+	r, err := ParseConverse(body)
+	if err != nil {
 		return nil, err
 	}
 	return r.Chat()
@@ -198,7 +199,10 @@ func decodeConverse(body []byte) (*infer.Chat, error) {
 // ParseConverse decodes a Converse body.
 func ParseConverse(body []byte) (*ConverseRequest, error) {
 	r := new(ConverseRequest)
-	return r, unmarshal(body, r)
+	if err := json.Unmarshal(body, r, json.RejectUnknownMembers(false)); err != nil {
+		return nil, malformed(err, malformedText[wordsAnthropic])
+	}
+	return r, nil
 }
 
 // Chat validates the request and returns it in no particular dialect.

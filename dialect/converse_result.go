@@ -7,7 +7,6 @@ import (
 
 	"forebay/infer"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -18,7 +17,7 @@ func encodeConverse(nova bool) func(*infer.Chat, EncodeOptions) ([]byte, []strin
 		d = infer.DialectNova
 	}
 	return func(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-		w := oaWriter{d: d}
+		w := writer{d: d}
 		r := ConverseRequest{Messages: []cvMessage{}, System: encodeConverseBlocks(c.System)}
 		if nova {
 			r.SchemaVersion = "messages-v1"
@@ -486,24 +485,4 @@ func (d *converseDecoder) delta(r *cvBlockDelta, events []infer.Event) []infer.E
 		events = append(events, infer.Event{Kind: infer.EventBlockStart, Index: r.Index, Block: infer.Block{Kind: ev.Delta}})
 	}
 	return append(events, ev)
-}
-
-func converseRawUsage(payload []byte) (infer.Usage, bool) {
-	if !bytes.Contains(payload, []byte(`"usage":`)) {
-		return infer.Usage{}, false
-	}
-	var r struct {
-		Usage    *cvUsage    `json:"usage"`
-		Metadata *cvMetadata `json:"metadata"`
-	}
-	if json.Unmarshal(payload, &r, lenient) != nil {
-		return infer.Usage{}, false
-	}
-	if r.Usage == nil && r.Metadata != nil {
-		r.Usage = r.Metadata.Usage
-	}
-	if r.Usage == nil {
-		return infer.Usage{}, false
-	}
-	return r.Usage.usage(), true
 }

@@ -1,8 +1,8 @@
 package dialect
 
 import (
+	"bytes"
 	"strconv"
-	"strings"
 	"time"
 
 	"forebay/fault"
@@ -19,7 +19,7 @@ type Head struct {
 	Created      time.Time
 	IncludeUsage bool         // the client asked for usage in a stream (OpenAI)
 	Embed        *infer.Embed // the request of an embedding result
-	Stop         []string
+	Chat         *infer.Chat  // the request of a chat, for families that repeat it (Cohere); may be nil
 }
 
 // Emit takes one payload of a stream; name is its event name where the dialect has one. The
@@ -50,10 +50,20 @@ type EncodeOptions struct {
 	MaxTokens int64
 }
 
+// Check reports what a call must say and does not, in the dialect's words: Anthropic
+// demands a bound on output. A count of a call's tokens demands nothing.
+func (c *Codec) Check(f *infer.Facts) error {
+	if c.Name == infer.DialectAnthropic && f.MaxTokens == 0 {
+		return c.words.fault(missing("max_tokens"))
+	}
+	return nil
+}
+
 // Codec reads and writes one dialect. Functions that a dialect has no use for are nil:
 // embedding dialects have no chat, chat dialects no embeddings. A Codec is immutable.
 type Codec struct {
-	Name infer.Dialect
+	Name  infer.Dialect
+	words wording
 
 	// Inspect reads what admission needs and rejects what is not a body of the dialect:
 	// Malformed for JSON that cannot be parsed or has control members twice, Invalid for
@@ -77,7 +87,27 @@ type Codec struct {
 
 var codecs = map[infer.Dialect]*Codec{}
 
+// register files a codec under its name; what it decodes reports breaches in its words.
 func register(c *Codec) *Codec {
+	words := c.words
+	if chat := c.DecodeChat; chat != nil {
+		c.DecodeChat = func(body []byte) (*infer.Chat, error) {
+			v, err := chat(body)
+			if err != nil {
+				return nil, words.fault(err)
+			}
+			return v, nil
+		}
+	}
+	if embed := c.DecodeEmbed; embed != nil {
+		c.DecodeEmbed = func(body []byte) (*infer.Embed, error) {
+			v, err := embed(body)
+			if err != nil {
+				return nil, words.fault(err)
+			}
+			return v, nil
+		}
+	}
 	codecs[c.Name] = c
 	return c
 }
@@ -88,74 +118,8 @@ func Get(d infer.Dialect) (*Codec, bool) {
 	return c, ok
 }
 
-// requiredSuffix ends the message of a missing member.
-const requiredSuffix = ": Field required"
-
-func missing(path string) error {
-	e := fault.New(fault.Invalid, path+requiredSuffix)
-	e.Code = path
-	return e
-}
-
-func invalid(path, format string, args ...any) error {
-	e := fault.Newf(fault.Invalid, path+": "+format, args...)
-	e.Code = path
-	return e
-}
-
-// IsMissing reports whether a fault says that a required member is missing; its Code is the path.
-func IsMissing(e *fault.Error) bool {
-	return e.Kind == fault.Invalid && strings.HasSuffix(e.Message, requiredSuffix)
-}
-
-// unsupported is a feature of the request that the engine's dialect cannot express.
-func unsupported(what string, d infer.Dialect) error {
-	e := fault.Newf(fault.Invalid, "%s is not supported with this model.", what)
-	e.Code = what
-	return e.WithReason("the engine's dialect %s cannot express %s", d, what)
-}
-
-var decodeOptions = json.JoinOptions(json.RejectUnknownMembers(false))
-
-// unmarshal decodes strictly and explains failures by the member's path.
-func unmarshal(body []byte, v any) error {
-	err := json.Unmarshal(body, v, decodeOptions)
-	if err == nil {
-		return nil
-	}
-	if se, ok := err.(*json.SemanticError); ok { //nolint:errorlint // the package returns it unwrapped
-		path := strings.ReplaceAll(strings.TrimPrefix(string(se.JSONPointer), "/"), "/", ".")
-		if path == "" {
-			path = "body"
-		}
-		return invalid(path, "Input should be a valid %s", goKind(se))
-	}
-	return fault.Wrap(fault.Malformed, err, "The request body is not valid JSON.")
-}
-
-// goKind names what a member should have been.
-func goKind(se *json.SemanticError) string {
-	if se.GoType == nil {
-		return "value"
-	}
-	switch k := se.GoType.String(); {
-	case strings.Contains(k, "float"):
-		return "number"
-	case strings.Contains(k, "int"):
-		return "integer"
-	case strings.Contains(k, "bool"):
-		return "boolean"
-	case strings.HasPrefix(k, "[]"):
-		return "list"
-	case strings.HasSuffix(k, "string"):
-		return "string"
-	default:
-		return "object"
-	}
-}
-
 func marshal(v any) ([]byte, error) {
-	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true), jsontext.EscapeForHTML(false))
+	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "")
 	}
@@ -171,14 +135,19 @@ func must(v any) []byte {
 	return b
 }
 
-// AppendMetrics splices Bedrock's closing metrics into the last payload of a stream.
+const metricsName = `"amazon-bedrock-invocationMetrics"`
+
+// AppendMetrics returns the last payload of a stream with Bedrock's closing metrics as its
+// last member (aws-sdk clients and LangChain count tokens by them). The payload is not
+// changed; one that is no object or has metrics already comes back as it is.
 func AppendMetrics(payload []byte, u infer.Usage, total, first time.Duration) []byte {
+	payload = bytes.TrimRight(payload, " \t\r\n")
 	n := len(payload)
-	if n < 2 || payload[n-1] != '}' {
+	if n < 2 || payload[n-1] != '}' || bytes.Contains(payload, []byte(metricsName)) {
 		return payload
 	}
 	out := append([]byte(nil), payload[:n-1]...)
-	if payload[n-2] != '{' {
+	if rest := bytes.TrimSpace(payload[1 : n-1]); len(rest) > 0 {
 		out = append(out, ',')
 	}
 	put := func(name string, v int64) {
@@ -187,7 +156,7 @@ func AppendMetrics(payload []byte, u infer.Usage, total, first time.Duration) []
 		out = append(out, `":`...)
 		out = strconv.AppendInt(out, v, 10)
 	}
-	out = append(out, `"amazon-bedrock-invocationMetrics":{"inputTokenCount":`...)
+	out = append(out, metricsName+`:{"inputTokenCount":`...)
 	out = strconv.AppendInt(out, u.Input, 10)
 	put("outputTokenCount", u.Output)
 	put("invocationLatency", total.Milliseconds())

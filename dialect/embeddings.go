@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 
+	"forebay/fault"
 	"forebay/infer"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,27 +15,26 @@ import (
 
 // The embeddings dialects: OpenAI, Titan (G1 and V2) and Cohere.
 
-var embedMembers = map[string]member{
-	"model": {ctl: ctlModel}, "input": {ctl: ctlText}, "inputText": {ctl: ctlText}, "texts": {ctl: ctlText}, "inputs": {ctl: ctlText},
-	"images": {ctl: ctlText}, "user": {ctl: ctlUser},
-}
+var (
+	oaEmbedMembers     = map[string]member{"model": {ctl: ctlModel}, "input": {ctl: ctlText}, "user": {ctl: ctlUser}}
+	titanEmbedMembers  = map[string]member{"inputText": {ctl: ctlText}}
+	cohereEmbedMembers = map[string]member{"texts": {ctl: ctlText}, "inputs": {ctl: ctlText}, "images": {ctl: ctlText}}
+)
 
 func init() { //nolint:gochecknoinits // three codecs of one shape
 	register(&Codec{
-		Name: infer.DialectOpenAIEmbeddings, Inspect: inspector(embedMembers), DecodeEmbed: decodeOpenAIEmbed,
-		EncodeEmbed: encodeOpenAIEmbed, EncodeResult: encodeOpenAIEmbedResult, DecodeEmbedResult: decodeOpenAIEmbedResult, RawUsage: openAIRawUsage,
+		Name: infer.DialectOpenAIEmbeddings, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, oaEmbedMembers), DecodeEmbed: decodeOpenAIEmbed,
+		EncodeEmbed: encodeOpenAIEmbed, EncodeResult: encodeOpenAIEmbedResult, DecodeEmbedResult: decodeOpenAIEmbedResult, RawUsage: rawUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectTitanEmbed, Inspect: inspector(embedMembers), DecodeEmbed: decodeTitanEmbed,
-		EncodeEmbed: encodeTitanEmbed, EncodeResult: encodeTitanEmbedResult, DecodeEmbedResult: decodeTitanEmbedResult, RawUsage: noUsage,
+		Name: infer.DialectTitanEmbed, words: wordsNative, Inspect: inspector(wordsNative, false, titanEmbedMembers), DecodeEmbed: decodeTitanEmbed,
+		EncodeEmbed: encodeTitanEmbed, EncodeResult: encodeTitanEmbedResult, DecodeEmbedResult: decodeTitanEmbedResult, RawUsage: metricsUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectCohereEmbed, Inspect: inspector(embedMembers), DecodeEmbed: decodeCohereEmbed,
-		EncodeEmbed: encodeCohereEmbed, EncodeResult: encodeCohereEmbedResult, DecodeEmbedResult: decodeCohereEmbedResult, RawUsage: noUsage,
+		Name: infer.DialectCohereEmbed, words: wordsNative, Inspect: inspector(wordsNative, false, cohereEmbedMembers), DecodeEmbed: decodeCohereEmbed,
+		EncodeEmbed: encodeCohereEmbed, EncodeResult: encodeCohereEmbedResult, DecodeEmbedResult: decodeCohereEmbedResult, RawUsage: metricsUsage,
 	})
 }
-
-func noUsage([]byte) (infer.Usage, bool) { return infer.Usage{}, false }
 
 type oaEmbedRequest struct {
 	Model      string         `json:"model,omitzero"`
@@ -48,34 +49,83 @@ const maxInputs = 2048
 
 func decodeOpenAIEmbed(body []byte) (*infer.Embed, error) {
 	var r oaEmbedRequest
-	if err := unmarshal(body, &r); err != nil {
+	if err := unmarshal("", body, &r); err != nil {
 		return nil, err
 	}
 	e := &infer.Embed{Dimensions: r.Dimensions, Encoding: r.Encoding, User: r.User}
 	switch r.Encoding {
 	case "", "float", "base64":
 	default:
-		return nil, invalid("encoding_format", "Input should be 'float' or 'base64'")
+		return nil, badEnum("encoding_format", r.Encoding, "float", "base64")
 	}
-	inputs, err := decodeStop("input", r.Input)
-	if err != nil {
-		return nil, invalid("input", "Input should be a string or a list of strings; token arrays are not supported with this model")
+	if d := r.Dimensions; d != nil && *d < 1 {
+		return nil, outOfRange(breachMin, "dimensions", "1", strconv.FormatInt(*d, 10))
 	}
-	if len(inputs) == 0 {
-		return nil, missing("input")
+	n, err := decodeInput(e, r.Input)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, outOfRange(breachMinItems, "input", "1", "0")
+	case n > maxInputs:
+		return nil, outOfRange(breachMaxItems, "input", strconv.Itoa(maxInputs), strconv.Itoa(n))
 	}
-	if len(inputs) > maxInputs {
-		return nil, invalid("input", "at most %d inputs are allowed", maxInputs)
-	}
-	e.Inputs = inputs
 	return e, nil
 }
 
-func encodeOpenAIEmbed(e *infer.Embed, o EncodeOptions) ([]byte, error) {
-	if len(e.Images) > 0 {
-		return nil, unsupported("image", infer.DialectOpenAIEmbeddings)
+// decodeInput reads the four forms of input: a text, texts, tokens, lists of tokens.
+func decodeInput(e *infer.Embed, v jsontext.Value) (n int, err error) {
+	switch v.Kind() {
+	case 0, 'n':
+		return 0, missing("input")
+	case '[':
+	default:
+		e.Inputs, err = decodeStop("input", v)
+		return len(e.Inputs), err
 	}
-	return marshal(&oaEmbedRequest{Model: o.Model, Input: must(e.Inputs), Dimensions: e.Dimensions, User: e.User})
+	var list []jsontext.Value
+	if err := unmarshal("input", v, &list); err != nil || len(list) == 0 {
+		return 0, err
+	}
+	switch list[0].Kind() {
+	case '[':
+		err = unmarshal("input", v, &e.Tokens)
+	case '0':
+		e.Tokens = make([][]int64, 1)
+		err = unmarshal("input", v, &e.Tokens[0])
+	default:
+		err = unmarshal("input", v, &e.Inputs)
+	}
+	return len(e.Tokens) + len(e.Inputs), err
+}
+
+func encodeOpenAIEmbed(e *infer.Embed, o EncodeOptions) ([]byte, error) {
+	d := infer.DialectOpenAIEmbeddings
+	switch {
+	case len(e.Images) > 0:
+		return nil, unsupported("image", d)
+	case embedsOnly(e, "float", "binary") != "":
+		return nil, unsupported("embedding type "+embedsOnly(e, "float", "binary"), d)
+	case e.Normalize != nil && !*e.Normalize:
+		return nil, unsupported("normalize", d)
+	case e.Truncate == "START":
+		return nil, unsupported("truncate", d)
+	}
+	r := oaEmbedRequest{Model: o.Model, Input: must(e.Inputs), Dimensions: e.Dimensions, User: e.User}
+	if len(e.Tokens) > 0 {
+		r.Input = must(e.Tokens)
+	}
+	return marshal(&r)
+}
+
+// embedsOnly returns the first type asked for that is not allowed. Binary can be made of floats.
+func embedsOnly(e *infer.Embed, allowed ...string) string {
+	for _, t := range e.Types {
+		if !slices.Contains(allowed, t) {
+			return t
+		}
+	}
+	return ""
 }
 
 type oaEmbedItem struct {
@@ -92,7 +142,6 @@ type oaEmbedResponse struct {
 		Prompt int64 `json:"prompt_tokens"`
 		Total  int64 `json:"total_tokens"`
 	} `json:"usage"`
-	Error *oaError `json:"error,omitzero"`
 }
 
 func encodeOpenAIEmbedResult(h Head, res *infer.Result) ([]byte, error) {
@@ -120,22 +169,48 @@ func packFloats(v []float32) string {
 }
 
 func decodeOpenAIEmbedResult(body []byte) (*infer.Result, error) {
-	var r oaEmbedResponse
+	var r struct {
+		Data []struct {
+			Index     int            `json:"index"`
+			Embedding jsontext.Value `json:"embedding"`
+		} `json:"data"`
+		Model string         `json:"model"`
+		Usage jsontext.Value `json:"usage"`
+		Error jsontext.Value `json:"error"`
+	}
 	if err := decodeEngine(body, &r); err != nil {
 		return nil, err
 	}
-	if r.Error != nil {
+	if k := r.Error.Kind(); k == '{' || k == '"' {
 		return nil, engineError(r.Error)
 	}
-	res := &infer.Result{Model: r.Model, Usage: infer.Usage{Input: r.Usage.Prompt}}
-	for _, d := range r.Data {
-		var v []float32
-		if err := decodeEngine(d.Embedding, &v); err != nil {
+	res := &infer.Result{Model: r.Model, Usage: resultUsage(r.Usage), Embeddings: make([]infer.Embedding, len(r.Data))}
+	for i, d := range r.Data {
+		at := d.Index
+		if at < 0 || at >= len(r.Data) || res.Embeddings[at].Floats != nil {
+			at = i // an engine that does not number them
+		}
+		v, err := decodeVector(d.Embedding)
+		if err != nil {
 			return nil, err
 		}
-		res.Embeddings = append(res.Embeddings, infer.Embedding{Floats: v})
+		res.Embeddings[at].Floats = v
 	}
 	return res, nil
+}
+
+func decodeVector(v jsontext.Value) (out []float32, err error) {
+	if v.Kind() != '"' {
+		return out, decodeEngine(v, &out)
+	}
+	b, err := base64.StdEncoding.DecodeString(unquote(v))
+	if err != nil || len(b)%4 != 0 {
+		return nil, fault.New(fault.StreamFailed, "The engine's answer could not be understood.")
+	}
+	for ; len(b) > 0; b = b[4:] {
+		out = append(out, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	}
+	return out, nil
 }
 
 type titanEmbedRequest struct {
@@ -153,37 +228,41 @@ type titanEmbedResponse struct {
 
 func decodeTitanEmbed(body []byte) (*infer.Embed, error) {
 	var r titanEmbedRequest
-	if err := unmarshal(body, &r); err != nil {
+	if err := unmarshal("", body, &r); err != nil {
 		return nil, err
 	}
 	if r.InputText == nil {
 		return nil, missing("inputText")
 	}
 	if d := r.Dimensions; d != nil && *d != 1024 && *d != 512 && *d != 256 {
-		return nil, invalid("dimensions", "%d is not a valid enum value, expected one of [1024, 512, 256]", *d)
+		return nil, badEnum("dimensions", strconv.FormatInt(*d, 10), "1024", "512", "256")
 	}
-	if err := embedTypes(r.Types, "float", "binary"); err != nil {
+	if err := embedTypes("embeddingTypes", r.Types, "float", "binary"); err != nil {
 		return nil, err
 	}
 	return &infer.Embed{Inputs: []string{*r.InputText}, Dimensions: r.Dimensions, Normalize: r.Normalize, Types: r.Types}, nil
 }
 
-func embedTypes(types []string, allowed ...string) error {
+func embedTypes(path string, types []string, allowed ...string) error {
 	for i, t := range types {
-		ok := false
-		for _, a := range allowed {
-			ok = ok || a == t
-		}
-		if !ok {
-			return invalid("embeddingTypes."+strconv.Itoa(i), "%q is not a valid enum value", t)
+		if !slices.Contains(allowed, t) {
+			return badEnum(path+"."+strconv.Itoa(i), t, allowed...)
 		}
 	}
 	return nil
 }
 
 func encodeTitanEmbed(e *infer.Embed, _ EncodeOptions) ([]byte, error) {
-	if len(e.Inputs) != 1 || len(e.Images) > 0 {
-		return nil, unsupported("more than one input", infer.DialectTitanEmbed)
+	d := infer.DialectTitanEmbed
+	switch {
+	case len(e.Images) > 0:
+		return nil, unsupported("image", d)
+	case len(e.Tokens) > 0:
+		return nil, unsupported("input of tokens", d)
+	case len(e.Inputs) != 1:
+		return nil, unsupported("more than one input", d)
+	case embedsOnly(e, "float", "binary") != "":
+		return nil, unsupported("embedding type "+embedsOnly(e, "float", "binary"), d)
 	}
 	return marshal(&titanEmbedRequest{InputText: &e.Inputs[0], Dimensions: e.Dimensions, Normalize: e.Normalize, Types: e.Types})
 }
@@ -238,13 +317,18 @@ func decodeTitanEmbedResult(body []byte) (*infer.Result, error) {
 }
 
 type cohereEmbedRequest struct {
-	InputType string   `json:"input_type"`
-	Texts     []string `json:"texts,omitzero"`
-	Images    []string `json:"images,omitzero"`
-	Types     []string `json:"embedding_types,omitzero"`
-	Dimension *int64   `json:"output_dimension,omitzero"`
-	MaxTokens *int64   `json:"max_tokens,omitzero"`
-	Truncate  string   `json:"truncate,omitzero"`
+	InputType string        `json:"input_type"`
+	Texts     []string      `json:"texts,omitzero"`
+	Images    []string      `json:"images,omitzero"`
+	Inputs    []cohereInput `json:"inputs,omitzero"` // v4: texts and images in one
+	Types     []string      `json:"embedding_types,omitzero"`
+	Dimension *int64        `json:"output_dimension,omitzero"`
+	MaxTokens *int64        `json:"max_tokens,omitzero"` // v4: where an input is cut
+	Truncate  string        `json:"truncate,omitzero"`
+}
+
+type cohereInput struct {
+	Content []oaPart `json:"content"`
 }
 
 type cohereEmbedResponse struct {
@@ -254,25 +338,43 @@ type cohereEmbedResponse struct {
 	Texts      []string       `json:"texts"`
 }
 
-var cohereInputTypes = map[string]bool{"search_document": true, "search_query": true, "classification": true, "clustering": true, "image": true}
+var cohereInputTypes = []string{"search_document", "search_query", "classification", "clustering", "image"}
+
+// maxTexts is Cohere's bound on the texts of one request.
+const maxTexts = 96
 
 func decodeCohereEmbed(body []byte) (*infer.Embed, error) {
 	var r cohereEmbedRequest
-	if err := unmarshal(body, &r); err != nil {
+	if err := unmarshal("", body, &r); err != nil {
 		return nil, err
 	}
 	switch {
 	case r.InputType == "":
 		return nil, missing("input_type")
-	case !cohereInputTypes[r.InputType]:
-		return nil, invalid("input_type", "%s is not a valid enum value", r.InputType)
-	case len(r.Texts) == 0 && len(r.Images) == 0:
-		return nil, missing("texts")
-	case len(r.Texts) > 96:
-		return nil, invalid("texts", "expected maximum item count: 96, found: %d", len(r.Texts))
+	case !slices.Contains(cohereInputTypes, r.InputType):
+		return nil, badEnum("input_type", r.InputType, cohereInputTypes...)
+	case len(r.Texts) > maxTexts:
+		return nil, outOfRange(breachMaxItems, "texts", strconv.Itoa(maxTexts), strconv.Itoa(len(r.Texts)))
+	case r.MaxTokens != nil:
+		return nil, unsupported("max_tokens", infer.DialectCohereEmbed)
 	}
-	if err := embedTypes(r.Types, "float", "int8", "uint8", "binary", "ubinary"); err != nil {
+	if err := embedTypes("embedding_types", r.Types, "float", "int8", "uint8", "binary", "ubinary"); err != nil {
 		return nil, err
+	}
+	switch r.Truncate {
+	case "", "NONE", "START", "END", "LEFT", "RIGHT":
+	default:
+		return nil, badEnum("truncate", r.Truncate, "NONE", "START", "END")
+	}
+	for i, in := range r.Inputs {
+		// one text makes one vector; text and image together have no other expression
+		if len(in.Content) != 1 || in.Content[0].Type != "text" || in.Content[0].Text == nil {
+			return nil, unsupported("inputs."+strconv.Itoa(i), infer.DialectCohereEmbed)
+		}
+		r.Texts = append(r.Texts, *in.Content[0].Text)
+	}
+	if len(r.Texts) == 0 && len(r.Images) == 0 {
+		return nil, missing("texts")
 	}
 	e := &infer.Embed{Inputs: r.Texts, InputType: r.InputType, Types: r.Types, Dimensions: r.Dimension, Truncate: r.Truncate}
 	for i, url := range r.Images {
@@ -286,11 +388,22 @@ func decodeCohereEmbed(body []byte) (*infer.Embed, error) {
 }
 
 func encodeCohereEmbed(e *infer.Embed, _ EncodeOptions) ([]byte, error) {
+	switch {
+	case len(e.Tokens) > 0:
+		return nil, unsupported("input of tokens", infer.DialectCohereEmbed)
+	case len(e.Inputs) > maxTexts:
+		return nil, unsupported("more than 96 inputs", infer.DialectCohereEmbed)
+	case e.Normalize != nil && !*e.Normalize:
+		return nil, unsupported("normalize", infer.DialectCohereEmbed)
+	}
 	r := cohereEmbedRequest{InputType: e.InputType, Texts: e.Inputs, Types: e.Types, Dimension: e.Dimensions, Truncate: e.Truncate}
 	if r.InputType == "" {
 		r.InputType = "search_document"
 	}
 	for _, m := range e.Images {
+		if m.Data == nil {
+			return nil, unsupported("image by reference", infer.DialectCohereEmbed)
+		}
 		r.Images = append(r.Images, encodeDataURL(m))
 	}
 	return marshal(&r)

@@ -22,33 +22,78 @@ const (
 	ctlUsage // stream_options.include_usage
 	ctlText  // a member whose strings the model reads
 	ctlNest  // an object with control members of its own
+	ctlOff   // a switch of which some values mean: not used
+	ctlFormat
+	ctlStop
 )
 
 // member describes a top-level member of a dialect.
 type member struct {
-	ctl  control
+	ctl control
+	// uses is what a value other than null, false or an empty list asks for.
 	uses infer.Features
 	// nested are the control members inside, for ctlNest.
-	nested map[string]control
+	nested map[string]nest
+	system bool   // the member is the system prompt
+	bit    uint32 // tells the member from the table's others
 }
 
-// inspector returns the Inspect function of a dialect with the given members.
-func inspector(members map[string]member) func([]byte, *infer.Facts) error {
+// nest is a control member of a nested object.
+type nest struct {
+	ctl control
+	bit uint32
+}
+
+// within returns the table of a nested object.
+func within(ctl map[string]control) map[string]nest {
+	out := make(map[string]nest, len(ctl))
+	bit := uint32(1)
+	for name, c := range ctl {
+		out[name] = nest{c, bit}
+		bit <<= 1
+	}
+	return out
+}
+
+// inspector returns the Inspect function of a dialect with the given members. Tiles says
+// that images are counted by OpenAI's rule.
+func inspector(w wording, tiles bool, members map[string]member) func([]byte, *infer.Facts) error {
+	table := make(map[string]member, len(members))
+	bit := uint32(1)
+	for name, m := range members {
+		m.bit = bit
+		bit <<= 1
+		table[name] = m
+	}
+	if bit == 0 {
+		panic("dialect: more members than bits")
+	}
 	return func(body []byte, f *infer.Facts) error {
-		x := inspection{body: body, f: f, members: members}
-		return x.run()
+		x := inspection{body: body, f: f, tiles: tiles, members: table}
+		return w.fault(x.run())
 	}
 }
 
-// innerUses are members anywhere inside messages that tell of a feature.
+// innerUses are members inside messages and tools that tell of a feature.
 var innerUses = map[string]infer.Features{
 	"cache_control": infer.UsesCachePoints, "cachePoint": infer.UsesCachePoints,
-	"document": infer.UsesDocuments, "video": infer.UsesVideo, "input_audio": infer.UsesAudio,
-	"toolUse": infer.UsesTools, "tool_calls": infer.UsesTools, "tool_use_id": infer.UsesTools,
+	"document": infer.UsesDocuments, "video": infer.UsesVideo, "audio": infer.UsesAudio, "image": infer.UsesImages,
+	"toolUse": infer.UsesTools, "toolResult": infer.UsesTools, "tool_calls": infer.UsesTools, "tool_call_id": infer.UsesTools,
 }
 
-// prefixBytes is how much of the prompt's start the prefix hash covers: enough to tell
-// system prompts apart, short enough that a conversation's turns share it.
+// blockUses are the types of blocks that tell of a feature.
+var blockUses = map[string]infer.Features{
+	"image": infer.UsesImages, "image_url": infer.UsesImages, "document": infer.UsesDocuments, "file": infer.UsesDocuments,
+	"video": infer.UsesVideo, "input_audio": infer.UsesAudio, "tool_use": infer.UsesTools, "tool_result": infer.UsesTools,
+}
+
+// opaque are members whose values are the caller's own JSON, in which no name means anything.
+var opaque = map[string]bool{
+	"input": true, "input_schema": true, "inputSchema": true, "parameters": true, "parameter_definitions": true, "json": true,
+}
+
+// prefixBytes is how much of a prompt's parts the prefix hash covers: enough to tell
+// system prompts apart, short enough that hashing costs nothing.
 const prefixBytes = 1024
 
 // FNV-1a, 64 bit.
@@ -57,36 +102,79 @@ const (
 	fnvPrime  = 1099511628211
 )
 
-// longString is the length from which a string under a media member is media and not text.
-const longString = 64
+// prefix hashes the first bytes of a part of the prompt.
+type prefix struct {
+	sum uint64
+	n   int
+}
 
+func (p *prefix) add(b []byte) {
+	if p.n == 0 {
+		p.sum = fnvOffset
+	}
+	b = b[:min(len(b), prefixBytes-p.n)]
+	for _, c := range b {
+		p.sum = (p.sum ^ uint64(c)) * fnvPrime
+	}
+	p.n += len(b)
+}
+
+// join adds the hash of a further part.
+func (p *prefix) join(q prefix) {
+	if p.n == 0 {
+		*p = q
+		return
+	}
+	p.sum = (p.sum ^ q.sum) * fnvPrime
+	p.n = min(prefixBytes, p.n+q.n)
+}
+
+// maxPath is how deep names are remembered: deeper than any dialect's own structure goes.
+const maxPath = 16
+
+// inspection is one scan of a body. It keeps the names that lead to the current token, by
+// depth, so that a member is known by where it stands and not by its name alone.
 type inspection struct {
 	body    []byte
 	f       *infer.Facts
+	tiles   bool
 	members map[string]member
-	top     member // the top-level member that is being read
-	topName []byte
-	inner   []byte // the nearest key
-	seen    [16][]byte
-	nseen   int
-	hashed  int
+
+	path    [maxPath][]byte
+	top     member
+	pending infer.Features // of a list that may prove empty
+	seen    uint32         // members met at the top level
+	nested  uint32         // members met in the current nest
+	hasMax  bool           // a bound on output was given
+	inside  int            // depth of the opaque value that is being read, 0 for none
+	system  prefix
+	message prefix // the current message, until the first is over
+	start   prefix // the first message that is not a system message, or the prompt
+	started bool
+	aside   bool // the current message is a system message
+
+	media    scan.Token // media whose object has not ended; Kind 0 for none
+	document bool       // it is a document
+	text     bool       // it is a document in plain text
+	low      bool       // an image in OpenAI's detail "low"
 }
 
 func (x *inspection) run() error {
 	var s scan.Scanner
 	s.Reset(x.body)
-	x.f.PrefixHash = fnvOffset
 	for {
 		t, err := s.Next()
 		if err != nil {
-			return fault.Wrap(fault.Malformed, err, "The request body is not valid JSON.")
+			return malformed(err, malformedText[wordsAnthropic])
 		}
 		if t.Kind == scan.End {
+			x.closeMedia()
+			x.f.PrefixHash = x.hash()
 			return nil
 		}
 		if t.Depth == 0 {
 			if t.Kind != scan.ObjectStart && t.Kind != scan.ObjectEnd {
-				return fault.New(fault.Malformed, "The request body is not a JSON object.")
+				return badType("", "object", kindName(t.Kind))
 			}
 			continue
 		}
@@ -96,48 +184,109 @@ func (x *inspection) run() error {
 	}
 }
 
+// hash joins the system prompt and the first message. A system prompt that fills the
+// window stands alone, so that conversations under it go where it is cached.
+func (x *inspection) hash() uint64 {
+	switch {
+	case x.system.n >= prefixBytes:
+		return x.system.sum
+	case x.system.n == 0:
+		return x.start.sum
+	default:
+		return (x.system.sum ^ x.start.sum) * fnvPrime
+	}
+}
+
 func (x *inspection) token(t scan.Token) error {
 	if t.Kind == scan.Key {
-		name := scan.Text(x.body, t)
-		x.inner = name
-		if t.Depth == 1 {
-			return x.enter(name)
-		}
-		if u, ok := innerUses[string(name)]; ok {
-			x.f.Uses |= u
+		return x.key(t)
+	}
+	opens := t.Kind == scan.ObjectStart || t.Kind == scan.ArrayStart
+	closes := t.Kind == scan.ObjectEnd || t.Kind == scan.ArrayEnd
+	if opens && t.Depth+1 < maxPath {
+		x.path[t.Depth+1] = nil
+	}
+	if closes && x.inside == t.Depth {
+		x.inside = 0
+	}
+	if x.pending != 0 && t.Kind != scan.ArrayEnd {
+		x.f.Uses |= x.pending
+	}
+	x.pending = 0
+	if t.Depth == 1 && !closes {
+		return x.value(t)
+	}
+	if x.top.ctl == ctlNest && t.Depth == 2 && !closes {
+		name := x.name(2)
+		return x.control(x.top.nested[string(name)].ctl, name, t)
+	}
+	if x.top.ctl != ctlText || x.inside != 0 && t.Depth > x.inside {
+		if x.top.ctl == ctlText && t.Kind == scan.String {
+			x.read(t)
 		}
 		return nil
 	}
-	if t.Depth == 1 && t.Kind != scan.ObjectEnd && t.Kind != scan.ArrayEnd {
-		return x.control(x.top.ctl, x.topName, t)
-	}
-	if x.top.ctl == ctlNest && t.Depth == 2 && t.Kind != scan.ObjectEnd {
-		return x.control(x.top.nested[string(x.inner)], x.inner, t)
-	}
-	if x.top.ctl == ctlText && t.Kind == scan.String {
-		x.text(t)
+	switch {
+	case t.Kind == scan.String:
+		x.str(t)
+	case t.Kind == scan.ObjectStart && t.Depth < maxPath && opaque[string(x.path[t.Depth])]:
+		x.inside = t.Depth
+	case t.Kind == scan.ObjectEnd:
+		x.end(t)
 	}
 	return nil
 }
 
-// enter begins a top-level member. Control members may come once.
-func (x *inspection) enter(name []byte) error {
-	m, ok := x.members[string(name)]
-	x.top, x.topName = m, name
-	if !ok {
+func (x *inspection) name(depth int) []byte {
+	if depth < maxPath {
+		return x.path[depth]
+	}
+	return nil
+}
+
+func (x *inspection) key(t scan.Token) error {
+	name := scan.Text(x.body, t)
+	if t.Depth < maxPath {
+		x.path[t.Depth] = name
+	}
+	if t.Depth == 1 {
+		x.top, x.nested = x.members[string(name)], 0
+		return once(&x.seen, x.top.bit, name)
+	}
+	if x.top.ctl == ctlNest && t.Depth == 2 {
+		return once(&x.nested, x.top.nested[string(name)].bit, name)
+	}
+	if x.top.ctl == ctlText && x.inside == 0 {
+		x.f.Uses |= innerUses[string(name)]
+	}
+	return nil
+}
+
+// once reports a member that comes twice: of two values the engine might read the other.
+func once(seen *uint32, bit uint32, name []byte) error {
+	if *seen&bit != 0 {
+		return fault.Newf(fault.Malformed, "The request body has the member %q twice.", name)
+	}
+	*seen |= bit
+	return nil
+}
+
+// value reads the value of a top-level member.
+func (x *inspection) value(t scan.Token) error {
+	switch t.Kind {
+	case scan.Null, scan.False:
+	case scan.ArrayStart:
+		x.pending = x.top.uses
+	default:
+		x.f.Uses |= x.top.uses
+	}
+	if x.top.ctl == ctlText {
+		if t.Kind == scan.String {
+			x.str(t)
+		}
 		return nil
 	}
-	for _, s := range x.seen[:x.nseen] {
-		if string(s) == string(name) {
-			return fault.Newf(fault.Malformed, "The request body has the member %q twice.", name)
-		}
-	}
-	if x.nseen < len(x.seen) {
-		x.seen[x.nseen] = name
-		x.nseen++
-	}
-	x.f.Uses |= m.uses
-	return nil
+	return x.control(x.top.ctl, x.path[1], t)
 }
 
 func (x *inspection) control(c control, name []byte, t scan.Token) error {
@@ -147,7 +296,7 @@ func (x *inspection) control(c control, name []byte, t scan.Token) error {
 	switch c {
 	case ctlModel, ctlTier, ctlUser:
 		if t.Kind != scan.String {
-			return invalid(string(name), "Input should be a valid string")
+			return badType(x.where(name), "string", kindName(t.Kind))
 		}
 		v := string(scan.Text(x.body, t))
 		switch c {
@@ -160,54 +309,198 @@ func (x *inspection) control(c control, name []byte, t scan.Token) error {
 		}
 	case ctlStream, ctlUsage:
 		if t.Kind != scan.True && t.Kind != scan.False {
-			return invalid(string(name), "Input should be a valid boolean")
+			return badType(x.where(name), "boolean", kindName(t.Kind))
 		}
 		if c == ctlStream {
 			x.f.Stream = t.Kind == scan.True
 		} else {
 			x.f.WantUsage = t.Kind == scan.True
 		}
+	case ctlOff:
+		switch string(x.body[t.Start:t.End]) {
+		case `"disabled"`, `"none"`, `"text"`:
+			x.f.Uses &^= x.top.uses
+		}
+	case ctlFormat:
+		x.f.Uses |= infer.UsesResponseFormat
+	case ctlStop:
+		x.pending = infer.UsesStop
 	case ctlMax, ctlN:
-		if t.Kind != scan.Number {
-			return invalid(string(name), "Input should be a valid integer")
-		}
-		n, err := strconv.ParseInt(string(x.body[t.Start:t.End]), 10, 64)
-		if err != nil {
-			return invalid(string(name), "Input should be a valid integer")
-		}
-		if n < 1 {
-			return invalid(string(name), "Input should be greater than or equal to 1")
-		}
-		if c == ctlMax {
-			x.f.MaxTokens = n
-		} else {
-			x.f.N = n
-		}
-	case ctlText:
-		if t.Kind == scan.String {
-			x.text(t)
+		return x.count(c, name, t)
+	case ctlNest:
+		if t.Kind != scan.ObjectStart {
+			return badType(x.where(name), "object", kindName(t.Kind))
 		}
 	}
 	return nil
 }
 
-// text counts a string that the model reads, or media.
-func (x *inspection) text(t scan.Token) {
-	raw := x.body[t.Start+1 : t.End-1]
-	switch string(x.inner) {
-	case "data", "bytes", "url", "uri":
-		if len(raw) > longString || string(x.inner) == "url" {
-			x.f.Media++
-			x.f.MediaUnits += mediaTokens(raw)
-			x.f.Uses |= infer.UsesImages
-			return
-		}
-	case "type", "role", "id", "media_type", "format", "tool_use_id", "toolUseId", "tool_call_id":
-		return // structure, not text
+// count reads a number of tokens or choices.
+func (x *inspection) count(c control, name []byte, t scan.Token) error {
+	if t.Kind != scan.Number {
+		return badType(x.where(name), "integer", kindName(t.Kind))
 	}
+	text := string(x.body[t.Start:t.End])
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return badType(x.where(name), "integer", "number")
+	}
+	if n < 1 {
+		return outOfRange(breachMin, x.where(name), "1", text)
+	}
+	if c == ctlN {
+		x.f.N = n
+		return nil
+	}
+	if x.hasMax {
+		return bothBounds()
+	}
+	x.f.MaxTokens, x.hasMax = n, true
+	return nil
+}
+
+// bothBounds refuses two spellings of the bound on output, as OpenAI does.
+func bothBounds() error {
+	e := fault.New(fault.Invalid, "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.")
+	e.Code = "max_tokens"
+	return e
+}
+
+// where is the path of a control member.
+func (x *inspection) where(name []byte) string {
+	if x.top.ctl == ctlNest && x.nested != 0 {
+		return string(x.path[1]) + "." + string(name)
+	}
+	return string(name)
+}
+
+// str looks at a string that is part of what the model reads.
+func (x *inspection) str(t scan.Token) {
+	name := string(x.name(t.Depth))
+	switch name {
+	case "type":
+		v := x.body[t.Start+1 : t.End-1]
+		uses := blockUses[string(v)]
+		x.f.Uses |= uses
+		x.document = uses == infer.UsesDocuments || x.document && uses == 0
+		x.text = x.text || string(v) == "text" && string(x.name(t.Depth-1)) == "source"
+		return
+	case "role":
+		v := string(x.body[t.Start+1 : t.End-1])
+		x.aside = x.aside || t.Depth == 3 && (v == "system" || v == "developer")
+		return
+	case "id", "media_type", "format", "tool_use_id", "toolUseId", "tool_call_id", "ttl", "signature", "status", "name":
+		return // structure, not text
+	case "detail":
+		x.low = string(x.body[t.Start+1:t.End-1]) == "low"
+		return
+	}
+	if !x.isMedia(name, t) {
+		x.read(t)
+		return
+	}
+	x.closeMedia()
+	x.media = t
+	if t.Depth >= 3 && string(x.name(t.Depth-2)) == "document" {
+		x.document = true
+	}
+}
+
+// isMedia reports whether a string is media or a reference to it, by where it stands.
+func (x *inspection) isMedia(name string, t scan.Token) bool {
+	parent := string(x.name(t.Depth - 1))
+	switch name {
+	case "data":
+		return parent == "source" || parent == "input_audio"
+	case "bytes":
+		return parent == "source"
+	case "url":
+		return parent == "source" || parent == "image_url"
+	case "image_url":
+		return true
+	case "uri":
+		return parent == "s3Location"
+	case "file_data", "file_id":
+		return parent == "file" || parent == "source"
+	default:
+		// a list of images: Cohere Embed and Llama
+		return t.Depth == 2 && string(x.path[1]) == "images"
+	}
+}
+
+// read counts a string that the model reads.
+func (x *inspection) read(t scan.Token) {
+	raw := x.body[t.Start+1 : t.End-1]
 	x.f.TextBytes += int64(len(raw))
-	for i := 0; i < len(raw) && x.hashed < prefixBytes; i++ {
-		x.f.PrefixHash = (x.f.PrefixHash ^ uint64(raw[i])) * fnvPrime
-		x.hashed++
+	switch {
+	case x.top.system:
+		x.system.add(raw)
+	case string(x.path[1]) == "messages":
+		if !x.started {
+			x.message.add(raw)
+		}
+	case !x.top.uses.Has(infer.UsesTools):
+		x.start.add(raw)
+	}
+}
+
+// end closes an object. Media is counted when the object around it has been seen in full,
+// since what it is may be said behind it.
+func (x *inspection) end(t scan.Token) {
+	if x.media.Kind != 0 && t.Depth <= x.media.Depth-2 {
+		x.closeMedia()
+	}
+	if t.Depth != 2 || string(x.path[1]) != "messages" {
+		return
+	}
+	if x.aside {
+		x.system.join(x.message)
+	} else if !x.started {
+		x.start, x.started = x.message, true
+	}
+	x.message, x.aside = prefix{}, false
+}
+
+func (x *inspection) closeMedia() {
+	t := x.media
+	if t.Kind == 0 {
+		return
+	}
+	switch {
+	case x.text:
+		x.read(t)
+	case x.document:
+		x.f.Media++
+		x.f.MediaUnits += documentTokens
+	default:
+		x.f.Media++
+		x.f.Uses |= infer.UsesImages
+		raw := x.body[t.Start+1 : t.End-1]
+		switch {
+		case t.Escaped || !x.tiles:
+			x.f.MediaUnits += imageTokens(raw)
+		case x.low:
+			x.f.MediaUnits += tileBase
+		default:
+			x.f.MediaUnits += tileTokens(raw)
+		}
+	}
+	x.media, x.document, x.text, x.low = scan.Token{}, false, false, false
+}
+
+func kindName(k scan.Kind) string {
+	switch k {
+	case scan.ObjectStart:
+		return "object"
+	case scan.ArrayStart:
+		return "list"
+	case scan.String:
+		return "string"
+	case scan.Number:
+		return "number"
+	case scan.True, scan.False:
+		return "boolean"
+	default:
+		return "null"
 	}
 }

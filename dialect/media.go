@@ -3,7 +3,6 @@ package dialect
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"strings"
 
 	"forebay/fault"
@@ -19,22 +18,25 @@ const (
 	unknownImage   = 1600
 )
 
-// headerSample is how much of an image is decoded to find its size.
-const headerSample = 4096
+// Tokens of an image by OpenAI's rule for tiles (OpenAI API guide, "Images and vision"):
+// scaled into 2048 x 2048, then to a short edge of 768, 170 for each tile of 512 x 512 and
+// 85 for the whole; 85 alone in low detail.
+const (
+	tileBase  = 85
+	tileCost  = 170
+	tileEdge  = 512
+	tileBox   = 2048
+	tileShort = 768
+)
 
-// mediaTokens returns the tokens to expect for an image in base64, a data URL, or behind another URL.
-func mediaTokens(raw []byte) int64 {
-	if bytes.HasPrefix(raw, []byte("data:")) {
-		i := bytes.IndexByte(raw, ',')
-		if i < 0 {
-			return unknownImage
-		}
-		raw = raw[i+1:]
-	}
-	n := min(len(raw), headerSample) / 4 * 4
-	head := make([]byte, base64.StdEncoding.DecodedLen(n))
-	n, _ = base64.StdEncoding.Decode(head, raw[:n])
-	w, h := imageSize(head[:n])
+// documentTokens stands in for a document of which only the bytes are known: two pages at
+// the upper end of the 1,500 tokens per page of Anthropic's documentation of PDF support.
+const documentTokens = 3000
+
+// imageTokens returns the tokens to expect for an image in base64, a data URL, or behind
+// another URL.
+func imageTokens(raw []byte) int64 {
+	w, h := imageSize(raw)
 	if w == 0 || h == 0 {
 		return unknownImage
 	}
@@ -44,30 +46,131 @@ func mediaTokens(raw []byte) int64 {
 	return max(1, min((w*h+pixelsPerToken-1)/pixelsPerToken, unknownImage))
 }
 
-// imageSize reads width and height from the first bytes of a PNG, GIF, WebP or JPEG; zero
-// when they cannot be told.
-func imageSize(b []byte) (w, h int64) {
+// tileTokens is imageTokens by OpenAI's rule. A size that cannot be read counts as
+// 1024 x 1024, which is four tiles.
+func tileTokens(raw []byte) int64 {
+	w, h := imageSize(raw)
+	if w == 0 || h == 0 {
+		w, h = 1024, 1024
+	}
+	if long := max(w, h); long > tileBox {
+		w, h = max(1, w*tileBox/long), max(1, h*tileBox/long)
+	}
+	if short := min(w, h); short > tileShort {
+		w, h = w*tileShort/short, h*tileShort/short
+	}
+	tiles := ((w + tileEdge - 1) / tileEdge) * ((h + tileEdge - 1) / tileEdge)
+	return tileBase + tileCost*tiles
+}
+
+// base64Bytes reads single bytes out of base64 text, so that an image's header can be
+// followed without decoding the image.
+type base64Bytes []byte
+
+func (b base64Bytes) at(i int) int64 {
+	group := i / 3 * 4
+	if i < 0 || group+4 > len(b) {
+		return -1
+	}
+	var out [3]byte
+	if n, err := base64.StdEncoding.Decode(out[:], b[group:group+4]); err != nil || i%3 >= n {
+		return -1
+	}
+	return int64(out[i%3])
+}
+
+// big and little read an integer of n bytes; negative beyond the end.
+func (b base64Bytes) big(i, n int) int64 {
+	v := int64(0)
+	for k := range n {
+		x := b.at(i + k)
+		if x < 0 {
+			return -1
+		}
+		v = v<<8 | x
+	}
+	return v
+}
+
+func (b base64Bytes) little(i, n int) int64 {
+	v := int64(0)
+	for k := n - 1; k >= 0; k-- {
+		x := b.at(i + k)
+		if x < 0 {
+			return -1
+		}
+		v = v<<8 | x
+	}
+	return v
+}
+
+// maxSide bounds what is believed of a header.
+const maxSide = 1 << 16
+
+// imageSize reads width and height from the header of a PNG, GIF, WebP or JPEG in base64;
+// zero when they cannot be told.
+func imageSize(raw []byte) (w, h int64) {
+	if bytes.HasPrefix(raw, []byte("data:")) {
+		i := bytes.IndexByte(raw[:min(len(raw), 128)], ',')
+		if i < 0 {
+			return 0, 0
+		}
+		raw = raw[i+1:]
+	}
+	b := base64Bytes(raw)
 	switch {
-	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")) && len(b) >= 24:
-		return int64(binary.BigEndian.Uint32(b[16:])), int64(binary.BigEndian.Uint32(b[20:]))
-	case bytes.HasPrefix(b, []byte("GIF8")) && len(b) >= 10:
-		return int64(binary.LittleEndian.Uint16(b[6:])), int64(binary.LittleEndian.Uint16(b[8:]))
-	case len(b) >= 30 && string(b[:4]) == "RIFF" && string(b[8:16]) == "WEBPVP8X":
-		u24 := func(p []byte) int64 { return int64(p[0]) | int64(p[1])<<8 | int64(p[2])<<16 }
-		return u24(b[24:]) + 1, u24(b[27:]) + 1
-	case bytes.HasPrefix(b, []byte{0xff, 0xd8}):
-		return jpegSize(b)
+	case b.big(0, 4) == 0x89504e47: // PNG: IHDR comes first
+		w, h = b.big(16, 4), b.big(20, 4)
+	case b.big(0, 4) == 0x47494638: // GIF8
+		w, h = b.little(6, 2), b.little(8, 2)
+	case b.big(0, 4) == 0x52494646 && b.big(8, 4) == 0x57454250: // RIFF, WEBP
+		w, h = webpSize(b)
+	case b.big(0, 2) == 0xffd8:
+		w, h = jpegSize(b)
+	}
+	if w <= 0 || h <= 0 || w > maxSide || h > maxSide {
+		return 0, 0
+	}
+	return w, h
+}
+
+// webpSize reads the three forms of WebP (RFC 9649): extended, lossless, lossy.
+func webpSize(b base64Bytes) (w, h int64) {
+	switch b.big(12, 4) {
+	case 0x56503858: // VP8X
+		return b.little(24, 3) + 1, b.little(27, 3) + 1
+	case 0x5650384c: // VP8L: 14 bits each behind the signature byte
+		v := b.little(21, 4)
+		if v < 0 {
+			return 0, 0
+		}
+		return v&0x3fff + 1, v>>14&0x3fff + 1
+	case 0x56503820: // VP8: behind frame tag and start code
+		if h = b.little(28, 2); h < 0 {
+			return 0, 0
+		}
+		return b.little(26, 2) & 0x3fff, h & 0x3fff
 	}
 	return 0, 0
 }
 
-func jpegSize(b []byte) (w, h int64) {
-	for i := 2; i+9 < len(b) && b[i] == 0xff; {
-		marker, size := b[i+1], int(binary.BigEndian.Uint16(b[i+2:]))
-		if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
-			return int64(binary.BigEndian.Uint16(b[i+7:])), int64(binary.BigEndian.Uint16(b[i+5:]))
+// maxSegments bounds how many segments of a JPEG are passed in search of its frame.
+const maxSegments = 64
+
+func jpegSize(b base64Bytes) (w, h int64) {
+	at := 2
+	for range maxSegments {
+		if b.at(at) != 0xff {
+			return 0, 0
 		}
-		i += 2 + size
+		marker, size := b.at(at+1), b.big(at+2, 2)
+		if size < 2 {
+			return 0, 0
+		}
+		if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
+			return b.big(at+7, 2), b.big(at+5, 2)
+		}
+		at += 2 + int(size)
 	}
 	return 0, 0
 }
@@ -82,11 +185,11 @@ func decodeMedia(path, format, data string) (infer.Media, error) {
 		format = "jpeg"
 	}
 	if !imageFormats[format] {
-		return infer.Media{}, invalid(path, "image type %q is not one of image/jpeg, image/png, image/gif, image/webp", format)
+		return infer.Media{}, badEnum(path+".media_type", "image/"+format, "image/jpeg", "image/png", "image/gif", "image/webp")
 	}
 	b, err := base64.StdEncoding.DecodeString(data)
 	if err != nil {
-		return infer.Media{}, invalid(path, "image is not valid base64")
+		return infer.Media{}, invalid(path, "invalid base64 data")
 	}
 	if err := checkImage(path, format, b); err != nil {
 		return infer.Media{}, err

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"encoding/base64"
 	"strings"
 
 	"forebay/infer"
@@ -8,18 +9,32 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// chatLimits are what the dialects close to chat completions lack.
+var chatLimits = map[infer.Dialect]limits{
+	infer.DialectOpenAI:      {n: true, logprobs: true, format: true, tools: true, seed: true, penalties: true, topK: true, minP: true, reasoning: true},
+	infer.DialectGPTOSS:      {n: true, logprobs: true, format: true, tools: true, seed: true, penalties: true, reasoning: true},
+	infer.DialectJamba:       {n: true, tools: true, penalties: true},
+	infer.DialectMistralChat: {tools: true, seed: true},
+}
+
 // encodeOpenAI returns the function that writes a chat in chat completions. Blocks that
 // the dialect has no place for and that do not change what the model reads (cache
 // points, signed reasoning of earlier turns) are dropped and named.
 func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []string, error) {
 	return func(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
-		w := oaWriter{d: d}
-		r := oaRequest{
-			Model: o.Model, Stream: o.Stream, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK,
-			MinP: c.MinP, N: c.N, Seed: c.Seed, FrequencyPenalty: c.FrequencyPenalty, PresencePenalty: c.PresencePenalty,
-			Logprobs: c.Logprobs, TopLogprobs: c.TopLogprobs, ParallelToolCalls: c.ParallelToolCalls, User: c.User,
+		w := writer{d: d}
+		if err := w.refuse(c, chatLimits[d]); err != nil {
+			return nil, nil, err
 		}
-		if o.Stream {
+		r := oaRequest{
+			Model: o.Model, Stream: o.Stream, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP,
+			N: c.N, ParallelToolCalls: c.ParallelToolCalls, User: c.User, Messages: []oaMessage{},
+		}
+		w.sampling(&r, c)
+		if d != infer.DialectOpenAI {
+			// Bedrock's native bodies have neither; the path says both.
+			r.Model, r.Stream, r.User = "", false, ""
+		} else if o.Stream {
 			r.StreamOptions = &oaStreamOptions{IncludeUsage: true}
 		}
 		if r.MaxTokens == nil && o.MaxTokens > 0 {
@@ -28,18 +43,11 @@ func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []s
 		if len(c.Stop) > 0 {
 			r.Stop = must(c.Stop)
 		}
-		if len(c.Extra) > 0 {
-			r.Extra = make(map[string]jsontext.Value, len(c.Extra))
-			for k, v := range c.Extra {
-				r.Extra[k] = v
-			}
+		var err error
+		if r.Extra, err = w.extras(c); err != nil {
+			return nil, nil, err
 		}
 		w.tools(&r, c)
-		if c.Reasoning != nil && c.Reasoning.Effort != "" {
-			r.ReasoningEffort = c.Reasoning.Effort
-		} else if c.Reasoning != nil && c.Reasoning.Enabled {
-			w.drop("reasoning budget")
-		}
 		if f := c.ResponseFormat; f != nil {
 			r.ResponseFormat = &oaFormat{Type: f.Type}
 			if f.Type == "json_schema" {
@@ -54,28 +62,40 @@ func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []s
 	}
 }
 
-type oaWriter struct {
-	d       infer.Dialect
-	dropped []string
-}
-
-func (w *oaWriter) drop(what string) {
-	for _, d := range w.dropped {
-		if d == what {
-			return
+// sampling sets the parameters that only some of the dialects have.
+func (w *writer) sampling(r *oaRequest, c *infer.Chat) {
+	has := chatLimits[w.d]
+	if has.seed {
+		r.Seed = c.Seed
+	}
+	if has.penalties {
+		r.FrequencyPenalty, r.PresencePenalty = c.FrequencyPenalty, c.PresencePenalty
+	}
+	if has.logprobs {
+		r.Logprobs, r.TopLogprobs = c.Logprobs, c.TopLogprobs
+	}
+	if has.topK {
+		r.TopK = c.TopK
+	}
+	if has.minP {
+		r.MinP = c.MinP
+	}
+	if t := c.Reasoning; t != nil && has.reasoning {
+		switch {
+		case t.Effort != "":
+			r.ReasoningEffort = t.Effort
+		case t.Enabled && t.Budget > 0:
+			r.ReasoningEffort = effortOf(t.Budget)
+		case !t.Enabled:
+			r.ReasoningEffort = "none"
 		}
 	}
-	w.dropped = append(w.dropped, what)
 }
 
-func (w *oaWriter) tools(r *oaRequest, c *infer.Chat) {
+func (w *writer) tools(r *oaRequest, c *infer.Chat) {
 	for _, t := range c.Tools {
-		schema := t.Schema
-		if len(schema) == 0 {
-			schema = []byte(`{"type":"object","properties":{}}`)
-		}
-		r.Tools = append(r.Tools, oaTool{Type: "function", Function: oaFunction{
-			Name: t.Name, Description: t.Description, Parameters: schema, Strict: t.Strict,
+		r.Tools = append(r.Tools, oaTool{Type: "function", Function: &oaFunction{
+			Name: t.Name, Description: t.Description, Parameters: schemaOf(t), Strict: t.Strict,
 		}})
 	}
 	switch c.ToolChoice.Mode {
@@ -83,82 +103,80 @@ func (w *oaWriter) tools(r *oaRequest, c *infer.Chat) {
 		r.ToolChoice = must(c.ToolChoice.Mode)
 	case "any":
 		r.ToolChoice = jsontext.Value(`"required"`)
+		if w.d == infer.DialectMistralChat {
+			r.ToolChoice = jsontext.Value(`"any"`)
+		}
 	case "tool":
 		r.ToolChoice = must(map[string]any{"type": "function", "function": map[string]string{"name": c.ToolChoice.Name}})
 	}
 }
 
-func (w *oaWriter) messages(r *oaRequest, c *infer.Chat) error {
-	if c.Prompt != nil {
-		r.Messages = append(r.Messages, oaMessage{Role: "user", Content: must(*c.Prompt)})
-		return nil
-	}
-	if text := joinText(c.System); text != "" {
+func (w *writer) messages(r *oaRequest, c *infer.Chat) error {
+	system, turns := conversation(c)
+	if text := joinText(system); text != "" {
 		r.Messages = append(r.Messages, oaMessage{Role: "system", Content: must(text)})
 	}
-	for _, b := range c.System {
-		if b.Kind == infer.BlockCachePoint {
+	for _, b := range system {
+		switch b.Kind {
+		case infer.BlockText:
+		case infer.BlockCachePoint:
 			w.drop("cache point")
+		default:
+			return unsupported(blockNames[b.Kind]+" in a system prompt", w.d)
 		}
 	}
-	for _, m := range c.Messages {
-		if err := w.message(r, &m); err != nil {
+	for i := range turns {
+		if err := w.message(r, &turns[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func joinText(blocks []infer.Block) string {
-	var parts []string
-	for _, b := range blocks {
-		if b.Kind == infer.BlockText {
-			parts = append(parts, b.Text)
-		}
-	}
-	return strings.Join(parts, "\n")
-}
-
 // message writes one turn; the tool results in it become messages of their own, ahead of the rest.
-func (w *oaWriter) message(r *oaRequest, m *infer.Message) error {
+func (w *writer) message(r *oaRequest, m *infer.Message) error {
 	out := oaMessage{Role: string(m.Role), Name: m.Name}
 	var parts []oaPart
-	for _, b := range m.Content {
+	for i := range m.Content {
+		b := &m.Content[i]
 		switch b.Kind {
-		case infer.BlockText:
-			parts = append(parts, oaPart{Type: "text", Text: b.Text})
-		case infer.BlockImage:
-			p := oaPart{Type: "image_url"}
-			p.ImageURL = &struct {
-				URL    string `json:"url"`
-				Detail string `json:"detail,omitzero"`
-			}{URL: encodeDataURL(b.Media), Detail: b.Media.Detail}
-			parts = append(parts, p)
 		case infer.BlockToolUse:
 			tc := oaToolCall{ID: b.ToolID, Type: "function"}
-			tc.Function.Name, tc.Function.Arguments = b.ToolName, string(b.ToolInput)
+			tc.Function.Name, tc.Function.Arguments = b.ToolName, string(objectOr(b.ToolInput))
 			out.ToolCalls = append(out.ToolCalls, tc)
 		case infer.BlockToolResult:
-			text := toolResultText(b.Content)
+			if b.ToolError {
+				w.drop("error mark of a tool result")
+			}
+			text, err := w.resultText(b.Content)
+			if err != nil {
+				return err
+			}
 			r.Messages = append(r.Messages, oaMessage{Role: "tool", ToolCallID: b.ToolID, Content: must(text)})
 		case infer.BlockThinking, infer.BlockRedacted:
 			w.drop("reasoning of earlier turns")
 		case infer.BlockCachePoint:
 			w.drop("cache point")
 		default:
-			return unsupported(blockNames[b.Kind], w.d)
+			p, err := w.part(b)
+			if err != nil {
+				return err
+			}
+			parts = append(parts, p)
 		}
 	}
-	if len(parts) == 0 && len(out.ToolCalls) == 0 {
-		return nil
-	}
 	switch {
+	case len(parts) == 0 && len(out.ToolCalls) == 0:
+		if len(m.Content) > 0 {
+			return nil // all of it stands elsewhere
+		}
+		out.Content = jsontext.Value(`""`)
 	case len(parts) == 1 && parts[0].Type == "text":
 		out.Content = must(parts[0].Text)
-	case len(parts) > 0 && allText(parts) && m.Role == infer.RoleAssistant:
+	case len(parts) > 0 && m.Role == infer.RoleAssistant && allText(parts):
 		var b strings.Builder
 		for _, p := range parts {
-			b.WriteString(p.Text)
+			b.WriteString(*p.Text)
 		}
 		out.Content = must(b.String())
 	case len(parts) > 0:
@@ -166,6 +184,24 @@ func (w *oaWriter) message(r *oaRequest, m *infer.Message) error {
 	}
 	r.Messages = append(r.Messages, out)
 	return nil
+}
+
+func (w *writer) part(b *infer.Block) (oaPart, error) {
+	m := &b.Media
+	switch {
+	case b.Kind == infer.BlockText:
+		return oaPart{Type: "text", Text: &b.Text}, nil
+	case b.Kind == infer.BlockImage && strings.HasPrefix(m.URI, "s3:"):
+		return oaPart{}, unsupported("image in S3", w.d)
+	case b.Kind == infer.BlockImage && w.d != infer.DialectJamba:
+		return oaPart{Type: "image_url", ImageURL: must(oaImageURL{URL: encodeDataURL(*m), Detail: m.Detail})}, nil
+	case b.Kind == infer.BlockAudio && w.d == infer.DialectOpenAI && m.Data != nil:
+		return oaPart{Type: "input_audio", InputAudio: &oaAudio{Data: base64.StdEncoding.EncodeToString(m.Data), Format: m.Format}}, nil
+	case b.Kind == infer.BlockDocument && w.d == infer.DialectOpenAI && m.Format == "pdf" && m.Data != nil:
+		return oaPart{Type: "file", File: &oaFile{Data: pdfURL + base64.StdEncoding.EncodeToString(m.Data), Name: m.Name}}, nil
+	default:
+		return oaPart{}, unsupported(blockNames[b.Kind], w.d)
+	}
 }
 
 func allText(parts []oaPart) bool {
@@ -177,23 +213,16 @@ func allText(parts []oaPart) bool {
 	return true
 }
 
-// blockNames name content in messages to callers.
-var blockNames = map[infer.BlockKind]string{
-	infer.BlockText: "text", infer.BlockImage: "image", infer.BlockDocument: "document", infer.BlockVideo: "video",
-	infer.BlockAudio: "audio", infer.BlockToolUse: "tool use", infer.BlockToolResult: "tool result",
-	infer.BlockThinking: "reasoning content", infer.BlockRedacted: "reasoning content", infer.BlockCachePoint: "cache point",
-}
-
-// toolResultText is what a dialect with text-only tool results is told.
-func toolResultText(blocks []infer.Block) string {
-	var parts []string
+// resultText is a tool's result in a dialect that takes only text for it.
+func (w *writer) resultText(blocks []infer.Block) (string, error) {
 	for _, b := range blocks {
 		switch b.Kind {
 		case infer.BlockText:
-			parts = append(parts, b.Text)
-		case infer.BlockImage, infer.BlockDocument:
-			parts = append(parts, "["+blockNames[b.Kind]+"]")
+		case infer.BlockCachePoint:
+			w.drop("cache point")
+		default:
+			return "", unsupported(blockNames[b.Kind]+" in a tool result", w.d)
 		}
 	}
-	return strings.Join(parts, "\n")
+	return joinText(blocks), nil
 }

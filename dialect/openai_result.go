@@ -1,88 +1,72 @@
 package dialect
 
 import (
-	"bytes"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
-	"forebay/fault"
 	"forebay/infer"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// oaResponse is a chat completion or text completion as we write it.
 type oaResponse struct {
 	ID      string     `json:"id"`
-	Object  string     `json:"object"`
-	Created int64      `json:"created"`
+	Object  string     `json:"object,omitzero"`
+	Created *int64     `json:"created,omitzero"`
 	Model   string     `json:"model"`
 	Choices []oaChoice `json:"choices"`
 	Usage   *oaUsage   `json:"usage,omitzero"`
-	Error   *oaError   `json:"error,omitzero"`
+	Meta    *oaMeta    `json:"meta,omitzero"` // Jamba
+}
+
+type oaMeta struct {
+	DurationMillis int64 `json:"requestDurationMillis"`
 }
 
 type oaChoice struct {
 	Index        int            `json:"index"`
 	Message      *oaAnswer      `json:"message,omitzero"`
-	Delta        *oaAnswer      `json:"delta,omitzero"`
 	Text         *string        `json:"text,omitzero"`
-	Logprobs     jsontext.Value `json:"logprobs"`
+	Logprobs     jsontext.Value `json:"logprobs,omitzero"`
 	FinishReason *string        `json:"finish_reason"`
 }
 
 type oaAnswer struct {
-	Role      string       `json:"role,omitzero"`
-	Content   *string      `json:"content"`
-	Reasoning *string      `json:"reasoning_content,omitzero"`
-	Thinking  *string      `json:"reasoning,omitzero"` // Ollama's and vLLM's other spelling
-	Refusal   *string      `json:"refusal,omitzero"`
-	ToolCalls []oaToolCall `json:"tool_calls,omitzero"`
+	Role      string         `json:"role,omitzero"`
+	Content   *string        `json:"content"`
+	Refusal   jsontext.Value `json:"refusal,omitzero"`
+	Reasoning string         `json:"reasoning_content,omitzero"`
+	ToolCalls jsontext.Value `json:"tool_calls,omitzero"`
 }
 
 type oaUsage struct {
-	Prompt     int64 `json:"prompt_tokens"`
-	Completion int64 `json:"completion_tokens"`
-	Total      int64 `json:"total_tokens"`
-	PromptInfo *struct {
-		Cached int64 `json:"cached_tokens"`
-	} `json:"prompt_tokens_details,omitzero"`
-	CompletionInfo *struct {
-		Reasoning int64 `json:"reasoning_tokens"`
-	} `json:"completion_tokens_details,omitzero"`
+	Prompt         int64             `json:"prompt_tokens"`
+	Completion     int64             `json:"completion_tokens"`
+	Total          int64             `json:"total_tokens"`
+	PromptInfo     *oaPromptInfo     `json:"prompt_tokens_details,omitzero"`
+	CompletionInfo *oaCompletionInfo `json:"completion_tokens_details,omitzero"`
 }
 
-type oaError struct {
-	Message string         `json:"message"`
-	Type    string         `json:"type"`
-	Code    jsontext.Value `json:"code,omitzero"`
+type oaPromptInfo struct {
+	Cached int64 `json:"cached_tokens"`
 }
 
-// usage takes the cached part out of the prompt, as infer counts.
-func (u *oaUsage) usage() infer.Usage {
-	out := infer.Usage{Input: u.Prompt, Output: u.Completion}
-	if u.PromptInfo != nil {
-		out.CacheRead = min(u.PromptInfo.Cached, u.Prompt)
-		out.Input -= out.CacheRead
-	}
-	if u.CompletionInfo != nil {
-		out.Reasoning = u.CompletionInfo.Reasoning
-	}
-	return out
+type oaCompletionInfo struct {
+	Reasoning int64 `json:"reasoning_tokens"`
 }
 
+// newOAUsage adds what was read from or written to a cache back to the prompt.
 func newOAUsage(u infer.Usage) *oaUsage {
 	in := u.Input + u.CacheRead + u.CacheWrite
 	out := &oaUsage{Prompt: in, Completion: u.Output, Total: in + u.Output}
 	if u.CacheRead > 0 {
-		out.PromptInfo = &struct {
-			Cached int64 `json:"cached_tokens"`
-		}{u.CacheRead}
+		out.PromptInfo = &oaPromptInfo{u.CacheRead}
 	}
 	if u.Reasoning > 0 {
-		out.CompletionInfo = &struct {
-			Reasoning int64 `json:"reasoning_tokens"`
-		}{u.Reasoning}
+		out.CompletionInfo = &oaCompletionInfo{u.Reasoning}
 	}
 	return out
 }
@@ -90,23 +74,25 @@ func newOAUsage(u infer.Usage) *oaUsage {
 var oaStops = map[string]infer.StopReason{
 	"stop": infer.StopEndTurn, "length": infer.StopMaxTokens, "tool_calls": infer.StopToolUse,
 	"function_call": infer.StopToolUse, "content_filter": infer.StopFiltered, "stop_sequence": infer.StopSequence,
+	"model_length": infer.StopContextWindow, "max_tokens": infer.StopMaxTokens,
 }
 
-func oaFinish(s infer.StopReason) *string {
-	out := "stop"
+func oaFinish(s infer.StopReason) string {
 	switch s {
 	case infer.StopMaxTokens, infer.StopContextWindow:
-		out = "length"
+		return "length"
 	case infer.StopToolUse:
-		out = "tool_calls"
+		return "tool_calls"
 	case infer.StopFiltered, infer.StopGuardrail, infer.StopRefusal:
-		out = "content_filter"
+		return "content_filter"
+	default:
+		return "stop"
 	}
-	return &out
 }
 
+// stopOf reads a finish reason. Engines send null or "" while a choice goes on.
 func stopOf(reason *string) infer.StopReason {
-	if reason == nil {
+	if reason == nil || *reason == "" {
 		return ""
 	}
 	if s, ok := oaStops[*reason]; ok {
@@ -115,33 +101,73 @@ func stopOf(reason *string) infer.StopReason {
 	return infer.StopEndTurn
 }
 
+// answer writes a choice's content. Tags puts reasoning into the text, as gpt-oss on
+// Bedrock has it.
+func answer(blocks []infer.Block, tags bool) *oaAnswer {
+	out := &oaAnswer{Role: "assistant"}
+	var text, think []byte
+	var calls []oaToolCall
+	for _, b := range blocks {
+		switch b.Kind {
+		case infer.BlockText:
+			text = append(text, b.Text...)
+		case infer.BlockThinking:
+			think = append(think, b.Text...)
+		case infer.BlockToolUse:
+			tc := oaToolCall{ID: b.ToolID, Type: "function"}
+			tc.Function.Name, tc.Function.Arguments = b.ToolName, string(objectOr(b.ToolInput))
+			calls = append(calls, tc)
+		}
+	}
+	if tags && len(think) > 0 {
+		text = slices.Concat([]byte(tagOpen), think, []byte(tagClose), text)
+		think = nil
+	}
+	out.Reasoning = string(think)
+	if len(calls) > 0 {
+		out.ToolCalls = must(calls)
+	}
+	if len(text) > 0 || len(calls) == 0 {
+		s := string(text)
+		out.Content = &s
+	}
+	return out
+}
+
 func encodeOpenAIResult(h Head, res *infer.Result) ([]byte, error) {
-	out := oaResponse{ID: "chatcmpl-" + h.ID, Object: "chat.completion", Created: h.Created.Unix(), Model: h.Model, Usage: newOAUsage(res.Usage)}
-	out.Choices = []oaChoice{}
+	return encodeChoices(h, res, false)
+}
+
+func encodeGPTOSSResult(h Head, res *infer.Result) ([]byte, error) {
+	return encodeChoices(h, res, true)
+}
+
+func encodeChoices(h Head, res *infer.Result, tags bool) ([]byte, error) {
+	created := h.Created.Unix()
+	out := oaResponse{
+		ID: "chatcmpl-" + h.ID, Object: "chat.completion", Created: &created, Model: h.Model, Usage: newOAUsage(res.Usage), Choices: []oaChoice{},
+	}
 	for i, c := range res.Choices {
-		msg := &oaAnswer{Role: "assistant"}
-		var text, think []byte
-		for _, b := range c.Content {
-			switch b.Kind {
-			case infer.BlockText:
-				text = append(text, b.Text...)
-			case infer.BlockThinking:
-				think = append(think, b.Text...)
-			case infer.BlockToolUse:
-				tc := oaToolCall{ID: b.ToolID, Type: "function"}
-				tc.Function.Name, tc.Function.Arguments = b.ToolName, string(b.ToolInput)
-				msg.ToolCalls = append(msg.ToolCalls, tc)
-			}
+		msg := answer(c.Content, tags)
+		msg.Refusal = jsontext.Value("null")
+		stop := oaFinish(c.Stop)
+		out.Choices = append(out.Choices, oaChoice{Index: i, Message: msg, FinishReason: &stop, Logprobs: nullable(c.Logprobs)})
+	}
+	return marshal(&out)
+}
+
+func encodeJambaResult(h Head, res *infer.Result) ([]byte, error) {
+	out := oaResponse{
+		ID: "chatcmpl-" + h.ID, Model: h.Model, Usage: newOAUsage(res.Usage), Choices: []oaChoice{},
+		Meta: &oaMeta{time.Since(h.Created).Milliseconds()},
+	}
+	for i, c := range res.Choices {
+		msg := answer(c.Content, false)
+		if msg.ToolCalls == nil {
+			msg.ToolCalls = jsontext.Value("null")
 		}
-		if len(text) > 0 || len(msg.ToolCalls) == 0 {
-			s := string(text)
-			msg.Content = &s
-		}
-		if len(think) > 0 {
-			s := string(think)
-			msg.Reasoning = &s
-		}
-		out.Choices = append(out.Choices, oaChoice{Index: i, Message: msg, FinishReason: oaFinish(c.Stop), Logprobs: nullable(c.Logprobs)})
+		stop := oaFinish(c.Stop)
+		out.Choices = append(out.Choices, oaChoice{Index: i, Message: msg, FinishReason: &stop})
 	}
 	return marshal(&out)
 }
@@ -153,46 +179,134 @@ func nullable(b []byte) jsontext.Value {
 	return b
 }
 
-// lenient accepts what real engines send beyond the standard's letter.
-var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-
-func decodeEngine(body []byte, v any) error {
-	if err := json.Unmarshal(body, v, lenient); err != nil {
-		return fault.Wrap(fault.StreamFailed, err, "The engine's answer could not be understood.")
-	}
-	return nil
+// engineAnswer is a whole answer or one chunk as engines send it.
+type engineAnswer struct {
+	ID      string         `json:"id"`
+	Model   string         `json:"model"`
+	Created jsontext.Value `json:"created"`
+	Choices []engineChoice `json:"choices"`
+	Usage   jsontext.Value `json:"usage"`
+	Error   jsontext.Value `json:"error"`
 }
 
-func engineError(e *oaError) error {
-	f := fault.New(fault.StreamFailed, "The model failed to answer.")
-	f.OriginalStatus, f.OriginalMessage = 500, e.Message
-	if n, err := strconv.Atoi(string(e.Code)); err == nil && n >= 400 && n < 600 {
-		f.OriginalStatus = n
-	}
-	return f
+type engineChoice struct {
+	Index        int            `json:"index"`
+	Message      *engineMessage `json:"message"`
+	Delta        *engineMessage `json:"delta"`
+	Text         *string        `json:"text"`
+	Logprobs     jsontext.Value `json:"logprobs"`
+	FinishReason *string        `json:"finish_reason"`
+	// StopReason is Mistral's name of the finish reason on Bedrock; vLLM has the stop
+	// sequence or token that matched under it.
+	StopReason jsontext.Value `json:"stop_reason"`
 }
 
-func decodeOpenAIResult(body []byte) (*infer.Result, error) {
-	var r oaResponse
+type engineMessage struct {
+	Content   jsontext.Value `json:"content"`
+	Reasoning *string        `json:"reasoning_content"`
+	Thinking  jsontext.Value `json:"reasoning"` // Ollama's and vLLM's other spelling
+	Refusal   *string        `json:"refusal"`
+	ToolCalls []engineCall   `json:"tool_calls"`
+}
+
+type engineCall struct {
+	Index    *int   `json:"index"`
+	ID       string `json:"id"`
+	Function struct {
+		Name      string         `json:"name"`
+		Arguments jsontext.Value `json:"arguments"` // a string; an object from some engines
+	} `json:"function"`
+}
+
+func (c *engineCall) arguments() string {
+	if c.Function.Arguments.Kind() == '{' {
+		return string(c.Function.Arguments)
+	}
+	return unquote(c.Function.Arguments)
+}
+
+// unquote returns a JSON string's text, "" for every other value.
+func unquote(v jsontext.Value) string {
+	if v.Kind() != '"' {
+		return ""
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return strings.ToValidUTF8(string(b), "\uFFFD")
+	}
+	return string(b)
+}
+
+// text returns content and reasoning of a message. Content is a string or, from Mistral's
+// own API, a list of parts.
+func (m *engineMessage) text() (text, think string) {
+	think = deref(m.Reasoning)
+	if think == "" {
+		think = unquote(m.Thinking)
+	}
+	if m.Content.Kind() != '[' {
+		return unquote(m.Content), think
+	}
+	var parts []struct {
+		Type     string `json:"type"`
+		Text     string `json:"text"`
+		Thinking []struct {
+			Text string `json:"text"`
+		} `json:"thinking"`
+	}
+	_ = json.Unmarshal(m.Content, &parts, lenient)
+	for _, p := range parts {
+		text += p.Text
+		for _, t := range p.Thinking {
+			think += t.Text
+		}
+	}
+	return text, think
+}
+
+// stop returns why the choice ended, and the stop sequence if the engine tells it.
+func (c *engineChoice) stop(mistral bool) (infer.StopReason, string) {
+	if mistral && c.FinishReason == nil {
+		s := unquote(c.StopReason)
+		return stopOf(&s), ""
+	}
+	s := stopOf(c.FinishReason)
+	if text := unquote(c.StopReason); s == infer.StopEndTurn && text != "" && !mistral {
+		return infer.StopSequence, text
+	}
+	return s, ""
+}
+
+func decodeOpenAIResult(body []byte) (*infer.Result, error) { return decodeChoices(body, false, false) }
+
+func decodeGPTOSSResult(body []byte) (*infer.Result, error) { return decodeChoices(body, true, false) }
+
+func decodeMistralChatResult(body []byte) (*infer.Result, error) {
+	return decodeChoices(body, false, true)
+}
+
+func decodeChoices(body []byte, tags, mistral bool) (*infer.Result, error) {
+	var r engineAnswer
 	if err := decodeEngine(body, &r); err != nil {
 		return nil, err
 	}
-	if r.Error != nil {
+	if k := r.Error.Kind(); k == '{' || k == '"' {
 		return nil, engineError(r.Error)
 	}
-	res := &infer.Result{ID: r.ID, Model: r.Model, Created: time.Unix(r.Created, 0).UTC()}
-	if r.Usage != nil {
-		res.Usage = r.Usage.usage()
-	} else {
-		res.Usage.Estimated = true
+	res := &infer.Result{ID: r.ID, Model: r.Model, Usage: resultUsage(r.Usage)}
+	var created float64
+	if json.Unmarshal(r.Created, &created, lenient) == nil && created > 0 && created < 1e11 {
+		res.Created = time.Unix(int64(created), 0).UTC()
 	}
-	for _, c := range r.Choices {
-		ch := infer.Choice{Stop: stopOf(c.FinishReason), Logprobs: notNull(c.Logprobs)}
-		if c.Text != nil {
+	for i := range r.Choices {
+		c := &r.Choices[i]
+		ch := infer.Choice{Logprobs: notNull(c.Logprobs)}
+		ch.Stop, ch.StopText = c.stop(mistral)
+		if c.Text != nil && *c.Text != "" {
 			ch.Content = append(ch.Content, infer.Block{Kind: infer.BlockText, Text: *c.Text})
 		}
 		if m := c.Message; m != nil {
-			ch.Content = append(ch.Content, answerBlocks(m)...)
+			ch.Content = append(ch.Content, m.blocks(tags)...)
 		}
 		res.Choices = append(res.Choices, ch)
 	}
@@ -206,58 +320,46 @@ func notNull(v jsontext.Value) []byte {
 	return v
 }
 
-func (a *oaAnswer) thought() string {
-	switch {
-	case a.Reasoning != nil:
-		return *a.Reasoning
-	case a.Thinking != nil:
-		return *a.Thinking
-	default:
-		return ""
-	}
-}
-
-func answerBlocks(m *oaAnswer) []infer.Block {
+func (m *engineMessage) blocks(tags bool) []infer.Block {
 	var out []infer.Block
-	if t := m.thought(); t != "" {
-		out = append(out, infer.Block{Kind: infer.BlockThinking, Text: t})
+	text, think := m.text()
+	if tags {
+		if rest, ok := strings.CutPrefix(text, tagOpen); ok {
+			var inner string
+			inner, text, _ = strings.Cut(rest, tagClose)
+			think += inner
+		}
 	}
-	if m.Content != nil && *m.Content != "" {
-		out = append(out, infer.Block{Kind: infer.BlockText, Text: *m.Content})
+	if think != "" {
+		out = append(out, infer.Block{Kind: infer.BlockThinking, Text: think})
 	}
-	for _, t := range m.ToolCalls {
-		out = append(out, infer.Block{Kind: infer.BlockToolUse, ToolID: t.ID, ToolName: t.Function.Name, ToolInput: toolInput(t.Function.Arguments)})
+	if text += deref(m.Refusal); text != "" {
+		out = append(out, infer.Block{Kind: infer.BlockText, Text: text})
+	}
+	for i := range m.ToolCalls {
+		t := &m.ToolCalls[i]
+		out = append(out, infer.Block{Kind: infer.BlockToolUse, ToolID: callID(t.ID, i), ToolName: t.Function.Name, ToolInput: toolInput(t.arguments())})
 	}
 	return out
+}
+
+// callID names a tool call that the engine left without an id: other dialects need one to
+// answer it.
+func callID(id string, n int) string {
+	if id == "" {
+		return "call_" + string(rune('a'+n%26))
+	}
+	return id
 }
 
 // toolInput is the JSON object of a call's arguments. What a model wrote that is no JSON is
 // kept as a string member, so that nothing is lost and nothing breaks.
 func toolInput(s string) []byte {
-	if s == "" {
+	if strings.TrimSpace(s) == "" {
 		return []byte("{}")
 	}
 	if v := jsontext.Value(s); v.IsValid(jsontext.AllowDuplicateNames(true)) && v.Kind() == '{' {
 		return []byte(s)
 	}
 	return must(map[string]string{"arguments": s})
-}
-
-// openAIRawUsage looks for usage in a payload that passes through.
-func openAIRawUsage(payload []byte) (infer.Usage, bool) {
-	i := bytes.LastIndex(payload, []byte(`"usage":`))
-	if i < 0 {
-		return infer.Usage{}, false
-	}
-	rest := bytes.TrimLeft(payload[i+len(`"usage":`):], " ")
-	if len(rest) == 0 || rest[0] != '{' {
-		return infer.Usage{}, false
-	}
-	var r struct {
-		Usage *oaUsage `json:"usage"`
-	}
-	if json.Unmarshal(payload, &r, lenient) != nil || r.Usage == nil {
-		return infer.Usage{}, false
-	}
-	return r.Usage.usage(), true
 }

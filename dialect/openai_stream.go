@@ -1,43 +1,130 @@
 package dialect
 
 import (
+	"bytes"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
 	"forebay/infer"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// openAIEncoder writes chat completion chunks.
+// Reasoning of gpt-oss on Bedrock stands in these tags at the start of the content.
+const (
+	tagOpen  = "<reasoning>"
+	tagClose = "</reasoning>"
+)
+
+// openAIEncoder writes chunks of chat completions and of the dialects close to them. Chunks
+// are written into one buffer; nothing else is allocated for text.
 type openAIEncoder struct {
 	h       Head
-	object  string
-	text    bool // legacy completions: text instead of deltas
+	legacy  bool // text completions
+	tags    bool // gpt-oss
+	mistral bool // Mistral chat on Bedrock: message and stop_reason, and no envelope
+	prefix  []byte
+	buf     []byte
 	usage   infer.Usage
-	tools   map[[2]int]int // choice and block -> index of the tool call
-	count   map[int]int    // tool calls of a choice
-	stops   []oaChoice
-	started map[int]bool
+	states  map[int]*oaOutState
 }
 
-func newOpenAIEncoder(h Head) StreamEncoder {
-	return &openAIEncoder{h: h, object: "chat.completion.chunk", tools: map[[2]int]int{}, count: map[int]int{}, started: map[int]bool{}}
+type oaOutState struct {
+	started bool
+	tagged  bool        // an opened tag waits for its end
+	calls   map[int]int // block -> index of its tool call
+	stop    infer.StopReason
 }
 
-type oaChunk struct {
-	ID      string     `json:"id"`
-	Object  string     `json:"object"`
-	Created int64      `json:"created"`
-	Model   string     `json:"model"`
-	Choices []oaChoice `json:"choices"`
-	Usage   *oaUsage   `json:"usage,omitzero"`
-}
+func newOpenAIEncoder(h Head) StreamEncoder { return openAIStream(h, false, false, false) }
 
-func (e *openAIEncoder) chunk(choices ...oaChoice) []byte {
-	prefix := "chatcmpl-"
-	if e.text {
-		prefix = "cmpl-"
+func openAIStream(h Head, legacy, tags, mistral bool) *openAIEncoder {
+	e := &openAIEncoder{h: h, legacy: legacy, tags: tags, mistral: mistral, states: map[int]*oaOutState{}}
+	if mistral {
+		e.prefix = []byte(`{"choices":[`)
+		return e
 	}
-	for i := range choices {
-		choices[i].Logprobs = nullable(choices[i].Logprobs)
+	id, object := "chatcmpl-", "chat.completion.chunk"
+	if legacy {
+		id, object = "cmpl-", "text_completion"
 	}
-	return must(&oaChunk{ID: prefix + e.h.ID, Object: e.object, Created: e.h.Created.Unix(), Model: e.h.Model, Choices: choices})
+	e.prefix = append(quote([]byte(`{"id":`), id+h.ID), `,"object":"`+object+`","created":`...)
+	e.prefix = strconv.AppendInt(e.prefix, h.Created.Unix(), 10)
+	e.prefix = append(quote(append(e.prefix, `,"model":`...), h.Model), `,"choices":[`...)
+	return e
+}
+
+// quote appends s as a JSON string; what is no UTF-8 is replaced.
+func quote(dst []byte, s string) []byte {
+	out, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		out, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return out
+}
+
+func (e *openAIEncoder) state(choice int) *oaOutState {
+	st := e.states[choice]
+	if st == nil {
+		st = &oaOutState{calls: map[int]int{}}
+		e.states[choice] = st
+	}
+	return st
+}
+
+// open begins a chunk of one choice, to its delta; shut ends it.
+func (e *openAIEncoder) open(choice int) {
+	e.buf = append(append(e.buf[:0], e.prefix...), `{"index":`...)
+	e.buf = strconv.AppendInt(e.buf, int64(choice), 10)
+	switch {
+	case e.legacy:
+		e.buf = append(e.buf, `,"text":`...)
+	case e.mistral:
+		e.buf = append(e.buf, `,"message":`...)
+	default:
+		e.buf = append(e.buf, `,"delta":`...)
+	}
+}
+
+func (e *openAIEncoder) shut(emit Emit, logprobs []byte, stop infer.StopReason) {
+	reason := `,"finish_reason":`
+	if e.mistral {
+		reason = `,"stop_reason":`
+	} else {
+		e.buf = append(append(e.buf, `,"logprobs":`...), nullable(logprobs)...)
+	}
+	e.buf = append(e.buf, reason...)
+	if stop == "" {
+		e.buf = append(e.buf, `null}]`...)
+	} else {
+		e.buf = append(quote(e.buf, oaFinish(stop)), `}]`...)
+	}
+	if e.h.IncludeUsage && !e.mistral {
+		e.buf = append(e.buf, `,"usage":null`...)
+	}
+	e.buf = append(e.buf, '}')
+	emit("", e.buf)
+}
+
+func (e *openAIEncoder) text(emit Emit, ev *infer.Event, name, before, text string) {
+	e.open(ev.Choice)
+	if !e.legacy {
+		e.buf = append(e.buf, '{')
+		if e.mistral {
+			e.buf = append(e.buf, `"role":"assistant",`...)
+		}
+		e.buf = append(e.buf, name...)
+	}
+	if before != "" {
+		text = before + text
+	}
+	e.buf = quote(e.buf, text)
+	if !e.legacy {
+		e.buf = append(e.buf, '}')
+	}
+	e.shut(emit, ev.Logprobs, "")
 }
 
 // Encode implements StreamEncoder.
@@ -45,90 +132,126 @@ func (e *openAIEncoder) Encode(ev *infer.Event, emit Emit) error {
 	if ev.HasUsage {
 		e.usage = ev.Usage
 	}
-	if e.text {
-		return e.encodeText(ev, emit)
+	if ev.Kind == infer.EventUsage {
+		return nil
 	}
-	d := &oaAnswer{}
-	if !e.started[ev.Choice] && ev.Kind != infer.EventUsage {
-		e.started[ev.Choice] = true
-		empty := ""
-		emit("", e.chunk(oaChoice{Index: ev.Choice, Delta: &oaAnswer{Role: "assistant", Content: &empty}}))
+	st := e.state(ev.Choice)
+	if !st.started {
+		st.started = true
+		if !e.legacy && !e.mistral {
+			e.open(ev.Choice)
+			e.buf = append(e.buf, `{"role":"assistant","content":"","refusal":null}`...)
+			e.shut(emit, nil, "")
+		}
 	}
 	switch ev.Kind {
 	case infer.EventBlockStart:
-		if ev.Block.Kind != infer.BlockToolUse {
-			return nil
+		if ev.Block.Kind == infer.BlockToolUse && !e.legacy {
+			st.calls[ev.Index] = len(st.calls)
+			e.call(emit, ev, st.calls[ev.Index], ev.Block.ToolID, ev.Block.ToolName)
 		}
-		i := e.count[ev.Choice]
-		e.count[ev.Choice]++
-		e.tools[[2]int{ev.Choice, ev.Index}] = i
-		tc := oaToolCall{Index: &i, ID: ev.Block.ToolID, Type: "function"}
-		tc.Function.Name = ev.Block.ToolName
-		d.ToolCalls = []oaToolCall{tc}
 	case infer.EventDelta:
-		switch ev.Delta {
-		case infer.BlockToolUse:
-			i := e.tools[[2]int{ev.Choice, ev.Index}]
-			tc := oaToolCall{Index: &i}
-			tc.Function.Arguments = ev.Text
-			d.ToolCalls = []oaToolCall{tc}
-		case infer.BlockThinking:
-			if ev.Text == "" {
-				return nil
-			}
-			d.Reasoning = &ev.Text
-		case infer.BlockText:
-			d.Content = &ev.Text
-		default:
-			return nil
-		}
+		e.delta(ev, st, emit)
 	case infer.EventStop:
-		e.stops = append(e.stops, oaChoice{Index: ev.Choice, Delta: &oaAnswer{}, FinishReason: oaFinish(ev.Stop)})
-		return nil
-	default:
-		return nil
+		st.stop = ev.Stop
+		if st.stop == "" {
+			st.stop = infer.StopEndTurn
+		}
 	}
-	emit("", e.chunk(oaChoice{Index: ev.Choice, Delta: d, Logprobs: ev.Logprobs}))
 	return nil
 }
 
-func (e *openAIEncoder) encodeText(ev *infer.Event, emit Emit) error {
-	switch {
-	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockText:
-		emit("", e.chunk(oaChoice{Index: ev.Choice, Text: &ev.Text, Logprobs: ev.Logprobs}))
-	case ev.Kind == infer.EventStop:
-		empty := ""
-		e.stops = append(e.stops, oaChoice{Index: ev.Choice, Text: &empty, FinishReason: oaFinish(ev.Stop)})
+func (e *openAIEncoder) delta(ev *infer.Event, st *oaOutState, emit Emit) {
+	switch ev.Delta {
+	case infer.BlockText:
+		before := ""
+		if st.tagged {
+			st.tagged, before = false, tagClose
+		}
+		e.text(emit, ev, `"content":`, before, ev.Text)
+	case infer.BlockThinking:
+		switch {
+		case ev.Text == "" || e.legacy || e.mistral:
+		case !e.tags:
+			e.text(emit, ev, `"reasoning_content":`, "", ev.Text)
+		case st.tagged:
+			e.text(emit, ev, `"content":`, "", ev.Text)
+		default:
+			st.tagged = true
+			e.text(emit, ev, `"content":`, tagOpen, ev.Text)
+		}
+	case infer.BlockToolUse:
+		if e.legacy {
+			return
+		}
+		i, ok := st.calls[ev.Index]
+		if !ok {
+			i = len(st.calls)
+			st.calls[ev.Index] = i
+		}
+		e.call(emit, ev, i, "", "")
 	}
-	return nil
+}
+
+// call writes the start of a tool call, or a fragment of its arguments.
+func (e *openAIEncoder) call(emit Emit, ev *infer.Event, i int, id, name string) {
+	before := ""
+	if st := e.state(ev.Choice); st.tagged {
+		st.tagged, before = false, tagClose
+	}
+	e.open(ev.Choice)
+	e.buf = append(e.buf, '{')
+	if before != "" {
+		e.buf = append(quote(append(e.buf, `"content":`...), before), ',')
+	}
+	e.buf = strconv.AppendInt(append(e.buf, `"tool_calls":[{"index":`...), int64(i), 10)
+	if ev.Kind == infer.EventBlockStart {
+		e.buf = append(quote(append(e.buf, `,"id":`...), id), `,"type":"function"`...)
+	}
+	e.buf = append(e.buf, `,"function":{`...)
+	if ev.Kind == infer.EventBlockStart {
+		e.buf = append(quote(append(e.buf, `"name":`...), name), ',')
+	}
+	e.buf = append(quote(append(e.buf, `"arguments":`...), ev.Text), `}}]}`...)
+	e.shut(emit, nil, "")
 }
 
 // Finish implements StreamEncoder.
 func (e *openAIEncoder) Finish(emit Emit) {
-	if len(e.stops) == 0 {
-		stop := oaChoice{FinishReason: oaFinish(infer.StopEndTurn)}
-		if e.text {
-			empty := ""
-			stop.Text = &empty
-		} else {
-			stop.Delta = &oaAnswer{}
+	if len(e.states) == 0 {
+		e.state(0)
+	}
+	for _, choice := range slices.Sorted(maps.Keys(e.states)) {
+		st := e.states[choice]
+		if st.stop == "" {
+			st.stop = infer.StopEndTurn
 		}
-		e.stops = append(e.stops, stop)
+		e.open(choice)
+		switch {
+		case e.legacy:
+			e.buf = append(e.buf, `""`...)
+		case st.tagged:
+			e.buf = append(quote(append(e.buf, `{"content":`...), tagClose), '}')
+		case e.mistral:
+			e.buf = append(e.buf, `{"role":"assistant","content":""}`...)
+		default:
+			e.buf = append(e.buf, `{}`...)
+		}
+		e.shut(emit, nil, st.stop)
 	}
-	for _, s := range e.stops {
-		emit("", e.chunk(s))
-	}
-	if e.h.IncludeUsage {
-		emit("", must(&oaChunk{
-			ID: "chatcmpl-" + e.h.ID, Object: e.object, Created: e.h.Created.Unix(), Model: e.h.Model,
-			Choices: []oaChoice{}, Usage: newOAUsage(e.usage),
-		}))
+	if e.h.IncludeUsage && !e.mistral {
+		e.buf = append(append(e.buf[:0], e.prefix...), `],"usage":`...)
+		e.buf = append(append(e.buf, must(newOAUsage(e.usage))...), '}')
+		emit("", e.buf)
 	}
 }
 
 // openAIDecoder reads chat completion chunks as real engines send them: usage in a chunk
 // of its own, in the last one or in each; null contents; empty choices; finish reasons apart.
 type openAIDecoder struct {
+	tags    bool
+	mistral bool
+	native  bool // a body of Bedrock's: the finish reason ends it, not a [DONE]
 	choices map[int]*oaChoiceState
 	started bool
 	done    bool
@@ -138,8 +261,11 @@ type oaChoiceState struct {
 	next  int // index of the next block
 	open  int // index of the block that is open, -1 for none
 	kind  infer.BlockKind
-	tool  int // the engine's index of the open tool call
+	tool  int    // the engine's index of the open tool call
+	id    string // and its id
+	calls int
 	ended bool
+	tag   tagReader
 }
 
 func newOpenAIDecoder() StreamDecoder { return &openAIDecoder{choices: map[int]*oaChoiceState{}} }
@@ -149,15 +275,15 @@ func (d *openAIDecoder) Complete() bool { return d.done }
 
 // Decode implements StreamDecoder.
 func (d *openAIDecoder) Decode(_ string, payload []byte, events []infer.Event) ([]infer.Event, error) {
-	if string(payload) == "[DONE]" {
+	if string(bytes.TrimSpace(payload)) == "[DONE]" {
 		d.done = true
 		return events, nil
 	}
-	var r oaResponse
+	var r engineAnswer
 	if err := decodeEngine(payload, &r); err != nil {
 		return events, err
 	}
-	if r.Error != nil {
+	if k := r.Error.Kind(); k == '{' || k == '"' {
 		return events, engineError(r.Error)
 	}
 	if !d.started {
@@ -167,38 +293,67 @@ func (d *openAIDecoder) Decode(_ string, payload []byte, events []infer.Event) (
 	for i := range r.Choices {
 		events = d.choice(&r.Choices[i], events)
 	}
-	if r.Usage != nil && (r.Usage.Prompt > 0 || r.Usage.Completion > 0) {
-		events = append(events, infer.Event{Kind: infer.EventUsage, Usage: r.Usage.usage(), HasUsage: true})
+	if u, ok := engineUsage(r.Usage); ok && u.Total() > 0 {
+		events = append(events, infer.Event{Kind: infer.EventUsage, Usage: u, HasUsage: true})
 	}
 	return events, nil
 }
 
-func (d *openAIDecoder) choice(c *oaChoice, events []infer.Event) []infer.Event {
+func (d *openAIDecoder) choice(c *engineChoice, events []infer.Event) []infer.Event {
 	st := d.choices[c.Index]
 	if st == nil {
 		st = &oaChoiceState{open: -1}
+		st.tag.done = !d.tags
 		d.choices[c.Index] = st
 	}
 	if c.Text != nil && *c.Text != "" {
-		events = st.delta(c, infer.BlockText, infer.Block{}, *c.Text, events)
+		events = st.delta(c, infer.BlockText, *c.Text, events)
 	}
-	if a := c.Delta; a != nil {
-		if t := a.thought(); t != "" {
-			events = st.delta(c, infer.BlockThinking, infer.Block{}, t, events)
+	a := c.Delta
+	if a == nil {
+		a = c.Message
+	}
+	if a != nil {
+		text, think := a.text()
+		if think != "" {
+			events = st.delta(c, infer.BlockThinking, think, events)
 		}
-		if a.Content != nil && *a.Content != "" {
-			events = st.delta(c, infer.BlockText, infer.Block{}, *a.Content, events)
+		if text += deref(a.Refusal); text != "" {
+			events = st.content(c, text, events)
 		}
 		for i := range a.ToolCalls {
 			events = st.toolCall(c, &a.ToolCalls[i], events)
 		}
 	}
-	if c.FinishReason != nil && !st.ended {
+	if stop, text := c.stop(d.mistral); stop != "" && !st.ended {
 		st.ended = true
+		events = st.rest(c, events)
 		events = st.close(c.Index, events)
-		events = append(events, infer.Event{Kind: infer.EventStop, Choice: c.Index, Stop: stopOf(c.FinishReason)})
+		events = append(events, infer.Event{Kind: infer.EventStop, Choice: c.Index, Stop: stop, StopText: text})
+		d.done = d.done || d.native
 	}
 	return events
+}
+
+// content gives out text, and what stands in reasoning tags as reasoning.
+func (st *oaChoiceState) content(c *engineChoice, text string, events []infer.Event) []infer.Event {
+	think, text := st.tag.read(text)
+	if think != "" {
+		events = st.delta(c, infer.BlockThinking, think, events)
+	}
+	if text != "" {
+		events = st.delta(c, infer.BlockText, text, events)
+	}
+	return events
+}
+
+// rest gives out what was kept back as the possible start of a tag.
+func (st *oaChoiceState) rest(c *engineChoice, events []infer.Event) []infer.Event {
+	kind, text := st.tag.rest()
+	if text == "" {
+		return events
+	}
+	return st.delta(c, kind, text, events)
 }
 
 func (st *oaChoiceState) close(choice int, events []infer.Event) []infer.Event {
@@ -217,29 +372,85 @@ func (st *oaChoiceState) start(choice int, b infer.Block, events []infer.Event) 
 	return append(events, infer.Event{Kind: infer.EventBlockStart, Choice: choice, Index: st.open, Block: b})
 }
 
-func (st *oaChoiceState) delta(c *oaChoice, kind infer.BlockKind, b infer.Block, text string, events []infer.Event) []infer.Event {
+func (st *oaChoiceState) delta(c *engineChoice, kind infer.BlockKind, text string, events []infer.Event) []infer.Event {
 	if st.open < 0 || st.kind != kind {
-		b.Kind = kind
-		events = st.start(c.Index, b, events)
+		events = st.start(c.Index, infer.Block{Kind: kind}, events)
 	}
 	return append(events, infer.Event{
 		Kind: infer.EventDelta, Choice: c.Index, Index: st.open, Delta: kind, Text: text, Tokens: 1, Logprobs: notNull(c.Logprobs),
 	})
 }
 
-func (st *oaChoiceState) toolCall(c *oaChoice, t *oaToolCall, events []infer.Event) []infer.Event {
-	index := 0
+// toolCall reads a fragment of a call. A new call has another index or, from engines that
+// number all calls alike, another id; some repeat id and name in each fragment.
+func (st *oaChoiceState) toolCall(c *engineChoice, t *engineCall, events []infer.Event) []infer.Event {
+	events = st.rest(c, events)
+	index := st.tool
 	if t.Index != nil {
 		index = *t.Index
 	}
-	if st.open < 0 || st.kind != infer.BlockToolUse || st.tool != index || t.ID != "" && t.Function.Name != "" {
-		events = st.start(c.Index, infer.Block{Kind: infer.BlockToolUse, ToolID: t.ID, ToolName: t.Function.Name}, events)
-		st.tool = index
+	fresh := st.open < 0 || st.kind != infer.BlockToolUse || index != st.tool || t.ID != "" && t.ID != st.id ||
+		t.Index == nil && t.ID == "" && t.Function.Name != ""
+	if fresh {
+		id := callID(t.ID, st.calls)
+		st.calls++
+		events = st.start(c.Index, infer.Block{Kind: infer.BlockToolUse, ToolID: id, ToolName: t.Function.Name}, events)
+		st.tool, st.id = index, t.ID
 	}
-	if t.Function.Arguments == "" {
+	args := t.arguments()
+	if args == "" {
 		return events
 	}
 	return append(events, infer.Event{
-		Kind: infer.EventDelta, Choice: c.Index, Index: st.open, Delta: infer.BlockToolUse, Text: t.Function.Arguments, Tokens: 1,
+		Kind: infer.EventDelta, Choice: c.Index, Index: st.open, Delta: infer.BlockToolUse, Text: args, Tokens: 1,
 	})
+}
+
+// tagReader splits content into what stands in the reasoning tags and the rest, when the
+// tags may be cut anywhere.
+type tagReader struct {
+	inside bool
+	done   bool   // no tag can come any more
+	kept   string // what may be the start of a tag
+}
+
+func (t *tagReader) read(s string) (think, text string) {
+	if t.done {
+		return "", s
+	}
+	s = t.kept + s
+	t.kept = ""
+	if !t.inside {
+		rest, ok := strings.CutPrefix(s, tagOpen)
+		if !ok {
+			if strings.HasPrefix(tagOpen, s) {
+				t.kept = s
+				return "", ""
+			}
+			t.done = true
+			return "", s
+		}
+		t.inside, s = true, rest
+	}
+	if think, text, ok := strings.Cut(s, tagClose); ok {
+		t.inside, t.done = false, true
+		return think, text
+	}
+	for n := min(len(tagClose)-1, len(s)); n > 0; n-- {
+		if strings.HasSuffix(s, tagClose[:n]) {
+			t.kept = s[len(s)-n:]
+			return s[:len(s)-n], ""
+		}
+	}
+	return s, ""
+}
+
+func (t *tagReader) rest() (infer.BlockKind, string) {
+	kept := t.kept
+	t.kept = ""
+	if t.inside {
+		return infer.BlockThinking, kept
+	}
+	t.done = true
+	return infer.BlockText, kept
 }

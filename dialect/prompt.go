@@ -1,136 +1,121 @@
 package dialect
 
 import (
-	"strings"
+	"strconv"
 
 	"forebay/infer"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Prompt-style families: one text in the model's own template. Source: Bedrock user
 // guide, "Inference request parameters and response fields" of each family; templates
 // from the model cards.
 
-var promptMembers = map[string]member{
-	"prompt": {ctl: ctlText}, "inputText": {ctl: ctlText}, "max_gen_len": {ctl: ctlMax}, "max_tokens": {ctl: ctlMax},
-	"textGenerationConfig": {ctl: ctlNest, nested: map[string]control{"maxTokenCount": ctlMax}},
-	"stop":                 {uses: infer.UsesStop}, "top_k": {uses: infer.UsesTopK},
-}
+var (
+	llamaMembers   = map[string]member{"prompt": {ctl: ctlText}, "max_gen_len": {ctl: ctlMax}, "images": {ctl: ctlText, uses: infer.UsesImages}}
+	mistralMembers = map[string]member{
+		"prompt": {ctl: ctlText}, "max_tokens": {ctl: ctlMax}, "stop": {uses: infer.UsesStop}, "top_k": {uses: infer.UsesTopK},
+	}
+	titanMembers = map[string]member{
+		"inputText":            {ctl: ctlText},
+		"textGenerationConfig": {ctl: ctlNest, nested: within(map[string]control{"maxTokenCount": ctlMax, "stopSequences": ctlStop})},
+	}
+)
 
 func init() { //nolint:gochecknoinits // four codecs of one shape
 	for _, c := range []*Codec{
 		{
-			Name: infer.DialectLlama, DecodeChat: decodeLlama, EncodeChat: encodeLlama, EncodeResult: encodeLlamaResult,
+			Name: infer.DialectLlama, Inspect: inspector(wordsNative, false, llamaMembers), DecodeChat: decodeLlama, EncodeChat: encodeLlama, EncodeResult: encodeLlamaResult,
 			DecodeResult: decodeLlamaResult, NewStreamEncoder: promptEncoder(llamaChunk), NewStreamDecoder: promptDecoder(decodeLlamaResult),
 		},
 		{
-			Name: infer.DialectMistral, DecodeChat: decodeMistral, EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
+			Name: infer.DialectMistral, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(mistralMaxTokens), EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
 			DecodeResult: decodeMistralResult, NewStreamEncoder: promptEncoder(mistralChunk), NewStreamDecoder: promptDecoder(decodeMistralResult),
 		},
 		{
-			Name: infer.DialectTitanText, DecodeChat: decodeTitan, EncodeChat: encodeTitan, EncodeResult: encodeTitanResult,
+			Name: infer.DialectTitanText, Inspect: inspector(wordsNative, false, titanMembers), DecodeChat: decodeTitan, EncodeChat: encodeTitan, EncodeResult: encodeTitanResult,
 			DecodeResult: decodeTitanResult, NewStreamEncoder: promptEncoder(titanChunk), NewStreamDecoder: promptDecoder(decodeTitanChunk),
 		},
 		{
-			Name: infer.DialectDeepSeek, DecodeChat: decodeDeepSeek, EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
+			Name: infer.DialectDeepSeek, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(deepSeekMaxTokens), EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
 			DecodeResult: decodeDeepSeekResult, NewStreamEncoder: promptEncoder(deepSeekChunk), NewStreamDecoder: promptDecoder(decodeDeepSeekResult),
 		},
 	} {
-		c.Inspect = inspector(promptMembers)
-		c.RawUsage = noUsage
+		c.words = wordsNative
+		c.RawUsage = metricsUsage
 		register(c)
 	}
 }
 
 // promptOf returns the text for a prompt-style family: the caller's own, or the chat in
 // the family's template.
-func promptOf(c *infer.Chat, d infer.Dialect, render func(system string, turns []infer.Message) string) (string, error) {
+func (w *writer) promptOf(c *infer.Chat, render func(system string, turns []infer.Message) string) (string, error) {
 	if c.Prompt != nil {
 		return *c.Prompt, nil
 	}
-	if len(c.Tools) > 0 {
-		return "", unsupported("tools", d)
-	}
-	if c.ResponseFormat != nil && c.ResponseFormat.Type != "text" {
-		return "", unsupported("response_format", d)
-	}
-	if c.N != nil && *c.N > 1 {
-		return "", unsupported("n", d)
-	}
 	for _, m := range c.Messages {
+		if m.Name != "" {
+			w.drop("name")
+		}
 		for _, b := range m.Content {
 			switch b.Kind {
-			case infer.BlockText, infer.BlockCachePoint, infer.BlockThinking, infer.BlockRedacted:
+			case infer.BlockText:
+			case infer.BlockCachePoint:
+				w.drop("cache point")
+			case infer.BlockThinking, infer.BlockRedacted:
+				w.drop("reasoning of earlier turns")
 			default:
-				return "", unsupported(blockNames[b.Kind], d)
+				return "", unsupported(blockNames[b.Kind], w.d)
 			}
 		}
 	}
 	return render(joinText(c.System), c.Messages), nil
 }
 
-func renderLlama(system string, turns []infer.Message) string {
-	var b strings.Builder
-	b.WriteString("<|begin_of_text|>")
-	turn := func(role, text string) {
-		b.WriteString("<|start_header_id|>" + role + "<|end_header_id|>\n\n" + text + "<|eot_id|>")
+// user notes that the family has no member for an end user.
+func (w *writer) user(c *infer.Chat) {
+	if c.User != "" {
+		w.drop("user")
 	}
-	if system != "" {
-		turn("system", system)
-	}
-	for _, m := range turns {
-		turn(string(m.Role), joinText(m.Content))
-	}
-	b.WriteString("<|start_header_id|>assistant<|end_header_id|>\n\n")
-	return b.String()
 }
 
-func renderMistral(system string, turns []infer.Message) string {
-	var b strings.Builder
-	b.WriteString("<s>")
-	for i, m := range turns {
-		text := joinText(m.Content)
-		if m.Role == infer.RoleAssistant {
-			b.WriteString(" " + text + "</s>")
+// finish ends the encoding of a native body, which has no room for members of others.
+func (w *writer) finish(c *infer.Chat, body any) ([]byte, []string, error) {
+	w.user(c)
+	extra, err := w.extras(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name := range extra {
+		return nil, nil, unsupported(name, w.d)
+	}
+	b, err := marshal(body)
+	return b, w.dropped, err
+}
+
+// boundsOf holds the numbers of a prompt-style body against the family's ranges.
+func boundsOf(prefix string, c *infer.Chat, maxName, topP string, maxTokens int64) error {
+	if m := c.MaxTokens; m != nil {
+		n := strconv.FormatInt(*m, 10)
+		if *m < 1 {
+			return outOfRange(breachMin, prefix+maxName, "1", n)
+		}
+		if maxTokens > 0 && *m > maxTokens {
+			return outOfRange(breachMax, prefix+maxName, strconv.FormatInt(maxTokens, 10), n)
+		}
+	}
+	for name, v := range map[string]*float64{"temperature": c.Temperature, topP: c.TopP} {
+		if v == nil {
 			continue
 		}
-		if i == 0 && system != "" {
-			text = system + "\n\n" + text
+		text := strconv.FormatFloat(*v, 'g', -1, 64)
+		if *v < 0 {
+			return outOfRange(breachMin, prefix+name, "0", text)
 		}
-		b.WriteString("[INST] " + text + " [/INST]")
-	}
-	return b.String()
-}
-
-func renderTitan(system string, turns []infer.Message) string {
-	var b strings.Builder
-	if system != "" {
-		b.WriteString(system + "\n\n")
-	}
-	for _, m := range turns {
-		who := "User: "
-		if m.Role == infer.RoleAssistant {
-			who = "Bot: "
+		if *v > 1 {
+			return outOfRange(breachMax, prefix+name, "1", text)
 		}
-		b.WriteString(who + joinText(m.Content) + "\n")
 	}
-	b.WriteString("Bot:")
-	return b.String()
-}
-
-func renderDeepSeek(system string, turns []infer.Message) string {
-	var b strings.Builder
-	b.WriteString("<｜begin▁of▁sentence｜>" + system)
-	for _, m := range turns {
-		if m.Role == infer.RoleAssistant {
-			b.WriteString("<｜Assistant｜>" + joinText(m.Content) + "<｜end▁of▁sentence｜>")
-			continue
-		}
-		b.WriteString("<｜User｜>" + joinText(m.Content))
-	}
-	b.WriteString("<｜Assistant｜><think>\n")
-	return b.String()
+	return nil
 }
 
 // chunkFunc encodes one payload of a prompt-style stream: a piece of text, or the end
@@ -239,11 +224,11 @@ func shortStop(s infer.StopReason) *string {
 }
 
 type llamaRequest struct {
-	Prompt      *string        `json:"prompt,omitzero"`
-	Temperature *float64       `json:"temperature,omitzero"`
-	TopP        *float64       `json:"top_p,omitzero"`
-	MaxGenLen   *int64         `json:"max_gen_len,omitzero"`
-	Images      jsontext.Value `json:"images,omitzero"`
+	Prompt      *string  `json:"prompt,omitzero"`
+	Temperature *float64 `json:"temperature,omitzero"`
+	TopP        *float64 `json:"top_p,omitzero"`
+	MaxGenLen   *int64   `json:"max_gen_len,omitzero"`
+	Images      []string `json:"images,omitzero"`
 }
 
 type llamaResponse struct {
@@ -253,9 +238,15 @@ type llamaResponse struct {
 	StopReason       *string `json:"stop_reason"`
 }
 
+// llamaMaxGenLen is the family's bound on max_gen_len, and llamaGenLen its default.
+const (
+	llamaMaxGenLen = 2048
+	llamaGenLen    = int64(512)
+)
+
 func decodeLlama(body []byte) (*infer.Chat, error) {
 	var r llamaRequest
-	if err := unmarshal(body, &r); err != nil {
+	if err := unmarshal("", body, &r); err != nil {
 		return nil, err
 	}
 	if r.Prompt == nil {
@@ -265,22 +256,26 @@ func decodeLlama(body []byte) (*infer.Chat, error) {
 		return nil, unsupported("images", infer.DialectLlama)
 	}
 	if r.MaxGenLen == nil {
-		n := int64(512) // the family's documented default
+		n := llamaGenLen
 		r.MaxGenLen = &n
 	}
-	return &infer.Chat{Prompt: r.Prompt, Temperature: r.Temperature, TopP: r.TopP, MaxTokens: r.MaxGenLen}, nil
+	c := &infer.Chat{Prompt: r.Prompt, Temperature: r.Temperature, TopP: r.TopP, MaxTokens: r.MaxGenLen}
+	return c, boundsOf("", c, "max_gen_len", "top_p", llamaMaxGenLen)
 }
 
 func encodeLlama(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-	p, err := promptOf(c, infer.DialectLlama, renderLlama)
-	if err != nil {
+	w := writer{d: infer.DialectLlama}
+	if err := w.refuse(c, limits{}); err != nil {
 		return nil, nil, err
 	}
 	if len(c.Stop) > 0 {
-		return nil, nil, unsupported("stop sequences", infer.DialectLlama)
+		return nil, nil, unsupported("stop sequences", w.d)
 	}
-	b, err := marshal(&llamaRequest{Prompt: &p, Temperature: c.Temperature, TopP: c.TopP, MaxGenLen: c.MaxTokens})
-	return b, nil, err
+	p, err := w.promptOf(c, renderLlama)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.finish(c, &llamaRequest{Prompt: &p, Temperature: c.Temperature, TopP: c.TopP, MaxGenLen: c.MaxTokens})
 }
 
 func encodeLlamaResult(_ Head, res *infer.Result) ([]byte, error) {

@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"strconv"
+
 	"forebay/infer"
 )
 
@@ -24,35 +26,52 @@ type mistralResponse struct {
 	Outputs []mistralOutput `json:"outputs"`
 }
 
-func decodeMistralRequest(body []byte) (*mistralRequest, error) {
-	var r mistralRequest
-	if err := unmarshal(body, &r); err != nil {
-		return nil, err
-	}
-	if r.Prompt == nil {
-		return nil, missing("prompt")
-	}
-	if len(r.Stop) > 10 {
-		return nil, invalid("stop", "expected maximum item count: 10, found: %d", len(r.Stop))
-	}
-	return &r, nil
-}
+// The families' bounds on max_tokens: the models of Mistral's completion differ (4,096 to
+// 8,192), so the largest stands; DeepSeek R1 takes 32,768.
+const (
+	mistralMaxTokens  = 8192
+	deepSeekMaxTokens = 32768
+	maxStops          = 10
+)
 
-func decodeMistral(body []byte) (*infer.Chat, error) {
-	r, err := decodeMistralRequest(body)
-	if err != nil {
-		return nil, err
+func decodeMistralLike(maxTokens int64) func([]byte) (*infer.Chat, error) {
+	return func(body []byte) (*infer.Chat, error) {
+		var r mistralRequest
+		if err := unmarshal("", body, &r); err != nil {
+			return nil, err
+		}
+		if r.Prompt == nil {
+			return nil, missing("prompt")
+		}
+		if n := len(r.Stop); n > maxStops {
+			return nil, outOfRange(breachMaxItems, "stop", strconv.Itoa(maxStops), strconv.Itoa(n))
+		}
+		c := &infer.Chat{Prompt: r.Prompt, MaxTokens: r.MaxTokens, Stop: r.Stop, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK}
+		return c, boundsOf("", c, "max_tokens", "top_p", maxTokens)
 	}
-	return &infer.Chat{Prompt: r.Prompt, MaxTokens: r.MaxTokens, Stop: r.Stop, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK}, nil
 }
 
 func encodeMistral(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-	p, err := promptOf(c, infer.DialectMistral, renderMistral)
+	return encodeMistralLike(c, writer{d: infer.DialectMistral}, limits{topK: true}, renderMistral)
+}
+
+func encodeDeepSeek(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
+	return encodeMistralLike(c, writer{d: infer.DialectDeepSeek}, limits{reasoning: true}, renderDeepSeek)
+}
+
+func encodeMistralLike(c *infer.Chat, w writer, has limits, render func(string, []infer.Message) string) ([]byte, []string, error) {
+	if err := w.refuse(c, has); err != nil {
+		return nil, nil, err
+	}
+	p, err := w.promptOf(c, render)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := marshal(&mistralRequest{Prompt: &p, MaxTokens: c.MaxTokens, Stop: c.Stop, Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK})
-	return b, nil, err
+	r := mistralRequest{Prompt: &p, MaxTokens: c.MaxTokens, Stop: c.Stop, Temperature: c.Temperature, TopP: c.TopP}
+	if has.topK {
+		r.TopK = c.TopK
+	}
+	return w.finish(c, &r)
 }
 
 func encodeMistralResult(_ Head, res *infer.Result) ([]byte, error) {
@@ -77,17 +96,6 @@ func decodeMistralResult(body []byte) (*infer.Result, error) {
 
 type deepSeekResponse struct {
 	Choices []mistralOutput `json:"choices"`
-}
-
-func decodeDeepSeek(body []byte) (*infer.Chat, error) { return decodeMistral(body) }
-
-func encodeDeepSeek(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-	p, err := promptOf(c, infer.DialectDeepSeek, renderDeepSeek)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := marshal(&mistralRequest{Prompt: &p, MaxTokens: c.MaxTokens, Stop: c.Stop, Temperature: c.Temperature, TopP: c.TopP})
-	return b, nil, err
 }
 
 func encodeDeepSeekResult(_ Head, res *infer.Result) ([]byte, error) {
@@ -141,15 +149,18 @@ type titanChunkBody struct {
 	InputTokens *int64  `json:"inputTextTokenCount"`
 }
 
+// titanTokens is the family's default of maxTokenCount.
+const titanTokens = int64(512)
+
 func decodeTitan(body []byte) (*infer.Chat, error) {
 	var r titanRequest
-	if err := unmarshal(body, &r); err != nil {
+	if err := unmarshal("", body, &r); err != nil {
 		return nil, err
 	}
 	if r.InputText == nil {
 		return nil, missing("inputText")
 	}
-	n := int64(512) // the family's documented default
+	n := titanTokens
 	c := &infer.Chat{Prompt: r.InputText, MaxTokens: &n}
 	if g := r.Config; g != nil {
 		c.Temperature, c.TopP, c.Stop = g.Temperature, g.TopP, g.Stop
@@ -157,16 +168,19 @@ func decodeTitan(body []byte) (*infer.Chat, error) {
 			c.MaxTokens = g.MaxTokens
 		}
 	}
-	return c, nil
+	return c, boundsOf("textGenerationConfig.", c, "maxTokenCount", "topP", 0)
 }
 
 func encodeTitan(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-	p, err := promptOf(c, infer.DialectTitanText, renderTitan)
+	w := writer{d: infer.DialectTitanText}
+	if err := w.refuse(c, limits{}); err != nil {
+		return nil, nil, err
+	}
+	p, err := w.promptOf(c, renderTitan)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := marshal(&titanRequest{InputText: &p, Config: &titanConfig{Temperature: c.Temperature, TopP: c.TopP, MaxTokens: c.MaxTokens, Stop: c.Stop}})
-	return b, nil, err
+	return w.finish(c, &titanRequest{InputText: &p, Config: &titanConfig{Temperature: c.Temperature, TopP: c.TopP, MaxTokens: c.MaxTokens, Stop: c.Stop}})
 }
 
 func titanReason(s infer.StopReason) string {

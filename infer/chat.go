@@ -45,6 +45,8 @@ type Chat struct {
 	// additionalModelRequestFields). An encoder of the same family passes them on; another
 	// one refuses what it cannot express.
 	Extra map[string][]byte
+	// ExtraFrom is the dialect whose members Extra holds.
+	ExtraFrom Dialect
 }
 
 // Message is one turn.

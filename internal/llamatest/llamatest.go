@@ -1,41 +1,61 @@
 // Package llamatest starts a real engine for tests: llama.cpp's server from a published
-// package, with a tiny model generated on the spot. It skips loudly where the package is not installed.
+// package, with a tiny model generated on the spot. It serves chat completions,
+// completions and embeddings, listens after a tenth of a second, and skips loudly where
+// the package is not installed.
 package llamatest
 
 import (
 	"bufio"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"forebay/internal/testenv"
 	"forebay/internal/tinygguf"
 )
 
-// Start starts the engine and returns its base URL. It is stopped when the test ends.
+// patience is how long the engine may take to listen before it counts as stuck.
+const patience = time.Minute
+
+// Start starts an engine with the default model and returns its base URL, without a path. It is stopped when the test ends.
 func Start(t testing.TB) string {
+	t.Helper()
+	return StartModel(t, tinygguf.Params{})
+}
+
+// StartModel is Start with another model; a wide and deep one takes longer for each token.
+func StartModel(t testing.TB, p tinygguf.Params) string {
 	t.Helper()
 	root := testenv.Root(t)
 	python := filepath.Join(root, ".venv", "bin", "python")
-	if err := exec.CommandContext(t.Context(), python, "-c", "import xllamacpp").Run(); err != nil { //nolint:gosec // our own interpreter
-		t.Skipf("SKIPPED: no real engine: test/engines/requirements.txt is not installed in .venv (make deps): %v", err)
+	if out, err := exec.CommandContext(t.Context(), python, "-c", "import xllamacpp").CombinedOutput(); err != nil { //nolint:gosec // our own interpreter
+		t.Skipf("SKIPPED: no real engine: test/engines/requirements.txt is not installed in .venv (make deps): %v %s", err, out)
 	}
-	model := filepath.Join(t.TempDir(), "tiny.gguf")
-	f, err := os.Create(model) //nolint:gosec // a temporary file
+	return run(t, exec.Command(python, filepath.Join(root, "test", "engines", "llama_server.py"), model(t, p))) //nolint:gosec,noctx // it ends with its standard input
+}
+
+// model writes the model's file.
+func model(t testing.TB, p tinygguf.Params) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "tiny.gguf")) //nolint:gosec // a temporary file
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tinygguf.Write(f, tinygguf.Params{}); err != nil {
+	if err := tinygguf.Write(f, p); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, filepath.Join(root, "test", "engines", "llama_server.py"), model, strconv.Itoa(freePort(t))) //nolint:gosec,noctx // ends with its standard input
+	return f.Name()
+}
+
+// run starts the server's process and returns the address that it prints.
+func run(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,29 +64,22 @@ func Start(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var said strings.Builder // whole only once the process has ended
+	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Wait()
-	})
+	stuck := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	for sc := bufio.NewScanner(stdout); sc.Scan(); {
-		if line := sc.Text(); strings.HasPrefix(line, "http://") {
+		if line := sc.Text(); strings.HasPrefix(line, "http://") && stuck.Stop() {
+			t.Cleanup(func() {
+				_ = stdin.Close()
+				_ = cmd.Wait()
+			})
 			return line
 		}
 	}
-	t.Fatal("the engine ended before it listened")
+	_ = cmd.Wait()
+	t.Fatalf("the engine ended before it listened, or took longer than %v: %s", patience, said.String())
 	return ""
-}
-
-// freePort returns a port that was free a moment ago.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }

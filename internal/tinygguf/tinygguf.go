@@ -89,9 +89,12 @@ func newVocabulary() *vocabulary {
 	return v
 }
 
-// Write writes a model to w.
+// Write writes a model to w. It fails for sizes that make no model, and when w does.
 func Write(w io.Writer, params Params) error {
 	p := params.withDefaults()
+	if min(p.Width, p.Layers, p.Heads, p.Hidden, p.Context) < 1 || p.Width%(2*p.Heads) != 0 {
+		return fmt.Errorf("no model has these sizes: %+v (the width must be a multiple of twice the heads)", p)
+	}
 	voc := newVocabulary()
 	tensors := weights(p, voc)
 	e := &encoder{w: bufio.NewWriter(w)}
@@ -191,19 +194,29 @@ const chatTemplate = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }
 
 func (e *encoder) header(p Params, voc *vocabulary, tensors []tensor) {
 	texts := [][2]string{
-		{"general.architecture", "llama"}, {"general.name", "tiny-random"},
-		{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.pre", "default"}, {"tokenizer.chat_template", chatTemplate},
+		{"general.architecture", "llama"},
+		{"general.name", "tiny-random"},
+		{"tokenizer.ggml.model", "llama"},
+		{"tokenizer.ggml.pre", "default"},
+		{"tokenizer.chat_template", chatTemplate},
 	}
 	numbers := []struct {
 		key   string
 		value int
 	}{
-		{"general.file_type", 0}, {"general.alignment", alignment},
-		{"llama.block_count", p.Layers}, {"llama.context_length", p.Context}, {"llama.embedding_length", p.Width},
-		{"llama.feed_forward_length", p.Hidden}, {"llama.attention.head_count", p.Heads},
-		{"llama.attention.head_count_kv", p.Heads}, {"llama.rope.dimension_count", p.Width / p.Heads},
+		{"general.file_type", 0},
+		{"general.alignment", alignment},
+		{"llama.block_count", p.Layers},
+		{"llama.context_length", p.Context},
+		{"llama.embedding_length", p.Width},
+		{"llama.feed_forward_length", p.Hidden},
+		{"llama.attention.head_count", p.Heads},
+		{"llama.attention.head_count_kv", p.Heads},
+		{"llama.rope.dimension_count", p.Width / p.Heads},
 		{"llama.vocab_size", len(voc.text)},
-		{"tokenizer.ggml.unknown_token_id", 0}, {"tokenizer.ggml.bos_token_id", 1}, {"tokenizer.ggml.eos_token_id", endOfText},
+		{"tokenizer.ggml.unknown_token_id", 0},
+		{"tokenizer.ggml.bos_token_id", 1},
+		{"tokenizer.ggml.eos_token_id", endOfText},
 	}
 	flags := []struct {
 		key   string

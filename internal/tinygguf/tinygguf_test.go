@@ -2,9 +2,14 @@ package tinygguf
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"io"
 	"testing"
 )
+
+const defaultSum = "00293b10688bff4099ebc48d5744a04761b87e9aeb16dc95207d3c2255f121c5"
 
 func TestSameSeedSameBytes(t *testing.T) {
 	var a, b, c bytes.Buffer
@@ -21,6 +26,26 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 	if bytes.Equal(a.Bytes(), c.Bytes()) {
 		t.Error("different seeds gave the same bytes")
+	}
+}
+
+// The default model is the same on every machine and with every release of Go: recorded
+// answers of engines depend on it.
+func TestDefaultModelIsFixed(t *testing.T) {
+	h := sha256.New()
+	if err := Write(h, Params{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != defaultSum {
+		t.Errorf("SHA-256 %s, want %s", got, defaultSum)
+	}
+}
+
+func TestSizesThatMakeNoModel(t *testing.T) {
+	for _, p := range []Params{{Width: -1}, {Width: 60, Heads: 8}, {Layers: -2}} {
+		if Write(io.Discard, p) == nil {
+			t.Errorf("%+v was written", p)
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-"""Serves a GGUF file with llama.cpp's own HTTP server on a loopback port.
+"""Serves a GGUF file with llama.cpp's own HTTP server on a free loopback port.
 
 Prints the address once it listens and ends when its standard input is closed, so that
 it never outlives the test that started it. One thread: with more threads than free
@@ -11,12 +11,14 @@ import xllamacpp
 
 params = xllamacpp.CommonParams()
 params.model.path = sys.argv[1]
-params.port = int(sys.argv[2])
+params.port = 0
 params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1
 params.n_threads_http = 4
 params.n_ctx = 16384
 params.n_parallel = 4
+params.embedding = True
+params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 params.endpoint_metrics = True
 params.verbosity = 0
 server = xllamacpp.Server(params)
