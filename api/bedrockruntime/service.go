@@ -149,7 +149,7 @@ func (s *Service) invoke(c *api.Call, id string, stream bool) error {
 		return nativeError(err)
 	}
 	if req.Facts.MaxTokens == 0 && in.Dialect == infer.DialectAnthropic {
-		return nativeError(missingMaxTokens)
+		return errMissingMaxTokens
 	}
 	head := dialect.Head{ID: c.ID, Model: id, Created: c.Started, Embed: req.Embed}
 	if stream {
@@ -168,17 +168,16 @@ func (s *Service) invoke(c *api.Call, id string, stream bool) error {
 	return c.W.Body(http.StatusOK, "application/json", body)
 }
 
-// missingMaxTokens is what Claude on Bedrock answers.
-var missingMaxTokens = func() error {
-	e := fault.New(fault.Invalid, "max_tokens: Field required")
-	e.Code = "max_tokens"
-	return e
-}()
+// errMissingMaxTokens is what Claude on Bedrock answers.
+var errMissingMaxTokens = fault.New(fault.Invalid,
+	"Malformed input request: #: required key [max_tokens] not found, please reformat your input and try again.")
 
 // nativeError puts a fault in a native body into the service's words.
 func nativeError(err error) error {
 	e := fault.From(err)
 	switch {
+	case strings.HasPrefix(e.Message, "Malformed input request"):
+		return err // the dialect has said it in these words
 	case e.Kind == fault.Malformed:
 		c := *e
 		c.Kind, c.Message = fault.Invalid, "Malformed input request, please reformat your input and try again."
