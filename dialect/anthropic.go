@@ -19,7 +19,7 @@ var anthropicMembers = map[string]member{
 }
 
 var anthropicCodec = register(&Codec{
-	Name: infer.DialectAnthropic, Inspect: inspector(wordsAnthropic, false, anthropicMembers), DecodeChat: decodeAnthropic, EncodeChat: encodeAnthropic,
+	Name: infer.DialectAnthropic, needs: []string{"messages"}, Inspect: inspector(wordsAnthropic, false, anthropicMembers), DecodeChat: decodeAnthropic, EncodeChat: encodeAnthropic,
 	EncodeResult: encodeAnthropicResult, DecodeResult: decodeAnthropicResult,
 	NewStreamEncoder: newAnthropicEncoder, NewStreamDecoder: newAnthropicDecoder, RawUsage: rawUsage,
 })

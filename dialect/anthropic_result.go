@@ -125,7 +125,7 @@ type anEvent struct {
 	Index        *int        `json:"index,omitzero"`
 	ContentBlock *anBlock    `json:"content_block,omitzero"`
 	Delta        *anDelta    `json:"delta,omitzero"`
-	Usage        *anUsage    `json:"usage,omitzero"`
+	Usage        *anTotals   `json:"usage,omitzero"`
 
 	Error jsontext.Value `json:"error,omitzero"`
 }
@@ -140,12 +140,22 @@ type anDelta struct {
 	StopSequence jsontext.Value `json:"stop_sequence,omitzero"`
 }
 
+// anTotals is the usage at the end of a stream: the output, and of the input what the start
+// did not know.
+type anTotals struct {
+	Input      *int64 `json:"input_tokens,omitzero"`
+	CacheWrite *int64 `json:"cache_creation_input_tokens,omitzero"`
+	CacheRead  *int64 `json:"cache_read_input_tokens,omitzero"`
+	Output     int64  `json:"output_tokens"`
+}
+
 // anthropicEncoder writes the events of an Anthropic stream. Anthropic has one choice; the others are not shown.
 type anthropicEncoder struct {
 	h       Head
 	started bool
 	open    map[int]bool
 	usage   infer.Usage
+	told    infer.Usage // what message_start said
 	stop    infer.StopReason
 	stopTxt string
 }
@@ -158,7 +168,7 @@ func (e *anthropicEncoder) start(emit Emit) {
 	if e.started {
 		return
 	}
-	e.started = true
+	e.started, e.told = true, e.usage
 	u := newAnUsage(e.usage)
 	emit("message_start", must(&anEvent{Type: "message_start", Message: &anResponse{
 		ID: anMessageID(e.h.ID), Type: "message", Role: "assistant", Model: e.h.Model, Content: []anBlock{}, Usage: u,
@@ -237,7 +247,13 @@ func (e *anthropicEncoder) Finish(emit Emit) {
 	for _, i := range slices.Sorted(maps.Keys(e.open)) {
 		emit("content_block_stop", must(&anEvent{Type: "content_block_stop", Index: &i}))
 	}
-	u := newAnUsage(e.usage)
+	u := anTotals{Output: e.usage.Output}
+	if e.usage.Input != e.told.Input {
+		u.Input = &e.usage.Input
+	}
+	if e.usage.CacheRead != e.told.CacheRead || e.usage.CacheWrite != e.told.CacheWrite {
+		u.CacheRead, u.CacheWrite = &e.usage.CacheRead, &e.usage.CacheWrite
+	}
 	seq := jsontext.Value("null")
 	if e.stop == infer.StopSequence {
 		seq = must(e.stopTxt)
@@ -298,21 +314,20 @@ func (d *anthropicDecoder) Decode(_ string, payload []byte, events []infer.Event
 	return events, nil
 }
 
-// merge takes the later counts: output always, input where the event repeats it.
-func (d *anthropicDecoder) merge(u *anUsage) {
+// merge takes the later counts: output always, the others where the event repeats them.
+func (d *anthropicDecoder) merge(u *anTotals) {
 	if u == nil {
 		return
 	}
-	now := u.usage()
-	d.usage.Output = now.Output
-	if now.Input > 0 {
-		d.usage.Input = now.Input
+	d.usage.Output = u.Output
+	if u.Input != nil {
+		d.usage.Input = *u.Input
 	}
 	if u.CacheRead != nil {
-		d.usage.CacheRead = now.CacheRead
+		d.usage.CacheRead = *u.CacheRead
 	}
 	if u.CacheWrite != nil {
-		d.usage.CacheWrite = now.CacheWrite
+		d.usage.CacheWrite = *u.CacheWrite
 	}
 }
 

@@ -26,7 +26,7 @@ func init() { //nolint:gochecknoinits // three codecs of one shape
 			NewStreamDecoder: nativeDecoder(true, false),
 		},
 	} {
-		c.words = wordsNative
+		c.words, c.needs = wordsNative, []string{"messages"}
 		c.Inspect = inspector(wordsNative, true, openAIMembers)
 		c.DecodeChat, c.EncodeChat = decodeOpenAI(c.Name), encodeOpenAI(c.Name)
 		c.RawUsage = rawUsage

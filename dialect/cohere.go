@@ -21,7 +21,7 @@ var cohereMembers = map[string]member{
 }
 
 var _ = register(&Codec{
-	Name: infer.DialectCohereCommand, Inspect: inspector(wordsNative, false, cohereMembers), DecodeChat: decodeCohere, EncodeChat: encodeCohere,
+	Name: infer.DialectCohereCommand, words: wordsNative, needs: []string{"message"}, Inspect: inspector(wordsNative, false, cohereMembers), DecodeChat: decodeCohere, EncodeChat: encodeCohere,
 	EncodeResult: encodeCohereResult, DecodeResult: decodeCohereResult, NewStreamEncoder: newCohereEncoder,
 	NewStreamDecoder: func() StreamDecoder { return &cohereDecoder{} }, RawUsage: metricsUsage,
 })

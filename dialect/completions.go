@@ -9,7 +9,7 @@ import (
 // The legacy text completions dialect. Source: OpenAI API reference, "Create completion".
 
 var completionsCodec = register(&Codec{
-	Name: infer.DialectOpenAICompletions, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
+	Name: infer.DialectOpenAICompletions, needs: []string{"prompt"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
 	DecodeChat: decodeCompletions, EncodeChat: encodeCompletions,
 	EncodeResult: encodeCompletionsResult, DecodeResult: decodeOpenAIResult,
 	NewStreamEncoder: func(h Head) StreamEncoder { return openAIStream(h, true, false, false) },

@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -24,14 +23,14 @@ var converseMembers = map[string]member{
 
 func init() { //nolint:gochecknoinits // two codecs over one set of functions
 	register(&Codec{
-		Name: infer.DialectConverse, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
-		EncodeChat: encodeConverse(false), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
+		Name: infer.DialectConverse, words: wordsNative, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
+		EncodeChat: encodeConverse, EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
 		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, false) },
 		NewStreamDecoder: newConverseDecoder, RawUsage: rawUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectNova, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
-		EncodeChat: encodeConverse(true), EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
+		Name: infer.DialectNova, words: wordsNative, needs: []string{"messages"}, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeNova,
+		EncodeChat: encodeNova, EncodeResult: encodeNovaResult, DecodeResult: decodeConverseResult,
 		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, true) },
 		NewStreamDecoder: newConverseDecoder, RawUsage: rawUsage,
 	})
@@ -63,15 +62,21 @@ type cvType struct {
 }
 
 type cvOutputConfig struct {
-	TextFormat *struct {
-		Type      string `json:"type"`
-		Structure *struct {
-			JSONSchema *struct {
-				Schema string `json:"schema"`
-				Name   string `json:"name,omitzero"`
-			} `json:"jsonSchema,omitzero"`
-		} `json:"structure,omitzero"`
-	} `json:"textFormat,omitzero"`
+	TextFormat *cvTextFormat `json:"textFormat,omitzero"`
+}
+
+type cvTextFormat struct {
+	Type      string       `json:"type"`
+	Structure *cvStructure `json:"structure,omitzero"`
+}
+
+type cvStructure struct {
+	JSONSchema *cvJSONSchema `json:"jsonSchema,omitzero"`
+}
+
+type cvJSONSchema struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name,omitzero"`
 }
 
 type cvInference struct {
@@ -84,27 +89,35 @@ type cvInference struct {
 }
 
 type cvToolConfig struct {
-	Tools      []cvTool `json:"tools"`
-	ToolChoice *struct {
-		Auto *struct{} `json:"auto,omitzero"`
-		Any  *struct{} `json:"any,omitzero"`
-		Tool *struct {
-			Name string `json:"name"`
-		} `json:"tool,omitzero"`
-	} `json:"toolChoice,omitzero"`
+	Tools      []cvTool      `json:"tools"`
+	ToolChoice *cvToolChoice `json:"toolChoice,omitzero"`
+}
+
+type cvToolChoice struct {
+	Auto *struct{}   `json:"auto,omitzero"`
+	Any  *struct{}   `json:"any,omitzero"`
+	Tool *cvToolName `json:"tool,omitzero"`
+}
+
+type cvToolName struct {
+	Name string `json:"name"`
 }
 
 type cvTool struct {
-	Spec *struct {
-		Name        string `json:"name"`
-		Description string `json:"description,omitzero"`
-		InputSchema struct {
-			JSON jsontext.Value `json:"json,omitzero"`
-		} `json:"inputSchema"`
-		Strict *bool `json:"strict,omitzero"`
-	} `json:"toolSpec,omitzero"`
+	Spec       *cvToolSpec    `json:"toolSpec,omitzero"`
 	CachePoint *cvCachePoint  `json:"cachePoint,omitzero"`
 	System     jsontext.Value `json:"systemTool,omitzero"`
+}
+
+type cvToolSpec struct {
+	Name        string        `json:"name"`
+	Description string        `json:"description,omitzero"`
+	InputSchema cvInputSchema `json:"inputSchema"`
+	Strict      *bool         `json:"strict,omitzero"`
+}
+
+type cvInputSchema struct {
+	JSON jsontext.Value `json:"json,omitzero"`
 }
 
 type cvCachePoint struct {
@@ -119,13 +132,13 @@ type cvMessage struct {
 
 // cvBlock is a union: exactly one member is set.
 type cvBlock struct {
-	Text       *string        `json:"text,omitzero"`
-	Image      *cvMedia       `json:"image,omitzero"`
-	Document   *cvMedia       `json:"document,omitzero"`
-	Video      *cvMedia       `json:"video,omitzero"`
-	Audio      jsontext.Value `json:"audio,omitzero"`
-	ToolUse    *cvToolUse     `json:"toolUse,omitzero"`
-	ToolResult *cvToolResult  `json:"toolResult,omitzero"`
+	Text       *string       `json:"text,omitzero"`
+	Image      *cvMedia      `json:"image,omitzero"`
+	Document   *cvMedia      `json:"document,omitzero"`
+	Video      *cvMedia      `json:"video,omitzero"`
+	Audio      *cvMedia      `json:"audio,omitzero"`
+	ToolUse    *cvToolUse    `json:"toolUse,omitzero"`
+	ToolResult *cvToolResult `json:"toolResult,omitzero"`
 	Guard      *struct {
 		Text *struct {
 			Text string `json:"text"`
@@ -137,35 +150,51 @@ type cvBlock struct {
 }
 
 type cvReasoning struct {
-	Text *struct {
-		Text      string `json:"text"`
-		Signature string `json:"signature,omitzero"`
-	} `json:"reasoningText,omitzero"`
-	Redacted string `json:"redactedContent,omitzero"`
+	Text     *cvReasoningText `json:"reasoningText,omitzero"`
+	Redacted string           `json:"redactedContent,omitzero"`
+}
+
+type cvReasoningText struct {
+	Text      string `json:"text"`
+	Signature string `json:"signature,omitzero"`
 }
 
 type cvMedia struct {
-	Format string `json:"format"`
-	Name   string `json:"name,omitzero"`
-	Source struct {
-		Bytes *string `json:"bytes,omitzero"`
-		S3    *struct {
-			URI string `json:"uri"`
-		} `json:"s3Location,omitzero"`
-		Text *string `json:"text,omitzero"`
-	} `json:"source"`
+	Format    string       `json:"format"`
+	Name      string       `json:"name,omitzero"`
+	Source    cvSource     `json:"source"`
+	Context   string       `json:"context,omitzero"`
+	Citations *cvCitations `json:"citations,omitzero"`
+}
+
+type cvSource struct {
+	Bytes   *string        `json:"bytes,omitzero"`
+	S3      *cvS3          `json:"s3Location,omitzero"`
+	Text    *string        `json:"text,omitzero"`
+	Content jsontext.Value `json:"content,omitzero"`
+}
+
+type cvS3 struct {
+	URI   string `json:"uri"`
+	Owner string `json:"bucketOwner,omitzero"`
+}
+
+type cvCitations struct {
+	Enabled bool `json:"enabled"`
 }
 
 type cvToolUse struct {
 	ID    string         `json:"toolUseId"`
 	Name  string         `json:"name"`
 	Input jsontext.Value `json:"input"`
+	Type  string         `json:"type,omitzero"` // "server_tool_use"
 }
 
 type cvToolResult struct {
 	ID      string    `json:"toolUseId"`
 	Content []cvBlock `json:"content"`
 	Status  string    `json:"status,omitzero"`
+	Type    string    `json:"type,omitzero"`
 }
 
 // faults collects validation errors in AWS's wording, so that all are told at once.
@@ -192,6 +221,18 @@ func decodeConverse(body []byte) (*infer.Chat, error) {
 	r, err := ParseConverse(body)
 	if err != nil {
 		return nil, err
+	}
+	return r.Chat()
+}
+
+// decodeNova is strict where Converse ignores what it does not know.
+func decodeNova(body []byte) (*infer.Chat, error) {
+	var r ConverseRequest
+	if err := unmarshal("", body, &r); err != nil {
+		return nil, err
+	}
+	if r.Messages == nil {
+		return nil, missing("messages")
 	}
 	return r.Chat()
 }
@@ -278,12 +319,7 @@ func converseRules(c *infer.Chat) error {
 func number(v float64) string { return "'" + strconv.FormatFloat(v, 'g', -1, 64) + "'" }
 
 func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
-	for k, v := range r.Additional {
-		if c.Extra == nil {
-			c.Extra = map[string][]byte{}
-		}
-		c.Extra[k] = v
-	}
+	r.additional(c)
 	if f := r.OutputConfig; f != nil && f.TextFormat != nil {
 		c.ResponseFormat = &infer.ResponseFormat{Type: f.TextFormat.Type}
 		if s := f.TextFormat.Structure; s != nil && s.JSONSchema != nil {
@@ -297,7 +333,10 @@ func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
 	if i == nil {
 		return
 	}
-	c.MaxTokens, c.Temperature, c.TopP, c.TopK, c.Stop = i.MaxTokens, i.Temperature, i.TopP, i.TopK, i.Stop
+	c.MaxTokens, c.Temperature, c.TopP, c.Stop = i.MaxTokens, i.Temperature, i.TopP, i.Stop
+	if i.TopK != nil {
+		c.TopK = i.TopK
+	}
 	if c.MaxTokens == nil {
 		c.MaxTokens = i.MaxNewTokens
 	}
@@ -314,6 +353,46 @@ func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
 	}
 	unit("temperature", i.Temperature)
 	unit("topP", i.TopP)
+}
+
+// additional lifts the model's own parameters that have a common meaning out of
+// additionalModelRequestFields, so that they reach models of other families; the rest
+// goes on as it is.
+func (r *ConverseRequest) additional(c *infer.Chat) {
+	rest := map[string]jsontext.Value{}
+	for name, v := range r.Additional {
+		ok := false
+		switch name {
+		case "top_k", "topK", "k":
+			ok = json.Unmarshal(v, &c.TopK) == nil
+		case "seed":
+			ok = json.Unmarshal(v, &c.Seed) == nil
+		case "reasoning_effort":
+			var effort string
+			if ok = json.Unmarshal(v, &effort) == nil; ok {
+				c.Reasoning = &infer.Reasoning{Enabled: effort != "none", Effort: effort}
+			}
+		case "thinking", "reasoning_config":
+			var t anThinking
+			if ok = json.Unmarshal(v, &t, json.RejectUnknownMembers(true)) == nil; ok {
+				c.Reasoning = &infer.Reasoning{Enabled: t.Type != "disabled"}
+				if t.Budget != nil {
+					c.Reasoning.Budget = *t.Budget
+				}
+			}
+		case "inferenceConfig":
+			var i struct {
+				TopK *int64 `json:"topK"`
+			}
+			if ok = json.Unmarshal(v, &i, json.RejectUnknownMembers(true)) == nil; ok {
+				c.TopK = i.TopK
+			}
+		}
+		if !ok {
+			rest[name] = v
+		}
+	}
+	extraOf(rest, infer.DialectConverse, c)
 }
 
 func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
@@ -338,6 +417,8 @@ func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
 			c.System = append(c.System, infer.Block{Kind: infer.BlockCachePoint, CacheTTL: tool.CachePoint.TTL})
 		case tool.System != nil:
 			return unsupported("systemTool", infer.DialectConverse)
+		default:
+			bad.null(path + ".toolSpec")
 		}
 	}
 	if ch := t.ToolChoice; ch != nil {
@@ -351,81 +432,6 @@ func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
 		}
 	}
 	return nil
-}
-
-func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, error) {
-	switch {
-	case b.Text != nil:
-		return infer.Block{Kind: infer.BlockText, Text: *b.Text}, nil
-	case b.Guard != nil && b.Guard.Text != nil:
-		return infer.Block{Kind: infer.BlockText, Text: b.Guard.Text.Text}, nil
-	case b.JSON != nil:
-		return infer.Block{Kind: infer.BlockText, Text: string(b.JSON)}, nil
-	case b.Image != nil:
-		m, err := decodeConverseMedia(path+".image", b.Image)
-		if err == nil && m.Data != nil {
-			if !imageFormats[b.Image.Format] {
-				bad.add("'"+b.Image.Format+"'", path+".image.format", "Member must satisfy enum value set: [png, jpeg, gif, webp]")
-			} else {
-				err = checkImage(path, b.Image.Format, m.Data)
-			}
-		}
-		return infer.Block{Kind: infer.BlockImage, Media: m}, err
-	case b.Document != nil:
-		m, err := decodeConverseMedia(path+".document", b.Document)
-		return infer.Block{Kind: infer.BlockDocument, Media: m}, err
-	case b.Video != nil:
-		m, err := decodeConverseMedia(path+".video", b.Video)
-		return infer.Block{Kind: infer.BlockVideo, Media: m}, err
-	case b.Audio != nil:
-		return infer.Block{Kind: infer.BlockAudio}, nil
-	case b.ToolUse != nil:
-		if b.ToolUse.ID == "" {
-			bad.null(path + ".toolUse.toolUseId")
-		}
-		return infer.Block{Kind: infer.BlockToolUse, ToolID: b.ToolUse.ID, ToolName: b.ToolUse.Name, ToolInput: b.ToolUse.Input}, nil
-	case b.ToolResult != nil:
-		out := infer.Block{Kind: infer.BlockToolResult, ToolID: b.ToolResult.ID, ToolError: b.ToolResult.Status == "error"}
-		if out.ToolID == "" {
-			bad.null(path + ".toolResult.toolUseId")
-		}
-		for i, inner := range b.ToolResult.Content {
-			blk, err := decodeConverseBlock(path+".toolResult.content."+strconv.Itoa(i+1)+".member", inner, bad)
-			if err != nil {
-				return out, err
-			}
-			out.Content = append(out.Content, blk)
-		}
-		return out, nil
-	case b.CachePoint != nil:
-		return infer.Block{Kind: infer.BlockCachePoint, CacheTTL: b.CachePoint.TTL}, nil
-	case b.Reasoning != nil:
-		if b.Reasoning.Text != nil {
-			return infer.Block{Kind: infer.BlockThinking, Text: b.Reasoning.Text.Text, Signature: b.Reasoning.Text.Signature}, nil
-		}
-		return infer.Block{Kind: infer.BlockRedacted, Data: []byte(b.Reasoning.Redacted)}, nil
-	default:
-		return infer.Block{}, fault.Newf(fault.Invalid, "The content block at '%s' must set exactly one of the members that are supported here.", path)
-	}
-}
-
-func decodeConverseMedia(path string, m *cvMedia) (infer.Media, error) {
-	out := infer.Media{Format: m.Format, Name: m.Name}
-	switch {
-	case m.Source.Bytes != nil:
-		b, err := base64.StdEncoding.DecodeString(*m.Source.Bytes)
-		if err != nil {
-			return out, fault.Newf(fault.Invalid, "The bytes at '%s' are not valid base64.", path)
-		}
-		out.Data = b
-	case m.Source.Text != nil:
-		out.Data = []byte(*m.Source.Text)
-	case m.Source.S3 != nil:
-		out.URI = m.Source.S3.URI
-	default:
-		return out, fault.Newf(fault.Invalid, "The source at '%s' must be set.", path)
-	}
-	return out, nil
 }
 
 // CheckUnserved refuses members that no engine here can honour.

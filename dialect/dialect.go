@@ -64,6 +64,7 @@ func (c *Codec) Check(f *infer.Facts) error {
 type Codec struct {
 	Name  infer.Dialect
 	words wording
+	needs []string // members that a body must have
 
 	// Inspect reads what admission needs and rejects what is not a body of the dialect:
 	// Malformed for JSON that cannot be parsed or has control members twice, Invalid for
@@ -89,9 +90,12 @@ var codecs = map[infer.Dialect]*Codec{}
 
 // register files a codec under its name; what it decodes reports breaches in its words.
 func register(c *Codec) *Codec {
-	words := c.words
+	words, needs := c.words, c.needs
 	if chat := c.DecodeChat; chat != nil {
 		c.DecodeChat = func(body []byte) (*infer.Chat, error) {
+			if err := required(body, needs...); err != nil {
+				return nil, words.fault(err)
+			}
 			v, err := chat(body)
 			if err != nil {
 				return nil, words.fault(err)
@@ -101,6 +105,9 @@ func register(c *Codec) *Codec {
 	}
 	if embed := c.DecodeEmbed; embed != nil {
 		c.DecodeEmbed = func(body []byte) (*infer.Embed, error) {
+			if err := required(body, needs...); err != nil {
+				return nil, words.fault(err)
+			}
 			v, err := embed(body)
 			if err != nil {
 				return nil, words.fault(err)
@@ -161,7 +168,7 @@ func AppendMetrics(payload []byte, u infer.Usage, total, first time.Duration) []
 	put("outputTokenCount", u.Output)
 	put("invocationLatency", total.Milliseconds())
 	put("firstByteLatency", first.Milliseconds())
-	if u.CacheRead > 0 || u.CacheWrite > 0 {
+	if u.CacheRead > 0 || u.CacheWrite > 0 || bytes.Contains(payload, []byte(`"cacheReadInputTokenCount"`)) {
 		put("cacheReadInputTokenCount", u.CacheRead)
 		put("cacheWriteInputTokenCount", u.CacheWrite)
 	}

@@ -23,15 +23,15 @@ var (
 
 func init() { //nolint:gochecknoinits // three codecs of one shape
 	register(&Codec{
-		Name: infer.DialectOpenAIEmbeddings, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, oaEmbedMembers), DecodeEmbed: decodeOpenAIEmbed,
+		Name: infer.DialectOpenAIEmbeddings, words: wordsOpenAI, needs: []string{"input"}, Inspect: inspector(wordsOpenAI, true, oaEmbedMembers), DecodeEmbed: decodeOpenAIEmbed,
 		EncodeEmbed: encodeOpenAIEmbed, EncodeResult: encodeOpenAIEmbedResult, DecodeEmbedResult: decodeOpenAIEmbedResult, RawUsage: rawUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectTitanEmbed, words: wordsNative, Inspect: inspector(wordsNative, false, titanEmbedMembers), DecodeEmbed: decodeTitanEmbed,
+		Name: infer.DialectTitanEmbed, words: wordsNative, needs: []string{"inputText"}, Inspect: inspector(wordsNative, false, titanEmbedMembers), DecodeEmbed: decodeTitanEmbed,
 		EncodeEmbed: encodeTitanEmbed, EncodeResult: encodeTitanEmbedResult, DecodeEmbedResult: decodeTitanEmbedResult, RawUsage: metricsUsage,
 	})
 	register(&Codec{
-		Name: infer.DialectCohereEmbed, words: wordsNative, Inspect: inspector(wordsNative, false, cohereEmbedMembers), DecodeEmbed: decodeCohereEmbed,
+		Name: infer.DialectCohereEmbed, words: wordsNative, needs: []string{"input_type"}, Inspect: inspector(wordsNative, false, cohereEmbedMembers), DecodeEmbed: decodeCohereEmbed,
 		EncodeEmbed: encodeCohereEmbed, EncodeResult: encodeCohereEmbedResult, DecodeEmbedResult: decodeCohereEmbedResult, RawUsage: metricsUsage,
 	})
 }

@@ -124,10 +124,14 @@ func Native(err error) error {
 	return err
 }
 
-// IsMissing reports whether a fault says that a required member is missing; its Code is the path.
+// IsMissing reports whether a fault says that a required member is missing, and which: its
+// Code is the path. Faults in native words say it in their message only.
 func IsMissing(e *fault.Error) bool {
 	var s *schemaError
-	return e.Kind == fault.Invalid && errors.As(e, &s) && s.breach == breachMissing
+	if errors.As(e, &s) {
+		return s.breach == breachMissing && e.Code != ""
+	}
+	return e.Kind == fault.Invalid && strings.HasSuffix(e.Message, ": Field required")
 }
 
 // Article and noun of a type in Anthropic's and OpenAI's messages; the schema
@@ -277,6 +281,21 @@ func unmarshal(prefix string, body []byte, v any) error {
 		return &schemaError{breach: breachExtra, path: path}
 	}
 	return badType(path, goKind(se.GoType), jsonKind(se.JSONKind, se.JSONValue))
+}
+
+// required reports the first of the members that a body lacks. It is asked before a strict
+// decoding, so that a body of another family is told what is missing and not what is too many.
+func required(body []byte, names ...string) error {
+	var o map[string]jsontext.Value
+	if json.Unmarshal(body, &o) != nil {
+		return nil // whatever is wrong, the decoding says it
+	}
+	for _, name := range names {
+		if k := o[name].Kind(); k == 0 || k == 'n' {
+			return missing(name)
+		}
+	}
+	return nil
 }
 
 // goKind names what a member should have been.

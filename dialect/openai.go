@@ -19,7 +19,7 @@ var openAIMembers = map[string]member{
 }
 
 var openAICodec = register(&Codec{
-	Name: infer.DialectOpenAI, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
+	Name: infer.DialectOpenAI, needs: []string{"messages"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
 	DecodeChat: decodeOpenAI(infer.DialectOpenAI), EncodeChat: encodeOpenAI(infer.DialectOpenAI),
 	EncodeResult: encodeOpenAIResult, DecodeResult: decodeOpenAIResult,
 	NewStreamEncoder: newOpenAIEncoder, NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,

@@ -24,19 +24,19 @@ var (
 func init() { //nolint:gochecknoinits // four codecs of one shape
 	for _, c := range []*Codec{
 		{
-			Name: infer.DialectLlama, Inspect: inspector(wordsNative, false, llamaMembers), DecodeChat: decodeLlama, EncodeChat: encodeLlama, EncodeResult: encodeLlamaResult,
+			Name: infer.DialectLlama, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, llamaMembers), DecodeChat: decodeLlama, EncodeChat: encodeLlama, EncodeResult: encodeLlamaResult,
 			DecodeResult: decodeLlamaResult, NewStreamEncoder: promptEncoder(llamaChunk), NewStreamDecoder: promptDecoder(decodeLlamaResult),
 		},
 		{
-			Name: infer.DialectMistral, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(mistralMaxTokens), EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
+			Name: infer.DialectMistral, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(mistralMaxTokens), EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
 			DecodeResult: decodeMistralResult, NewStreamEncoder: promptEncoder(mistralChunk), NewStreamDecoder: promptDecoder(decodeMistralResult),
 		},
 		{
-			Name: infer.DialectTitanText, Inspect: inspector(wordsNative, false, titanMembers), DecodeChat: decodeTitan, EncodeChat: encodeTitan, EncodeResult: encodeTitanResult,
+			Name: infer.DialectTitanText, needs: []string{"inputText"}, Inspect: inspector(wordsNative, false, titanMembers), DecodeChat: decodeTitan, EncodeChat: encodeTitan, EncodeResult: encodeTitanResult,
 			DecodeResult: decodeTitanResult, NewStreamEncoder: promptEncoder(titanChunk), NewStreamDecoder: promptDecoder(decodeTitanChunk),
 		},
 		{
-			Name: infer.DialectDeepSeek, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(deepSeekMaxTokens), EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
+			Name: infer.DialectDeepSeek, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(deepSeekMaxTokens), EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
 			DecodeResult: decodeDeepSeekResult, NewStreamEncoder: promptEncoder(deepSeekChunk), NewStreamDecoder: promptDecoder(decodeDeepSeekResult),
 		},
 	} {
@@ -118,20 +118,25 @@ func boundsOf(prefix string, c *infer.Chat, maxName, topP string, maxTokens int6
 	return nil
 }
 
-// chunkFunc encodes one payload of a prompt-style stream: a piece of text, or the end
-// when stop is set.
-type chunkFunc func(h Head, text string, stop infer.StopReason, u infer.Usage, first bool) []byte
+// progress is what a payload of a prompt-style stream may say beside its text.
+type progress struct {
+	first  bool // the stream's first payload
+	told   bool // the first payload knew the tokens of the prompt
+	tokens int64
+	stop   infer.StopReason // set at the end
+	usage  infer.Usage
+}
+
+// chunkFunc encodes one payload of a prompt-style stream: a piece of text, or the end.
+type chunkFunc func(text string, p progress) []byte
 
 type promptStream struct {
-	h     Head
 	chunk chunkFunc
-	first bool
-	stop  infer.StopReason
-	usage infer.Usage
+	progress
 }
 
 func promptEncoder(f chunkFunc) func(Head) StreamEncoder {
-	return func(h Head) StreamEncoder { return &promptStream{h: h, chunk: f, first: true, stop: infer.StopEndTurn} }
+	return func(Head) StreamEncoder { return &promptStream{chunk: f, progress: progress{first: true}} }
 }
 
 // Encode implements StreamEncoder.
@@ -144,22 +149,35 @@ func (s *promptStream) Encode(ev *infer.Event, emit Emit) error {
 	}
 	switch {
 	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockText:
-		emit("", s.chunk(s.h, ev.Text, "", s.usage, s.first))
-		s.first = false
+		s.tokens += ev.Tokens
+		p := s.progress
+		p.stop = ""
+		emit("", s.chunk(ev.Text, p))
+		if s.first {
+			s.first, s.told = false, s.usage.Input > 0
+		}
 	case ev.Kind == infer.EventStop:
 		s.stop = ev.Stop
 	}
 	return nil
 }
 
-// Finish implements StreamEncoder.
-func (s *promptStream) Finish(emit Emit) { emit("", s.chunk(s.h, "", s.stop, s.usage, s.first)) }
+// Finish implements StreamEncoder. The end comes as a payload of its own: whether a piece of
+// text is the last is not known when it leaves.
+func (s *promptStream) Finish(emit Emit) {
+	if s.stop == "" {
+		s.stop = infer.StopEndTurn
+	}
+	emit("", s.chunk("", s.progress))
+}
 
 // promptReader decodes the chunks of a prompt-style stream, which have the form of results.
 type promptReader struct {
 	decode  func([]byte) (*infer.Result, error)
 	started bool
 	done    bool
+	usage   infer.Usage
+	counted bool
 }
 
 func promptDecoder(f func([]byte) (*infer.Result, error)) func() StreamDecoder {
@@ -175,9 +193,14 @@ func (p *promptReader) Decode(_ string, payload []byte, events []infer.Event) ([
 	if err != nil {
 		return events, err
 	}
+	if !res.Usage.Estimated {
+		p.usage, p.counted = res.Usage, true
+	} else if p.counted && res.Usage.Output > 0 {
+		p.usage.Output = res.Usage.Output // Llama counts the prompt in the first payload only
+	}
 	if !p.started {
 		p.started = true
-		events = append(events, infer.Event{Kind: infer.EventStart}, infer.Event{Kind: infer.EventBlockStart})
+		events = append(events, infer.Event{Kind: infer.EventStart, Usage: p.usage, HasUsage: p.counted}, infer.Event{Kind: infer.EventBlockStart})
 	}
 	if len(res.Choices) == 0 {
 		return events, nil
@@ -189,8 +212,8 @@ func (p *promptReader) Decode(_ string, payload []byte, events []infer.Event) ([
 	if c.Stop != "" {
 		p.done = true
 		events = append(events, infer.Event{Kind: infer.EventBlockStop}, infer.Event{Kind: infer.EventStop, Stop: c.Stop})
-		if res.Usage != (infer.Usage{}) && !res.Usage.Estimated {
-			events = append(events, infer.Event{Kind: infer.EventUsage, Usage: res.Usage, HasUsage: true})
+		if p.counted {
+			events = append(events, infer.Event{Kind: infer.EventUsage, Usage: p.usage, HasUsage: true})
 		}
 	}
 	return events, nil
@@ -283,13 +306,13 @@ func encodeLlamaResult(_ Head, res *infer.Result) ([]byte, error) {
 	return marshal(&llamaResponse{Generation: text, PromptTokens: &res.Usage.Input, GenerationTokens: &res.Usage.Output, StopReason: shortStop(stop)})
 }
 
-func llamaChunk(_ Head, text string, stop infer.StopReason, u infer.Usage, first bool) []byte {
-	r := llamaResponse{Generation: text, StopReason: shortStop(stop)}
-	if first || stop != "" {
-		r.PromptTokens = &u.Input
+func llamaChunk(text string, p progress) []byte {
+	r := llamaResponse{Generation: text, GenerationTokens: &p.tokens, StopReason: shortStop(p.stop)}
+	if p.first || p.stop != "" && !p.told {
+		r.PromptTokens = &p.usage.Input
 	}
-	if stop != "" {
-		r.GenerationTokens = &u.Output
+	if p.stop != "" && p.usage.Output > 0 {
+		r.GenerationTokens = &p.usage.Output
 	}
 	return must(&r)
 }
@@ -299,9 +322,15 @@ func decodeLlamaResult(body []byte) (*infer.Result, error) {
 	if err := decodeEngine(body, &r); err != nil {
 		return nil, err
 	}
-	u := infer.Usage{Estimated: true}
-	if r.PromptTokens != nil && r.GenerationTokens != nil {
+	u, ok := metricsUsage(body)
+	switch {
+	case ok:
+	case r.PromptTokens != nil && r.GenerationTokens != nil:
 		u = infer.Usage{Input: *r.PromptTokens, Output: *r.GenerationTokens}
+	case r.GenerationTokens != nil:
+		u = infer.Usage{Output: *r.GenerationTokens, Estimated: true}
+	default:
+		u.Estimated = true
 	}
 	return textResult(r.Generation, stopOf(r.StopReason), u), nil
 }

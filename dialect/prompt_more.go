@@ -79,8 +79,15 @@ func encodeMistralResult(_ Head, res *infer.Result) ([]byte, error) {
 	return marshal(&mistralResponse{Outputs: []mistralOutput{{text, shortStop(stop)}}})
 }
 
-func mistralChunk(_ Head, text string, stop infer.StopReason, _ infer.Usage, _ bool) []byte {
-	return must(&mistralResponse{Outputs: []mistralOutput{{text, shortStop(stop)}}})
+func mistralChunk(text string, p progress) []byte {
+	return must(&mistralResponse{Outputs: []mistralOutput{{text, shortStop(p.stop)}}})
+}
+
+// bodyMetrics is the usage of a payload that counts tokens only in Bedrock's metrics.
+func bodyMetrics(body []byte) infer.Usage {
+	u, ok := metricsUsage(body)
+	u.Estimated = !ok
+	return u
 }
 
 func decodeMistralResult(body []byte) (*infer.Result, error) {
@@ -89,9 +96,9 @@ func decodeMistralResult(body []byte) (*infer.Result, error) {
 		return nil, err
 	}
 	if len(r.Outputs) == 0 {
-		return &infer.Result{}, nil
+		return textResult("", "", bodyMetrics(body)), nil
 	}
-	return textResult(r.Outputs[0].Text, stopOf(r.Outputs[0].StopReason), infer.Usage{Estimated: true}), nil
+	return textResult(r.Outputs[0].Text, stopOf(r.Outputs[0].StopReason), bodyMetrics(body)), nil
 }
 
 type deepSeekResponse struct {
@@ -103,8 +110,8 @@ func encodeDeepSeekResult(_ Head, res *infer.Result) ([]byte, error) {
 	return marshal(&deepSeekResponse{Choices: []mistralOutput{{text, shortStop(stop)}}})
 }
 
-func deepSeekChunk(_ Head, text string, stop infer.StopReason, _ infer.Usage, _ bool) []byte {
-	return must(&deepSeekResponse{Choices: []mistralOutput{{text, shortStop(stop)}}})
+func deepSeekChunk(text string, p progress) []byte {
+	return must(&deepSeekResponse{Choices: []mistralOutput{{text, shortStop(p.stop)}}})
 }
 
 func decodeDeepSeekResult(body []byte) (*infer.Result, error) {
@@ -113,9 +120,9 @@ func decodeDeepSeekResult(body []byte) (*infer.Result, error) {
 		return nil, err
 	}
 	if len(r.Choices) == 0 {
-		return &infer.Result{}, nil
+		return textResult("", "", bodyMetrics(body)), nil
 	}
-	return textResult(r.Choices[0].Text, stopOf(r.Choices[0].StopReason), infer.Usage{Estimated: true}), nil
+	return textResult(r.Choices[0].Text, stopOf(r.Choices[0].StopReason), bodyMetrics(body)), nil
 }
 
 type titanRequest struct {
@@ -206,11 +213,11 @@ func encodeTitanResult(_ Head, res *infer.Result) ([]byte, error) {
 	return marshal(&titanResponse{InputTokens: res.Usage.Input, Results: []titanResult{{res.Usage.Output, text, titanReason(stop)}}})
 }
 
-func titanChunk(_ Head, text string, stop infer.StopReason, u infer.Usage, _ bool) []byte {
+func titanChunk(text string, p progress) []byte {
 	c := titanChunkBody{OutputText: text}
-	if stop != "" {
-		reason := titanReason(stop)
-		c.Reason, c.TotalTokens, c.InputTokens = &reason, &u.Output, &u.Input
+	if p.stop != "" {
+		reason := titanReason(p.stop)
+		c.Reason, c.TotalTokens, c.InputTokens = &reason, &p.usage.Output, &p.usage.Input
 	}
 	return must(&c)
 }
