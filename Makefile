@@ -1,21 +1,17 @@
 # Forebay. `make help` lists the targets.
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-CACHE := $(CURDIR)/.cache
-BIN := $(CACHE)/bin
-VENV := $(CURDIR)/.venv
-GOFLAGS ?=
-GOLANGCI_VERSION := 2.15.0
-FUZZTIME ?= 10s
+VENV := .venv
+# The tools of one tools/go.mod; another one has another folder, so that they are never stale.
+TOOLS := .cache/tools-$(shell cksum tools/go.mod | cut -d' ' -f1)
+# How long each fuzz target runs: a time, or a number of inputs with an x.
+FUZZTIME ?= 20000x
 ARGS ?=
 
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-.PHONY: build
-build: ## build bin/forebay
-	go build -o bin/forebay ./cmd/forebay
 
 .PHONY: up
 up: build ## build and start Forebay on 127.0.0.1:8484 (ARGS="--listen HOST:PORT --data-dir DIR" ...)
@@ -25,69 +21,82 @@ up: build ## build and start Forebay on 127.0.0.1:8484 (ARGS="--listen HOST:PORT
 demo: build ## start Forebay, call a model through every API, and stop
 	bin/forebay demo $(ARGS)
 
-.PHONY: deps
-deps: $(VENV)/.installed test/clients/node/node_modules/.installed ## install the pinned clients and the engine that tests drive
-
-$(VENV)/.installed: test/clients/python/requirements.txt test/engines/requirements.txt
-	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r test/clients/python/requirements.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r test/engines/requirements.txt \
-		|| echo "SKIPPED: no prebuilt engine for this platform; tests of a real engine will skip"
-	touch $@
-
-test/clients/node/node_modules/.installed: test/clients/node/package-lock.json
-	cd test/clients/node && npm ci --silent --no-audit --no-fund
-	touch $@
+.PHONY: build
+build: ## build bin/forebay
+	go build -o bin/forebay ./cmd/forebay
 
 .PHONY: test
-test: deps ## everything that must pass: vet, all tests with the race detector, the real clients
+test: deps ## everything that must pass: vet, all tests with the race detector, a real engine, real clients, seconds of fuzzing
 	go vet ./...
-	go test -race -timeout 20m $(GOFLAGS) ./...
-
-.PHONY: fmt
-fmt: $(BIN)/gofumpt ## format the code
-	$(BIN)/gofumpt -w $$(git ls-files '*.go')
-
-.PHONY: generate
-generate: deps ## regenerate what is generated (shapes, schemas, documents)
-	go generate ./...
-
-.PHONY: lint
-lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## lint
-	$< run ./...
+	go test -race -timeout 15m -json ./... | go run ./internal/testreport
+	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: check
-check: fmt generate ## format, generate, lint, test, fuzz; fails on any difference
-	git diff --exit-code
-	$(MAKE) lint
-	$(MAKE) deadcode vuln test
-	$(MAKE) fuzz FUZZTIME=60s
-
-.PHONY: deadcode
-deadcode: $(BIN)/deadcode ## functions that nothing calls
-	@out=$$($(BIN)/deadcode -test ./...); if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
-
-.PHONY: vuln
-vuln: $(BIN)/govulncheck ## known vulnerabilities, where the database can be reached
-	@$(BIN)/govulncheck ./... || { rc=$$?; if [ $$rc -eq 3 ]; then exit 3; fi; echo "SKIPPED: govulncheck could not reach its database"; }
-
-.PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME
-	@set -e; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' . ); do \
-		for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
-			echo "== $$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); \
-		done; done
+check: ## what a change must pass: format, generated files, lint, dead code, vulnerabilities, tests, minutes of fuzzing
+	@$(MAKE) --no-print-directory formatted generated lint deadcode vuln test
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
 
 .PHONY: bench
 bench: build ## measure against the floors in one run; rewrites the tables of docs/performance.md
 	go build -o bin/bench ./bench
 	bin/bench suite -write docs/performance.md $(ARGS)
 
-$(BIN)/gofumpt $(BIN)/deadcode $(BIN)/govulncheck: tools/go.mod
-	mkdir -p $(BIN)
-	cd tools && GOBIN=$(BIN) go install tool
+.PHONY: generate
+generate: deps ## regenerate what is generated (shapes, schemas, documents)
+	go generate ./...
 
-$(BIN)/golangci-lint-$(GOLANGCI_VERSION):
-	mkdir -p $(BIN)
-	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
-	mv $(BIN)/golangci-lint $@
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## format the code and order its imports
+	$(TOOLS)/golangci-lint fmt
+
+.PHONY: formatted
+formatted: $(TOOLS)/golangci-lint
+	@echo "== format"; $(TOOLS)/golangci-lint fmt --diff || { echo "not formatted: make fmt"; exit 1; }
+
+# What is generated is compared with what was there before, committed or not.
+.PHONY: generated
+generated: deps
+	@echo "== generated files"; before=$$(git status --porcelain; git diff); go generate ./...; \
+	after=$$(git status --porcelain; git diff); \
+	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are new now: commit them"; git status --short; exit 1; }
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## lint
+	@echo "== lint"; $(TOOLS)/golangci-lint run
+
+.PHONY: deadcode
+deadcode: $(TOOLS)/deadcode ## functions that nothing calls, not even a test
+	@echo "== dead code"; out=$$($(TOOLS)/deadcode -test ./...); [ -z "$$out" ] || { echo "$$out"; exit 1; }
+
+# govulncheck ends with 3 when it found something, and otherwise when it could not look.
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## known vulnerabilities, where their database can be reached
+	@echo "== vulnerabilities"; rc=0; $(TOOLS)/govulncheck ./... || rc=$$?; \
+	if [ $$rc = 3 ]; then exit 1; fi; \
+	if [ $$rc != 0 ]; then echo "SKIPPED: VULNERABILITIES WERE NOT CHECKED: the database could not be reached"; fi
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@grep -ro --include='*_test.go' --exclude-dir=node_modules --exclude-dir='.?*' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file target; do \
+		echo "== fuzz $$(dirname $$file): $${target#func }"; \
+		go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) | sed '/^fuzz: elapsed/d'; \
+	done; echo "== fuzz: nothing found"
+
+.PHONY: deps
+deps: $(VENV)/.installed test/clients/node/node_modules/.installed ## install the pinned clients and the engine that tests drive
+
+$(VENV)/.installed: test/clients/python/requirements.txt test/engines/requirements.txt
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r test/clients/python/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r test/engines/requirements.txt \
+		|| echo "SKIPPED: NO PREBUILT ENGINE FOR THIS PLATFORM: the tests that drive a real one will skip"
+	touch $@
+
+test/clients/node/node_modules/.installed: test/clients/node/package-lock.json
+	cd test/clients/node && npm ci --silent --no-audit --no-fund
+	touch $@
+
+# golangci-lint is most of this: about two minutes on two cores when nothing is cached.
+$(TOOLS)/%:
+	mkdir -p $(TOOLS)
+	cd tools && GOBIN=$(CURDIR)/$(TOOLS) GOFLAGS=-mod=readonly go install tool

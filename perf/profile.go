@@ -112,11 +112,11 @@ func divUp(a, b int64) int64 { return a/b + min(a%b, 1) }
 
 // mulSat multiplies what is not negative, and stays at the largest value where it would overflow.
 func mulSat(a, b int64) int64 {
-	hi, lo := bits.Mul64(uint64(a), uint64(b)) //nolint:gosec // not negative
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
 	if hi != 0 || lo > math.MaxInt64 {
 		return math.MaxInt64
 	}
-	return int64(lo) //nolint:gosec // checked
+	return int64(lo)
 }
 
 func addSat(a, b int64) int64 {

@@ -78,7 +78,7 @@ func (e *Engine) answer(said *script, req *infer.Request, prompt string, choice 
 	if text == "" {
 		seed := e.opts.Seed
 		if s := req.Chat.Seed; s != nil {
-			seed += uint64(*s) //nolint:gosec // any number is a seed
+			seed += uint64(*s)
 		}
 		text = e.compose(rand.New(rand.NewPCG(e.hash(prompt, choice), seed)), req.UpstreamModel, said.tokens) //nolint:gosec // text, not secrets
 	}

@@ -31,7 +31,7 @@ func (e *Engine) embed(req *infer.Request) *infer.Result {
 	for _, tokens := range req.Embed.Tokens {
 		var b []byte
 		for _, t := range tokens {
-			b = binary.LittleEndian.AppendUint64(b, uint64(t)) //nolint:gosec // bits
+			b = binary.LittleEndian.AppendUint64(b, uint64(t))
 		}
 		add(string(b))
 	}

@@ -209,7 +209,7 @@ func (e *Engine) hash(text string, n int64) uint64 {
 	h := fnv.New64a()
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:8], e.opts.Seed)
-	binary.LittleEndian.PutUint64(b[8:], uint64(n)) //nolint:gosec // bits
+	binary.LittleEndian.PutUint64(b[8:], uint64(n))
 	_, _ = h.Write(b[:])
 	_, _ = io.WriteString(h, text)
 	return h.Sum64()

@@ -154,6 +154,7 @@ func (s *stream) step() (*infer.Event, error) {
 		ev.Kind, ev.Stop, ev.StopText = infer.EventStop, c.answer.stop, c.answer.stopTxt
 		c.phase++
 		s.ended++
+	case phaseEnd: // some never gives the turn to one that has ended
 	}
 	s.turn = (s.turn + 1) % len(s.choices)
 	return ev, nil

@@ -40,7 +40,7 @@ func StartModel(t testing.TB, p tinygguf.Params) string {
 // model writes the model's file.
 func model(t testing.TB, p tinygguf.Params) string {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "tiny.gguf")) //nolint:gosec // a temporary file
+	f, err := os.Create(filepath.Join(t.TempDir(), "tiny.gguf"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ func stream(t *testing.T, url string) (text string, u usage) {
 	t.Helper()
 	body := post(t, url+"/v1/chat/completions", "{"+question+`,"stream":true,"stream_options":{"include_usage":true}}`)
 	ended := false
+	var said strings.Builder
 	for sc := bufio.NewScanner(body); sc.Scan(); {
 		data, ok := strings.CutPrefix(sc.Text(), "data: ")
 		if !ok {
@@ -72,7 +73,7 @@ func stream(t *testing.T, url string) (text string, u usage) {
 			t.Fatalf("%v in %s", err, data)
 		}
 		for _, c := range chunk.Choices {
-			text += c.Delta.Content
+			said.WriteString(c.Delta.Content)
 		}
 		if chunk.Usage != nil {
 			u = *chunk.Usage
@@ -81,7 +82,7 @@ func stream(t *testing.T, url string) (text string, u usage) {
 	if !ended {
 		t.Error("the stream has no end")
 	}
-	return text, u
+	return said.String(), u
 }
 
 // At temperature 0 the engine always says the same, whole or streamed, and counts it.

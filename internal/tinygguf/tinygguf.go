@@ -128,7 +128,7 @@ func weights(p Params, voc *vocabulary) []tensor {
 		return v
 	}
 	d, f, n := p.Width, p.Hidden, len(voc.text)
-	dd, ff, nn := uint64(d), uint64(f), uint64(n) //nolint:gosec // small sizes
+	dd, ff, nn := uint64(d), uint64(f), uint64(n)
 	std := 1 / math.Sqrt(float64(d))
 	ts := []tensor{{"token_embd.weight", []uint64{dd, nn}, normal(n*d, 1)}}
 	for l := range p.Layers {
@@ -187,7 +187,7 @@ func (e *encoder) key(name string, typ uint32) {
 func (e *encoder) array(name string, elem uint32, n int) {
 	e.key(name, typeArray)
 	e.put(elem)
-	e.put(uint64(n)) //nolint:gosec // a length
+	e.put(uint64(n))
 }
 
 const chatTemplate = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
@@ -227,14 +227,14 @@ func (e *encoder) header(p Params, voc *vocabulary, tensors []tensor) {
 	e.put([]byte("GGUF"))
 	e.put(uint32(version))
 	e.put(uint64(len(tensors)))
-	e.put(uint64(len(texts) + len(numbers) + len(flags) + others)) //nolint:gosec // a count
+	e.put(uint64(len(texts) + len(numbers) + len(flags) + others))
 	for _, t := range texts {
 		e.key(t[0], typeString)
 		e.str(t[1])
 	}
 	for _, n := range numbers {
 		e.key(n.key, typeU32)
-		e.put(uint32(n.value)) //nolint:gosec // small sizes
+		e.put(uint32(n.value))
 	}
 	for _, f := range flags {
 		e.key(f.key, typeBool)
@@ -263,7 +263,7 @@ func (e *encoder) index(tensors []tensor) {
 	var offset uint64
 	for _, t := range tensors {
 		e.str(t.name)
-		e.put(uint32(len(t.dims))) //nolint:gosec // at most two
+		e.put(uint32(len(t.dims)))
 		e.put(t.dims)
 		e.put(uint32(f32))
 		e.put(offset)
