@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"forebay/fault"
@@ -96,7 +97,7 @@ var opaque = map[string]bool{
 // system prompts apart, short enough that hashing costs nothing.
 const prefixBytes = 1024
 
-// FNV-1a, 64 bit.
+// FNV-1a, 64 bit, taken eight bytes at a time for speed.
 const (
 	fnvOffset = 14695981039346656037
 	fnvPrime  = 1099511628211
@@ -113,10 +114,14 @@ func (p *prefix) add(b []byte) {
 		p.sum = fnvOffset
 	}
 	b = b[:min(len(b), prefixBytes-p.n)]
+	p.n += len(b)
+	for ; len(b) >= 8; b = b[8:] {
+		p.sum = (p.sum ^ binary.LittleEndian.Uint64(b)) * fnvPrime
+		p.sum ^= p.sum >> 32
+	}
 	for _, c := range b {
 		p.sum = (p.sum ^ uint64(c)) * fnvPrime
 	}
-	p.n += len(b)
 }
 
 // join adds the hash of a further part.
