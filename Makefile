@@ -26,10 +26,10 @@ build: ## build bin/forebay
 	go build -o bin/forebay ./cmd/forebay
 
 .PHONY: test
-test: deps ## everything that must pass: vet, all tests with the race detector, a real engine, real clients, seconds of fuzzing
+test: deps ## everything that must pass: vet, seconds of fuzzing, all tests with the race detector, a real engine and real clients
 	go vet ./...
-	go test -race -timeout 15m -json ./... | go run ./internal/testreport
 	@$(MAKE) --no-print-directory fuzz
+	go test -race -timeout 15m -json ./... | go run ./internal/testreport
 
 .PHONY: check
 check: ## what a change must pass: format, generated files, lint, dead code, vulnerabilities, tests, minutes of fuzzing

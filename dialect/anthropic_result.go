@@ -289,11 +289,7 @@ func (d *anthropicDecoder) Decode(_ string, payload []byte, events []infer.Event
 		}
 		return append(events, infer.Event{Kind: infer.EventStart, Usage: d.usage, HasUsage: true}), nil
 	case "content_block_start":
-		b := infer.Block{}
-		if r.ContentBlock != nil {
-			b, _ = decodeAnthropicBlock("content_block", r.ContentBlock)
-		}
-		return append(events, infer.Event{Kind: infer.EventBlockStart, Index: index, Block: b}), nil
+		return decodeAnthropicStart(index, r.ContentBlock, events), nil
 	case "content_block_delta":
 		return append(events, decodeAnthropicDelta(index, r.Delta)...), nil
 	case "content_block_stop":
@@ -329,6 +325,25 @@ func (d *anthropicDecoder) merge(u *anTotals) {
 	if u.CacheWrite != nil {
 		d.usage.CacheWrite = *u.CacheWrite
 	}
+}
+
+// decodeAnthropicStart begins a block. What content it has already, which Anthropic itself
+// leaves empty, becomes a delta.
+func decodeAnthropicStart(index int, a *anBlock, events []infer.Event) []infer.Event {
+	var b infer.Block
+	if a != nil {
+		b, _ = decodeAnthropicBlock("content_block", a) // a kind that is newer than this code becomes an empty text
+	}
+	text := b.Text
+	if b.Kind == infer.BlockToolUse && string(b.ToolInput) != "{}" {
+		text = string(b.ToolInput)
+	}
+	start := infer.Block{Kind: b.Kind, ToolID: b.ToolID, ToolName: b.ToolName, Data: b.Data}
+	events = append(events, infer.Event{Kind: infer.EventBlockStart, Index: index, Block: start})
+	if text == "" {
+		return events
+	}
+	return append(events, infer.Event{Kind: infer.EventDelta, Index: index, Delta: b.Kind, Text: text, Tokens: 1})
 }
 
 func decodeAnthropicDelta(index int, d *anDelta) []infer.Event {

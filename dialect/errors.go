@@ -146,6 +146,9 @@ var nativeTypes = map[string]string{
 }
 
 func (e *schemaError) anthropic() string {
+	if e.path == "" {
+		return "Input should be a valid " + e.want
+	}
 	switch e.breach {
 	case breachMissing:
 		return e.path + ": Field required"
@@ -172,6 +175,9 @@ func (e *schemaError) anthropic() string {
 }
 
 func (e *schemaError) openAI() string {
+	if e.path == "" {
+		return "Invalid body: expected " + nouns[e.want] + ", but got " + nouns[e.got] + " instead."
+	}
 	p := "'" + brackets(e.path) + "'"
 	switch e.breach {
 	case breachMissing:

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"forebay/fault"
@@ -96,7 +97,7 @@ var opaque = map[string]bool{
 // system prompts apart, short enough that hashing costs nothing.
 const prefixBytes = 1024
 
-// FNV-1a, 64 bit.
+// FNV-1a, 64 bit, taken eight bytes at a time for speed.
 const (
 	fnvOffset = 14695981039346656037
 	fnvPrime  = 1099511628211
@@ -113,10 +114,14 @@ func (p *prefix) add(b []byte) {
 		p.sum = fnvOffset
 	}
 	b = b[:min(len(b), prefixBytes-p.n)]
+	p.n += len(b)
+	for ; len(b) >= 8; b = b[8:] {
+		p.sum = (p.sum ^ binary.LittleEndian.Uint64(b)) * fnvPrime
+		p.sum ^= p.sum >> 32
+	}
 	for _, c := range b {
 		p.sum = (p.sum ^ uint64(c)) * fnvPrime
 	}
-	p.n += len(b)
 }
 
 // join adds the hash of a further part.
@@ -153,10 +158,10 @@ type inspection struct {
 	started bool
 	aside   bool // the current message is a system message
 
-	media    scan.Token // media whose object has not ended; Kind 0 for none
-	document bool       // it is a document
-	text     bool       // it is a document in plain text
-	low      bool       // an image in OpenAI's detail "low"
+	media scan.Token     // media whose object has not ended; Kind 0 for none
+	kind  infer.Features // what the block around it says that it is
+	text  bool           // it is a document in plain text
+	low   bool           // an image in OpenAI's detail "low"
 }
 
 func (x *inspection) run() error {
@@ -380,9 +385,10 @@ func (x *inspection) str(t scan.Token) {
 	switch name {
 	case "type":
 		v := x.body[t.Start+1 : t.End-1]
-		uses := blockUses[string(v)]
-		x.f.Uses |= uses
-		x.document = uses == infer.UsesDocuments || x.document && uses == 0
+		if uses := blockUses[string(v)]; uses != 0 {
+			x.f.Uses |= uses
+			x.kind = uses
+		}
 		x.text = x.text || string(v) == "text" && string(x.name(t.Depth-1)) == "source"
 		return
 	case "role":
@@ -401,8 +407,13 @@ func (x *inspection) str(t scan.Token) {
 	}
 	x.closeMedia()
 	x.media = t
-	if t.Depth >= 3 && string(x.name(t.Depth-2)) == "document" {
-		x.document = true
+	if t.Depth < 3 {
+		return
+	}
+	for _, outer := range [2][]byte{x.name(t.Depth - 2), x.name(t.Depth - 3)} { // s3Location lies deeper
+		if uses := innerUses[string(outer)]; uses&(infer.UsesDocuments|infer.UsesVideo|infer.UsesAudio) != 0 {
+			x.kind = uses
+		}
 	}
 }
 
@@ -469,7 +480,7 @@ func (x *inspection) closeMedia() {
 	switch {
 	case x.text:
 		x.read(t)
-	case x.document:
+	case x.kind&(infer.UsesDocuments|infer.UsesVideo|infer.UsesAudio) != 0:
 		x.f.Media++
 		x.f.MediaUnits += documentTokens
 	default:
@@ -485,7 +496,7 @@ func (x *inspection) closeMedia() {
 			x.f.MediaUnits += tileTokens(raw)
 		}
 	}
-	x.media, x.document, x.text, x.low = scan.Token{}, false, false, false
+	x.media, x.kind, x.text, x.low = scan.Token{}, 0, false, false
 }
 
 func kindName(k scan.Kind) string {

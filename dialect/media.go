@@ -29,8 +29,9 @@ const (
 	tileShort = 768
 )
 
-// documentTokens stands in for a document of which only the bytes are known: two pages at
-// the upper end of the 1,500 tokens per page of Anthropic's documentation of PDF support.
+// documentTokens stands in for a document, video or audio clip, of which only the bytes are
+// known: two pages at the lower end of the 1,500 to 3,000 tokens per page of Anthropic's
+// documentation of PDF support.
 const documentTokens = 3000
 
 // imageTokens returns the tokens to expect for an image in base64, a data URL, or behind
