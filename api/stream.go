@@ -7,6 +7,7 @@ import (
 	"forebay/fault"
 	"forebay/infer"
 	"io"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -72,9 +73,7 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 		return st.fail(c, err)
 	}
 	defer func() { _ = resp.Close() }()
-	if !c.W.Started() {
-		Answer(c.W.Header(), &resp.Head)
-	}
+	c.W.Prepare(func(h http.Header) { Answer(h, &resp.Head) })
 	if resp.Head.PassThrough {
 		err = st.passThrough(c.W, resp)
 	} else {

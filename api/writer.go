@@ -102,6 +102,16 @@ func (w *Writer) Stream(framing Framing, keepAlive time.Duration, begin func()) 
 	}
 }
 
+// Prepare changes the headers of a response that has not begun; the keep-alive, which may
+// begin it at any moment, waits meanwhile.
+func (w *Writer) Prepare(f func(h http.Header)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status == 0 {
+		f(w.w.Header())
+	}
+}
+
 // Started reports whether the status has been sent.
 func (w *Writer) Started() bool { return w.Status() != 0 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 
 	"forebay/config"
@@ -133,8 +135,24 @@ func run(e *env, s *server.Server, f func(context.Context) error) error {
 // demoModel is the model of examples.
 const demoModel = "anthropic.claude-3-haiku-20240307-v1:0"
 
+// program is how this program is called in a shell: by its name where the path has it.
+func program() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "forebay"
+	}
+	if found, err := exec.LookPath("forebay"); err == nil && found == self {
+		return "forebay"
+	}
+	return self
+}
+
 func banner(e *env, s *server.Server) {
 	c := s.Credentials()
+	flag := ""
+	if def := config.Default(); s.DataDir() != def.DataDir {
+		flag = " --data-dir " + s.DataDir()
+	}
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(e.Out, format+"\n", args...) }
 	p("Forebay listens on %s (and %s)", c.URL, c.TLSURL)
 	if c.New {
@@ -145,7 +163,7 @@ func banner(e *env, s *server.Server) {
 		p("\nNo engine is configured: models are SIMULATED. To serve a real one: %s", s.Hint())
 	}
 	p("\nTry, in another shell:")
-	p("  eval \"$(forebay env)\"")
+	p("  eval \"$(%s env%s)\"", program(), flag)
 	p("  curl $OPENAI_BASE_URL/chat/completions -H \"Authorization: Bearer $OPENAI_API_KEY\" -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'", demoModel)
 	p("  aws bedrock-runtime converse --region %s --model-id %s --messages '[{\"role\":\"user\",\"content\":[{\"text\":\"Hello\"}]}]'", c.Region, demoModel)
 	p("  python3 -c 'import openai; print(openai.OpenAI().chat.completions.create(model=\"%s\", messages=[{\"role\":\"user\",\"content\":\"Hello\"}]).choices[0].message.content)'\n", demoModel)
