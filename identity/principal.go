@@ -20,9 +20,14 @@ type Limits struct {
 	Currency      string // ISO 4217
 }
 
-// Policy says what a key may do. The zero value allows everything.
+// AdminPrefix begins the actions of administration. A policy allows them only by name.
+const AdminPrefix = "forebay:"
+
+// Policy says what a key may do. The zero value allows every call of every model, and no
+// administration.
 type Policy struct {
-	// Actions and Models are lists of names with the wildcards * and ?; an empty list allows all.
+	// Actions and Models are lists of names with the wildcards * and ?; an empty list allows
+	// all, but for the actions of administration.
 	Actions []string
 	Models  []string
 	// Tier is the highest tier of service the key may ask for: "" (any), "priority", "default" or "flex".
@@ -92,7 +97,8 @@ func Authorize(p *Principal, action, model, resource, tier string) error {
 	if pol == nil {
 		return nil
 	}
-	if !allowed(pol.Actions, action) || model != "" && !allowed(pol.Models, model) {
+	admin := strings.HasPrefix(action, AdminPrefix)
+	if admin && len(pol.Actions) == 0 || !allowed(pol.Actions, action) || model != "" && !allowed(pol.Models, model) {
 		return fault.Newf(fault.Denied,
 			"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 			p.ARN, action, resource, action)

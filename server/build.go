@@ -265,12 +265,13 @@ func (s *Server) devKeys(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
+	everything := identity.Policy{Actions: []string{"*"}} // administration included
 	for _, k := range []struct {
 		key    identity.Key
 		secret string
 	}{
-		{identity.Key{ID: pair.ID, Kind: identity.KeyPair, Name: devPair + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now}, pair.Value},
-		{identity.Key{ID: token.ID, Kind: identity.KeyBearer, Name: devBearer + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now}, token.Value},
+		{identity.Key{ID: pair.ID, Kind: identity.KeyPair, Name: devPair + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now, Policy: everything}, pair.Value},
+		{identity.Key{ID: token.ID, Kind: identity.KeyBearer, Name: devBearer + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now, Policy: everything}, token.Value},
 	} {
 		if err := s.store.CreateKey(ctx, &k.key, k.secret); err != nil {
 			return err

@@ -430,6 +430,23 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// An application's key calls models and administers nothing.
+func TestOnlyNamedKeysAdminister(t *testing.T) {
+	s := run(t, testConfig(t))
+	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key"}`)
+	_, rest, _ := strings.Cut(made.body, `"secret": "`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	use := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) }
+	if got := post(t, s, chatPath, `{"model":"`+haiku+`","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, use); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	for _, body := range []string{`{"name":"more","kind":"api-key"}`, ``} {
+		if got := post(t, s, "/admin/v1/keys", body, use); got.status != 403 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
 func TestKeysCanBeRevoked(t *testing.T) {
 	s := run(t, testConfig(t))
 	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"Models":["amazon.*"]}}`)
