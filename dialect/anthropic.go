@@ -42,7 +42,7 @@ type anRequest struct {
 	Beta        jsontext.Value            `json:"anthropic_beta,omitzero"`
 	ServiceTier *string                   `json:"service_tier,omitzero"`
 	Output      *anOutput                 `json:"output_config,omitzero"`
-	Extra       map[string]jsontext.Value `json:",inline"`
+	Extra       map[string]jsontext.Value `json:",embed"`
 }
 
 type anOutput struct {

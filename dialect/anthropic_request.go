@@ -15,7 +15,8 @@ const minThinking = 1024
 
 func decodeAnthropic(body []byte) (*infer.Chat, error) {
 	var r anRequest
-	if err := unmarshal("", body, &r); err != nil {
+	extra, err := unmarshalOpen(body, &r)
+	if err != nil {
 		return nil, err
 	}
 	if r.Messages == nil {
@@ -28,7 +29,7 @@ func decodeAnthropic(body []byte) (*infer.Chat, error) {
 		return nil, err
 	}
 	c := &infer.Chat{MaxTokens: r.MaxTokens, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, Stop: r.Stop}
-	extraOf(r.Extra, infer.DialectAnthropic, c)
+	extraOf(extra, infer.DialectAnthropic, c)
 	if len(r.Beta) > 0 {
 		extraOf(map[string]jsontext.Value{"anthropic_beta": r.Beta}, infer.DialectAnthropic, c)
 	}

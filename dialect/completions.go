@@ -34,14 +34,15 @@ type completionsRequest struct {
 	Echo             bool                      `json:"echo,omitzero"`
 	User             string                    `json:"user,omitzero"`
 	Stream           bool                      `json:"stream,omitzero"`
-	StreamOptions    *oaStreamOptions          `json:"stream_options,omitzero"`
+	StreamOptions    jsontext.Value            `json:"stream_options,omitzero"`
 	ServiceTier      *string                   `json:"service_tier,omitzero"`
-	Extra            map[string]jsontext.Value `json:",inline"`
+	Extra            map[string]jsontext.Value `json:",embed"`
 }
 
 func decodeCompletions(body []byte) (*infer.Chat, error) {
 	var r completionsRequest
-	if err := unmarshal("", body, &r); err != nil {
+	extra, err := unmarshalOpen(body, &r)
+	if err != nil {
 		return nil, err
 	}
 	if k := r.Prompt.Kind(); k == 0 || k == 'n' {
@@ -65,7 +66,7 @@ func decodeCompletions(body []byte) (*infer.Chat, error) {
 		Prompt: &prompt[0], Suffix: r.Suffix, MaxTokens: r.MaxTokens, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK,
 		MinP: r.MinP, N: r.N, Seed: r.Seed, FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty, Echo: r.Echo, User: r.User,
 	}
-	extraOf(r.Extra, infer.DialectOpenAICompletions, c)
+	extraOf(extra, infer.DialectOpenAICompletions, c)
 	c.Stop, err = decodeStop("stop", r.Stop)
 	return c, err
 }
@@ -84,7 +85,7 @@ func encodeCompletions(c *infer.Chat, o EncodeOptions) ([]byte, []string, error)
 		User: c.User, Stream: o.Stream,
 	}
 	if o.Stream {
-		r.StreamOptions = &oaStreamOptions{IncludeUsage: true}
+		r.StreamOptions = includeUsage
 	}
 	if r.MaxTokens == nil && o.MaxTokens > 0 {
 		r.MaxTokens = &o.MaxTokens

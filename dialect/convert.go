@@ -199,6 +199,8 @@ func schemaOf(t infer.Tool) jsontext.Value {
 	return t.Schema
 }
 
+func ptrTo[T any](v T) *T { return &v }
+
 func deref(s *string) string {
 	if s == nil {
 		return ""

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
@@ -90,27 +91,29 @@ var codecs = map[infer.Dialect]*Codec{}
 
 // register files a codec under its name; what it decodes reports breaches in its words.
 func register(c *Codec) *Codec {
-	words, needs := c.words, c.needs
+	explain := func(body []byte, err error) error {
+		var breach *schemaError
+		if errors.As(err, &breach) {
+			if lacks := required(body, c.needs...); lacks != nil {
+				err = lacks
+			}
+		}
+		return c.words.fault(err)
+	}
 	if chat := c.DecodeChat; chat != nil {
 		c.DecodeChat = func(body []byte) (*infer.Chat, error) {
-			if err := required(body, needs...); err != nil {
-				return nil, words.fault(err)
-			}
 			v, err := chat(body)
 			if err != nil {
-				return nil, words.fault(err)
+				return nil, explain(body, err)
 			}
 			return v, nil
 		}
 	}
 	if embed := c.DecodeEmbed; embed != nil {
 		c.DecodeEmbed = func(body []byte) (*infer.Embed, error) {
-			if err := required(body, needs...); err != nil {
-				return nil, words.fault(err)
-			}
 			v, err := embed(body)
 			if err != nil {
-				return nil, words.fault(err)
+				return nil, explain(body, err)
 			}
 			return v, nil
 		}

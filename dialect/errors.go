@@ -268,8 +268,43 @@ func unsupported(what string, d infer.Dialect) error {
 	return e.WithReason("the engine's dialect %s cannot express %s", d, what)
 }
 
-// unmarshal decodes a request strictly: a member that v does not have is a breach, unless
-// v gathers what it does not know. Paths in errors begin with prefix.
+// unmarshalOpen is unmarshal for a body whose own members may be others than v has. They
+// come back apart; what lies deeper is still decoded strictly.
+func unmarshalOpen(body []byte, v any) (extra map[string]jsontext.Value, err error) {
+	var all map[string]jsontext.Value
+	if err := unmarshal("", body, &all); err != nil {
+		return nil, err
+	}
+	known := memberNames(reflect.TypeOf(v).Elem())
+	for name, value := range all {
+		if known[name] {
+			continue
+		}
+		if extra == nil {
+			extra = map[string]jsontext.Value{}
+		}
+		extra[name] = value
+		delete(all, name)
+	}
+	if extra != nil {
+		body = must(all)
+	}
+	return extra, unmarshal("", body, v)
+}
+
+// memberNames are the members that a struct has for JSON.
+func memberNames(t reflect.Type) map[string]bool {
+	out := map[string]bool{}
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+			out[name] = true
+		}
+	}
+	return out
+}
+
+// unmarshal decodes a request strictly: a member that v does not have is a breach. Paths
+// in errors begin with prefix.
 func unmarshal(prefix string, body []byte, v any) error {
 	err := json.Unmarshal(body, v, json.RejectUnknownMembers(true))
 	if err == nil {
@@ -289,8 +324,8 @@ func unmarshal(prefix string, body []byte, v any) error {
 	return badType(path, goKind(se.GoType), jsonKind(se.JSONKind, se.JSONValue))
 }
 
-// required reports the first of the members that a body lacks. It is asked before a strict
-// decoding, so that a body of another family is told what is missing and not what is too many.
+// required reports the first of the members that a body lacks. It is asked when a strict
+// decoding has failed, so that a body of another family is told what is missing and not what is too many.
 func required(body []byte, names ...string) error {
 	var o map[string]jsontext.Value
 	if json.Unmarshal(body, &o) != nil {

@@ -25,7 +25,7 @@ var openAICodec = register(&Codec{
 	NewStreamEncoder: newOpenAIEncoder, NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,
 })
 
-// oaRequest is a chat completions request. Extra keeps members we do not know.
+// oaRequest is a chat completions request. Extra are members we do not know, to be written.
 type oaRequest struct {
 	Model               string                    `json:"model,omitzero"`
 	Messages            []oaMessage               `json:"messages"`
@@ -49,15 +49,13 @@ type oaRequest struct {
 	ReasoningEffort     string                    `json:"reasoning_effort,omitzero"`
 	User                string                    `json:"user,omitzero"`
 	Stream              bool                      `json:"stream,omitzero"`
-	StreamOptions       *oaStreamOptions          `json:"stream_options,omitzero"`
+	StreamOptions       jsontext.Value            `json:"stream_options,omitzero"`
 	ServiceTier         *string                   `json:"service_tier,omitzero"`
-	Extra               map[string]jsontext.Value `json:",inline"`
+	Extra               map[string]jsontext.Value `json:",embed"`
 }
 
-type oaStreamOptions struct {
-	IncludeUsage bool                      `json:"include_usage"`
-	Extra        map[string]jsontext.Value `json:",inline"`
-}
+// includeUsage asks an engine for the usage of a stream.
+var includeUsage = jsontext.Value(`{"include_usage":true}`)
 
 type oaMessage struct {
 	Role       string         `json:"role"`
@@ -67,9 +65,12 @@ type oaMessage struct {
 	ToolCalls  []oaToolCall   `json:"tool_calls,omitzero"`
 	ToolCallID string         `json:"tool_call_id,omitzero"`
 	Refusal    *string        `json:"refusal,omitzero"`
-	// Extra are members of an answer that clients send back (annotations, audio, ...), and
-	// whatever else frameworks attach. Only null ones and annotations can be passed over.
-	Extra map[string]jsontext.Value `json:",inline"`
+	// Members of an answer that clients send back as they got it. Only annotations, which say
+	// where an answer came from, can be passed over when they are set.
+	Annotations  jsontext.Value `json:"annotations,omitzero"`
+	Audio        jsontext.Value `json:"audio,omitzero"`
+	FunctionCall jsontext.Value `json:"function_call,omitzero"`
+	Reasoning2   jsontext.Value `json:"reasoning,omitzero"`
 }
 
 type oaPart struct {

@@ -13,7 +13,8 @@ import (
 func decodeOpenAI(d infer.Dialect) func([]byte) (*infer.Chat, error) {
 	return func(body []byte) (*infer.Chat, error) {
 		var r oaRequest
-		if err := unmarshal("", body, &r); err != nil {
+		extra, err := unmarshalOpen(body, &r)
+		if err != nil {
 			return nil, err
 		}
 		if err := openAIRules(&r); err != nil {
@@ -24,11 +25,10 @@ func decodeOpenAI(d infer.Dialect) func([]byte) (*infer.Chat, error) {
 			FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty, Logprobs: r.Logprobs,
 			TopLogprobs: r.TopLogprobs, ParallelToolCalls: r.ParallelToolCalls, User: r.User,
 		}
-		extraOf(r.Extra, d, c)
+		extraOf(extra, d, c)
 		if r.MaxCompletionTokens != nil {
 			c.MaxTokens = r.MaxCompletionTokens
 		}
-		var err error
 		if c.Stop, err = decodeStop("stop", r.Stop); err != nil {
 			return nil, err
 		}
@@ -111,10 +111,13 @@ func decodeOpenAIMessage(c *infer.Chat, m *oaMessage, i int) error {
 	if m.Role == "" {
 		return missing(path + ".role")
 	}
-	for name, v := range m.Extra {
-		if v.Kind() != 'n' && name != "annotations" {
-			return &schemaError{breach: breachExtra, path: path + "." + name}
-		}
+	switch {
+	case notNull(m.Audio) != nil:
+		return unsupported("audio of an earlier answer", infer.DialectOpenAI)
+	case notNull(m.FunctionCall) != nil:
+		return unsupported("function_call", infer.DialectOpenAI)
+	case m.Reasoning == nil && m.Reasoning2.Kind() == '"':
+		m.Reasoning = ptrTo(unquote(m.Reasoning2)) // the other spelling of reasoning_content
 	}
 	blocks, err := decodeOpenAIContent(path+".content", m.Content)
 	if err != nil {
