@@ -124,6 +124,7 @@ func (s *stream) step() (*infer.Event, error) {
 	c := &s.choices[s.turn]
 	s.ev = infer.Event{Choice: c.index}
 	ev := &s.ev
+	//exhaustive:enforce
 	switch c.phase {
 	case phaseBlock:
 		ev.Kind = infer.EventBlockStart
