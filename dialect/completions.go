@@ -34,7 +34,7 @@ type completionsRequest struct {
 	Echo             bool                      `json:"echo,omitzero"`
 	User             string                    `json:"user,omitzero"`
 	Stream           bool                      `json:"stream,omitzero"`
-	StreamOptions    jsontext.Value            `json:"stream_options,omitzero"`
+	StreamOptions    *oaStreamOptions          `json:"stream_options,omitzero"`
 	ServiceTier      *string                   `json:"service_tier,omitzero"`
 	Extra            map[string]jsontext.Value `json:",embed"`
 }
@@ -85,7 +85,7 @@ func encodeCompletions(c *infer.Chat, o EncodeOptions) ([]byte, []string, error)
 		User: c.User, Stream: o.Stream,
 	}
 	if o.Stream {
-		r.StreamOptions = includeUsage
+		r.StreamOptions = &oaStreamOptions{IncludeUsage: true}
 	}
 	if r.MaxTokens == nil && o.MaxTokens > 0 {
 		r.MaxTokens = &o.MaxTokens

@@ -49,13 +49,16 @@ type oaRequest struct {
 	ReasoningEffort     string                    `json:"reasoning_effort,omitzero"`
 	User                string                    `json:"user,omitzero"`
 	Stream              bool                      `json:"stream,omitzero"`
-	StreamOptions       jsontext.Value            `json:"stream_options,omitzero"`
+	StreamOptions       *oaStreamOptions          `json:"stream_options,omitzero"`
 	ServiceTier         *string                   `json:"service_tier,omitzero"`
 	Extra               map[string]jsontext.Value `json:",embed"`
 }
 
-// includeUsage asks an engine for the usage of a stream.
-var includeUsage = jsontext.Value(`{"include_usage":true}`)
+type oaStreamOptions struct {
+	IncludeUsage bool           `json:"include_usage"`
+	Obfuscation  jsontext.Value `json:"include_obfuscation,omitzero"`    // padding against traffic analysis
+	Continuous   jsontext.Value `json:"continuous_usage_stats,omitzero"` // vLLM's
+}
 
 type oaMessage struct {
 	Role       string         `json:"role"`

@@ -35,7 +35,7 @@ func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []s
 			// Bedrock's native bodies have neither; the path says both.
 			r.Model, r.Stream, r.User = "", false, ""
 		} else if o.Stream {
-			r.StreamOptions = includeUsage
+			r.StreamOptions = &oaStreamOptions{IncludeUsage: true}
 		}
 		if r.MaxTokens == nil && o.MaxTokens > 0 {
 			r.MaxTokens = &o.MaxTokens
