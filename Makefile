@@ -96,7 +96,7 @@ test/clients/node/node_modules/.installed: test/clients/node/package-lock.json
 	cd test/clients/node && npm ci --silent --no-audit --no-fund
 	touch $@
 
-# golangci-lint is most of this: about two minutes on two cores when nothing is cached.
+# golangci-lint is most of this: three minutes on two busy cores when nothing is cached.
 $(TOOLS)/%:
 	mkdir -p $(TOOLS)
 	cd tools && GOBIN=$(CURDIR)/$(TOOLS) GOFLAGS=-mod=readonly go install tool
