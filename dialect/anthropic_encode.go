@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"encoding/base64"
+	"strings"
 
 	"forebay/infer"
 
@@ -156,13 +157,16 @@ func encodeAnthropicBlock(w *writer, b infer.Block) (anBlock, error) {
 		if b.Media.Detail != "" && b.Media.Detail != "auto" {
 			w.drop("image detail")
 		}
+		if strings.HasPrefix(b.Media.URI, "s3:") {
+			return anBlock{}, unsupported("image in S3", w.d)
+		}
 		return anBlock{Type: "image", Source: anthropicSource(b.Media, "image/"+b.Media.Format)}, nil
 	case infer.BlockDocument:
 		src := anthropicSource(b.Media, "application/pdf")
 		switch {
 		case b.Media.Format == "txt" && b.Media.Data != nil:
 			src = &anSource{Type: "text", MediaType: "text/plain", Data: string(b.Media.Data)}
-		case b.Media.Format != "pdf":
+		case b.Media.Format != "pdf" || strings.HasPrefix(b.Media.URI, "s3:"):
 			return anBlock{}, unsupported("document of format "+b.Media.Format, w.d)
 		}
 		return anBlock{Type: "document", Title: b.Media.Name, Source: src}, nil

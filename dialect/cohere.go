@@ -241,6 +241,7 @@ func encodeCohere(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature, P: c.TopP, K: c.TopK, Stop: c.Stop, Seed: c.Seed,
 		FrequencyPenalty: c.FrequencyPenalty, PresencePenalty: c.PresencePenalty, Preamble: joinText(system),
 	}
+	w.parallel(c)
 	switch c.ToolChoice.Mode {
 	case "", "auto":
 	default:

@@ -131,6 +131,9 @@ func (w *writer) converseBlocks(blocks []infer.Block) ([]cvBlock, error) {
 		case infer.BlockVideo:
 			c.Video, err = w.converseMedia(b)
 		case infer.BlockAudio:
+			if w.d == infer.DialectNova {
+				return nil, unsupported("audio", w.d)
+			}
 			c.Audio, err = w.converseMedia(b)
 		case infer.BlockToolUse:
 			c.ToolUse = &cvToolUse{ID: b.ToolID, Name: b.ToolName, Input: objectOr(b.ToolInput)}
@@ -238,9 +241,7 @@ func (w *writer) converse(c *infer.Chat, o EncodeOptions) (*ConverseRequest, err
 	if maxTokens != nil || c.Temperature != nil || c.TopP != nil || len(c.Stop) > 0 {
 		r.Inference = &cvInference{MaxTokens: maxTokens, Temperature: c.Temperature, TopP: c.TopP, Stop: c.Stop}
 	}
-	if c.ParallelToolCalls != nil && !*c.ParallelToolCalls {
-		w.drop("parallel_tool_calls")
-	}
+	w.parallel(c)
 	if w.d == infer.DialectConverse && c.User != "" {
 		w.drop("user")
 	}

@@ -14,7 +14,7 @@ var chatLimits = map[infer.Dialect]limits{
 	infer.DialectOpenAI:      {n: true, logprobs: true, format: true, tools: true, seed: true, penalties: true, topK: true, minP: true, reasoning: true},
 	infer.DialectGPTOSS:      {n: true, logprobs: true, format: true, tools: true, seed: true, penalties: true, reasoning: true},
 	infer.DialectJamba:       {n: true, tools: true, penalties: true},
-	infer.DialectMistralChat: {tools: true, seed: true},
+	infer.DialectMistralChat: {tools: true},
 }
 
 // encodeOpenAI returns the function that writes a chat in chat completions. Blocks that
@@ -34,6 +34,7 @@ func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []s
 		if d != infer.DialectOpenAI {
 			// Bedrock's native bodies have neither; the path says both.
 			r.Model, r.Stream, r.User = "", false, ""
+			w.user(c)
 		} else if o.Stream {
 			r.StreamOptions = &oaStreamOptions{IncludeUsage: true}
 		}
@@ -47,7 +48,9 @@ func encodeOpenAI(d infer.Dialect) func(*infer.Chat, EncodeOptions) ([]byte, []s
 		if r.Extra, err = w.extras(c); err != nil {
 			return nil, nil, err
 		}
-		w.tools(&r, c)
+		if err := w.tools(&r, c); err != nil {
+			return nil, nil, err
+		}
 		if f := c.ResponseFormat; f != nil {
 			r.ResponseFormat = &oaFormat{Type: f.Type}
 			if f.Type == "json_schema" {
@@ -92,22 +95,38 @@ func (w *writer) sampling(r *oaRequest, c *infer.Chat) {
 	}
 }
 
-func (w *writer) tools(r *oaRequest, c *infer.Chat) {
+func (w *writer) tools(r *oaRequest, c *infer.Chat) error {
+	if r.ParallelToolCalls != nil && (w.d == infer.DialectMistralChat || w.d == infer.DialectJamba) {
+		w.parallel(c)
+		r.ParallelToolCalls = nil
+	}
 	for _, t := range c.Tools {
 		r.Tools = append(r.Tools, oaTool{Type: "function", Function: &oaFunction{
 			Name: t.Name, Description: t.Description, Parameters: schemaOf(t), Strict: t.Strict,
 		}})
 	}
-	switch c.ToolChoice.Mode {
-	case "auto", "none":
-		r.ToolChoice = must(c.ToolChoice.Mode)
-	case "any":
+	mode := c.ToolChoice.Mode
+	switch {
+	case mode == "" || mode == "auto" && w.d == infer.DialectJamba:
+	case w.d == infer.DialectJamba || mode == "tool" && w.d == infer.DialectMistralChat:
+		return unsupported("tool_choice", w.d)
+	case mode == "auto" || mode == "none":
+		r.ToolChoice = must(mode)
+	case mode == "any":
 		r.ToolChoice = jsontext.Value(`"required"`)
 		if w.d == infer.DialectMistralChat {
 			r.ToolChoice = jsontext.Value(`"any"`)
 		}
-	case "tool":
+	case mode == "tool":
 		r.ToolChoice = must(map[string]any{"type": "function", "function": map[string]string{"name": c.ToolChoice.Name}})
+	}
+	return nil
+}
+
+// parallel notes that calls one at a time were asked for and cannot be.
+func (w *writer) parallel(c *infer.Chat) {
+	if p := c.ParallelToolCalls; p != nil && !*p {
+		w.drop("parallel_tool_calls")
 	}
 }
 

@@ -56,7 +56,7 @@ func encodeMistral(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 }
 
 func encodeDeepSeek(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
-	return encodeMistralLike(c, writer{d: infer.DialectDeepSeek}, limits{reasoning: true}, renderDeepSeek)
+	return encodeMistralLike(c, writer{d: infer.DialectDeepSeek}, limits{}, renderDeepSeek)
 }
 
 func encodeMistralLike(c *infer.Chat, w writer, has limits, render func(string, []infer.Message) string) ([]byte, []string, error) {

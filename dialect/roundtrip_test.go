@@ -66,7 +66,7 @@ var expressed = map[infer.Dialect]expresses{
 	},
 	infer.DialectMistralChat: {
 		system: 1, blocks: 2, user: []infer.BlockKind{infer.BlockText, infer.BlockImage}, assistant: []infer.BlockKind{infer.BlockText, infer.BlockToolUse},
-		results: true, apart: true, tools: true, choices: []string{"", "auto", "any", "none"}, stop: true, seed: true,
+		results: true, apart: true, tools: true, choices: []string{"", "auto", "any", "none"}, stop: true,
 	},
 	infer.DialectConverse: {
 		system: 3, blocks: 3, user: []infer.BlockKind{infer.BlockText, infer.BlockImage, infer.BlockDocument, infer.BlockVideo},
