@@ -18,11 +18,13 @@ var anthropicMembers = map[string]member{
 	"metadata":      {ctl: ctlNest, nested: within(map[string]control{"user_id": ctlUser})},
 }
 
-var anthropicCodec = register(&Codec{
-	Name: infer.DialectAnthropic, needs: []string{"messages"}, Inspect: inspector(wordsAnthropic, false, anthropicMembers), DecodeChat: decodeAnthropic, EncodeChat: encodeAnthropic,
-	EncodeResult: encodeAnthropicResult, DecodeResult: decodeAnthropicResult,
-	NewStreamEncoder: newAnthropicEncoder, NewStreamDecoder: newAnthropicDecoder, RawUsage: rawUsage,
-})
+func init() { //nolint:gochecknoinits // a codec enters the register
+	register(&Codec{
+		Name: infer.DialectAnthropic, needs: []string{"messages"}, Inspect: inspector(wordsAnthropic, false, anthropicMembers), DecodeChat: decodeAnthropic, EncodeChat: encodeAnthropic,
+		EncodeResult: encodeAnthropicResult, DecodeResult: decodeAnthropicResult,
+		NewStreamEncoder: newAnthropicEncoder, NewStreamDecoder: newAnthropicDecoder, RawUsage: rawUsage,
+	})
+}
 
 type anRequest struct {
 	Version     string                    `json:"anthropic_version,omitzero"`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strconv"
 
 	"forebay/infer"
 
@@ -158,6 +159,7 @@ type anthropicEncoder struct {
 	told    infer.Usage // what message_start said
 	stop    infer.StopReason
 	stopTxt string
+	buf     []byte
 }
 
 func newAnthropicEncoder(h Head) StreamEncoder {
@@ -197,8 +199,18 @@ func (e *anthropicEncoder) Encode(ev *infer.Event, emit Emit) error {
 			e.open[i] = true
 			emit("content_block_start", must(&anEvent{Type: "content_block_start", Index: &i, ContentBlock: startBlock(infer.Block{Kind: ev.Delta})}))
 		}
-		for _, d := range deltas(ev) {
-			emit("content_block_delta", must(&anEvent{Type: "content_block_delta", Index: &i, Delta: d}))
+		switch ev.Delta {
+		case infer.BlockToolUse:
+			e.delta(emit, i, "input_json_delta", "partial_json", ev.Text)
+		case infer.BlockText:
+			e.delta(emit, i, "text_delta", "text", ev.Text)
+		case infer.BlockThinking:
+			if ev.Text != "" {
+				e.delta(emit, i, "thinking_delta", "thinking", ev.Text)
+			}
+			if ev.Signature != "" {
+				e.delta(emit, i, "signature_delta", "signature", ev.Signature)
+			}
 		}
 	case infer.EventBlockStop:
 		delete(e.open, i)
@@ -223,22 +235,13 @@ func startBlock(b infer.Block) *anBlock {
 	}
 }
 
-func deltas(ev *infer.Event) []*anDelta {
-	var out []*anDelta
-	switch ev.Delta {
-	case infer.BlockToolUse:
-		out = append(out, &anDelta{Type: "input_json_delta", PartialJSON: &ev.Text})
-	case infer.BlockThinking:
-		if ev.Text != "" {
-			out = append(out, &anDelta{Type: "thinking_delta", Thinking: &ev.Text})
-		}
-		if ev.Signature != "" {
-			out = append(out, &anDelta{Type: "signature_delta", Signature: &ev.Signature})
-		}
-	case infer.BlockText:
-		out = append(out, &anDelta{Type: "text_delta", Text: &ev.Text})
-	}
-	return out
+// delta writes the event that most streams consist of into a buffer of its own.
+func (e *anthropicEncoder) delta(emit Emit, index int, kind, member, text string) {
+	e.buf = strconv.AppendInt(append(e.buf[:0], `{"type":"content_block_delta","index":`...), int64(index), 10)
+	e.buf = append(append(append(e.buf, `,"delta":{"type":"`...), kind...), `","`...)
+	e.buf = append(append(e.buf, member...), `":`...)
+	e.buf = append(quote(e.buf, text), `}}`...)
+	emit("content_block_delta", e.buf)
 }
 
 // Finish implements StreamEncoder.

@@ -20,11 +20,13 @@ var cohereMembers = map[string]member{
 	"stop_sequences": {uses: infer.UsesStop}, "seed": {uses: infer.UsesSeed},
 }
 
-var _ = register(&Codec{
-	Name: infer.DialectCohereCommand, words: wordsNative, needs: []string{"message"}, Inspect: inspector(wordsNative, false, cohereMembers), DecodeChat: decodeCohere, EncodeChat: encodeCohere,
-	EncodeResult: encodeCohereResult, DecodeResult: decodeCohereResult, NewStreamEncoder: newCohereEncoder,
-	NewStreamDecoder: func() StreamDecoder { return &cohereDecoder{} }, RawUsage: metricsUsage,
-})
+func init() { //nolint:gochecknoinits // a codec enters the register
+	register(&Codec{
+		Name: infer.DialectCohereCommand, words: wordsNative, needs: []string{"message"}, Inspect: inspector(wordsNative, false, cohereMembers), DecodeChat: decodeCohere, EncodeChat: encodeCohere,
+		EncodeResult: encodeCohereResult, DecodeResult: decodeCohereResult, NewStreamEncoder: newCohereEncoder,
+		NewStreamDecoder: func() StreamDecoder { return &cohereDecoder{} }, RawUsage: metricsUsage,
+	})
+}
 
 type cohereRequest struct {
 	Message          *string            `json:"message,omitzero"`

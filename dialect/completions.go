@@ -8,13 +8,15 @@ import (
 
 // The legacy text completions dialect. Source: OpenAI API reference, "Create completion".
 
-var completionsCodec = register(&Codec{
-	Name: infer.DialectOpenAICompletions, needs: []string{"prompt"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
-	DecodeChat: decodeCompletions, EncodeChat: encodeCompletions,
-	EncodeResult: encodeCompletionsResult, DecodeResult: decodeOpenAIResult,
-	NewStreamEncoder: func(h Head) StreamEncoder { return openAIStream(h, true, false, false) },
-	NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,
-})
+func init() { //nolint:gochecknoinits // a codec enters the register
+	register(&Codec{
+		Name: infer.DialectOpenAICompletions, needs: []string{"prompt"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
+		DecodeChat: decodeCompletions, EncodeChat: encodeCompletions,
+		EncodeResult: encodeCompletionsResult, DecodeResult: decodeOpenAIResult,
+		NewStreamEncoder: func(h Head) StreamEncoder { return openAIStream(h, true, false, false) },
+		NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,
+	})
+}
 
 type completionsRequest struct {
 	Model            string                    `json:"model,omitzero"`

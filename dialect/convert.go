@@ -33,7 +33,7 @@ var chatLike = map[infer.Dialect]bool{
 // how: they are dropped, and named, where a dialect has no place for them.
 var harmless = map[string]bool{
 	"metadata": true, "store": true, "safety_identifier": true, "prompt_cache_key": true, "prompt_cache_retention": true,
-	"verbosity": true, "prediction": true, "anthropic_beta": true, "inference_geo": true, "service_tier": true,
+	"verbosity": true, "prediction": true, "anthropic_beta": true, "context_management": true, "inference_geo": true, "service_tier": true,
 }
 
 // extras returns the members of Extra that go into the body: all of them to the dialect
@@ -198,8 +198,6 @@ func schemaOf(t infer.Tool) jsontext.Value {
 	}
 	return t.Schema
 }
-
-func ptrTo[T any](v T) *T { return &v }
 
 func deref(s *string) string {
 	if s == nil {

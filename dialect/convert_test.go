@@ -27,14 +27,14 @@ func TestRefusals(t *testing.T) {
 		c    infer.Chat
 		want string // refused for
 	}{
-		{"n", infer.DialectAnthropic, infer.Chat{N: ptr(int64(2))}, "n"},
-		{"n of one", infer.DialectAnthropic, infer.Chat{N: ptr(int64(1))}, ""},
-		{"logprobs", infer.DialectConverse, infer.Chat{Logprobs: ptr(true)}, "logprobs"},
+		{"n", infer.DialectAnthropic, infer.Chat{N: new(int64(2))}, "n"},
+		{"n of one", infer.DialectAnthropic, infer.Chat{N: new(int64(1))}, ""},
+		{"logprobs", infer.DialectConverse, infer.Chat{Logprobs: new(true)}, "logprobs"},
 		{"JSON mode", infer.DialectAnthropic, infer.Chat{ResponseFormat: &infer.ResponseFormat{Type: "json_object"}}, "response_format of type json_object"},
 		{"JSON schema", infer.DialectNova, infer.Chat{ResponseFormat: &infer.ResponseFormat{Type: "json_schema"}}, "response_format"},
 		{"tools", infer.DialectLlama, infer.Chat{Tools: []infer.Tool{tool}}, "tools"},
 		{"tool results", infer.DialectMistral, block(infer.Block{Kind: infer.BlockToolResult}), "tools"},
-		{"stop", infer.DialectLlama, infer.Chat{Prompt: ptr("x"), Stop: []string{"a"}}, "stop sequences"},
+		{"stop", infer.DialectLlama, infer.Chat{Prompt: new("x"), Stop: []string{"a"}}, "stop sequences"},
 		{"schema", infer.DialectCohereCommand, infer.Chat{Tools: []infer.Tool{tool}}, "the input schema of tool t"},
 		{"choice", infer.DialectCohereCommand, infer.Chat{ToolChoice: infer.ToolChoice{Mode: "any"}}, "tool_choice"},
 		{"video", infer.DialectOpenAI, block(video), "video"},
@@ -47,13 +47,13 @@ func TestRefusals(t *testing.T) {
 		{"image in a result", infer.DialectOpenAI, block(result), "image in a tool result"},
 		{"audio", infer.DialectAnthropic, block(infer.Block{Kind: infer.BlockAudio}), "audio"},
 		{"messages", infer.DialectOpenAICompletions, block(pdf), "messages"},
-		{"suffix", infer.DialectOpenAI, infer.Chat{Prompt: ptr("x"), Suffix: "y"}, "suffix"},
-		{"echo", infer.DialectAnthropic, infer.Chat{Prompt: ptr("x"), Echo: true}, "echo"},
+		{"suffix", infer.DialectOpenAI, infer.Chat{Prompt: new("x"), Suffix: "y"}, "suffix"},
+		{"echo", infer.DialectAnthropic, infer.Chat{Prompt: new("x"), Echo: true}, "echo"},
 		{"a member of another dialect", infer.DialectAnthropic, infer.Chat{Extra: map[string][]byte{"logit_bias": []byte("{}")}, ExtraFrom: infer.DialectOpenAI}, "logit_bias"},
 		{"a member of its own", infer.DialectAnthropic, infer.Chat{Extra: map[string][]byte{"mcp_servers": []byte("[]")}, ExtraFrom: infer.DialectAnthropic}, ""},
 		{"a member of a cousin", infer.DialectGPTOSS, infer.Chat{Extra: map[string][]byte{"logit_bias": []byte("{}")}, ExtraFrom: infer.DialectOpenAI}, ""},
 		{"a model's own field", infer.DialectAnthropic, infer.Chat{Extra: map[string][]byte{"x": []byte("1")}, ExtraFrom: infer.DialectConverse}, ""},
-		{"a model's own field", infer.DialectLlama, infer.Chat{Prompt: ptr("x"), Extra: map[string][]byte{"x": []byte("1")}, ExtraFrom: infer.DialectConverse}, "x"},
+		{"a model's own field", infer.DialectLlama, infer.Chat{Prompt: new("x"), Extra: map[string][]byte{"x": []byte("1")}, ExtraFrom: infer.DialectConverse}, "x"},
 	} {
 		c, _ := Get(k.d)
 		_, _, err := c.EncodeChat(&k.c, EncodeOptions{})
@@ -69,12 +69,13 @@ func TestRefusals(t *testing.T) {
 
 func TestDrops(t *testing.T) {
 	c := &infer.Chat{
-		Seed: ptr(int64(1)), FrequencyPenalty: ptr(0.5), PresencePenalty: ptr(0.0), TopK: ptr(int64(4)), MinP: ptr(0.1), User: "u",
+		Seed: new(int64(1)), FrequencyPenalty: new(0.5), PresencePenalty: new(0.0), TopK: new(int64(4)), MinP: new(0.1), User: "u",
 		Extra: map[string][]byte{"store": []byte("true")}, ExtraFrom: infer.DialectOpenAI, Reasoning: &infer.Reasoning{Enabled: true, Effort: "low"},
 		System: []infer.Block{{Text: "s"}, {Kind: infer.BlockCachePoint}},
 		Messages: []infer.Message{
 			{Role: infer.RoleUser, Name: "ann", Content: text("a")},
-			{Role: infer.RoleAssistant, Content: []infer.Block{{Kind: infer.BlockThinking, Text: "hm"}, {Text: "b"}}}, user("c"),
+			{Role: infer.RoleAssistant, Content: []infer.Block{{Kind: infer.BlockThinking, Text: "hm"}, {Text: "b"}}},
+			user("c"),
 		},
 	}
 	for d, want := range map[infer.Dialect][]string{
@@ -102,32 +103,50 @@ func TestConversions(t *testing.T) {
 		from, to   infer.Dialect
 		body, want string
 	}{
-		{infer.DialectAnthropic, infer.DialectOpenAI,
+		{
+			infer.DialectAnthropic, infer.DialectOpenAI,
 			`{"max_tokens":9,"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use","id":"t1","name":"f","input":{"x":1}}]},
 				{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"r"}]},{"type":"text","text":"go on"}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":4096},"max_tokens":9000}`,
-			``},
-		{infer.DialectAnthropic, infer.DialectOpenAI,
+			``,
+		},
+		{
+			infer.DialectAnthropic, infer.DialectOpenAI,
 			`{"max_tokens":9000,"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use","id":"t1","name":"f","input":{"x":1}}]},
 				{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"r"}]},{"type":"text","text":"go on"}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"thinking":{"type":"enabled","budget_tokens":4096}}`,
 			`{"model":"up","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a","tool_calls":[{"id":"t1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},` +
-				`{"role":"tool","content":"r","tool_call_id":"t1"},{"role":"user","content":"go on"}],"max_tokens":9000,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"required","reasoning_effort":"medium","stream":true,"stream_options":{"include_usage":true}}`},
-		{infer.DialectOpenAI, infer.DialectAnthropic,
+				`{"role":"tool","content":"r","tool_call_id":"t1"},{"role":"user","content":"go on"}],"max_tokens":9000,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"required","reasoning_effort":"medium","stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			infer.DialectOpenAI, infer.DialectAnthropic,
 			`{"model":"m","messages":[{"role":"user","content":"q"},{"role":"user","content":"r"}],"reasoning_effort":"high","tool_choice":"none","tools":[{"type":"function","function":{"name":"f"}}]}`,
-			`{"model":"up","max_tokens":7000,"messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"r"}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{}}}],"tool_choice":{"type":"none"},"thinking":{"type":"enabled","budget_tokens":3500},"stream":true}`},
-		{infer.DialectOpenAI, infer.DialectConverse,
+			`{"model":"up","max_tokens":7000,"messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"r"}]}],"tools":[{"name":"f","input_schema":{"type":"object","properties":{}}}],"tool_choice":{"type":"none"},"thinking":{"type":"enabled","budget_tokens":3500},"stream":true}`,
+		},
+		{
+			infer.DialectOpenAI, infer.DialectConverse,
 			`{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + png1 + `"}}]}],"stop":"x"}`,
-			`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"` + png1 + `"}}}]}],"system":[{"text":"s"}],"inferenceConfig":{"maxTokens":7000,"stopSequences":["x"]}}`},
-		{infer.DialectLlama, infer.DialectOpenAI,
+			`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"` + png1 + `"}}}]}],"system":[{"text":"s"}],"inferenceConfig":{"maxTokens":7000,"stopSequences":["x"]}}`,
+		},
+		{
+			infer.DialectLlama, infer.DialectOpenAI,
 			`{"prompt":"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"}`,
-			`{"model":"up","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"max_tokens":512,"stream":true,"stream_options":{"include_usage":true}}`},
-		{infer.DialectLlama, infer.DialectAnthropic, `{"prompt":"once upon","max_gen_len":5}`,
-			`{"model":"up","max_tokens":5,"messages":[{"role":"user","content":[{"type":"text","text":"once upon"}]}],"stream":true}`},
-		{infer.DialectMistral, infer.DialectConverse, `{"prompt":"<s>[INST] q [/INST] a</s>[INST] r [/INST]"}`,
-			`{"messages":[{"role":"user","content":[{"text":"q"}]},{"role":"assistant","content":[{"text":"a"}]},{"role":"user","content":[{"text":"r"}]}],"inferenceConfig":{"maxTokens":7000}}`},
-		{infer.DialectConverse, infer.DialectDeepSeek, `{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"q"}]}],"inferenceConfig":{"topP":0.5}}`,
-			`{"prompt":"<｜begin▁of▁sentence｜>s<｜User｜>q<｜Assistant｜><think>\n","top_p":0.5}`},
-		{infer.DialectTitanText, infer.DialectCohereCommand, `{"inputText":"s\n\nUser: q\nBot: a\nUser: r\nBot:"}`,
-			`{"message":"r","chat_history":[{"role":"USER","message":"q"},{"role":"CHATBOT","message":"a"}],"preamble":"s","max_tokens":512}`},
+			`{"model":"up","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"max_tokens":512,"stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			infer.DialectLlama, infer.DialectAnthropic, `{"prompt":"once upon","max_gen_len":5}`,
+			`{"model":"up","max_tokens":5,"messages":[{"role":"user","content":[{"type":"text","text":"once upon"}]}],"stream":true}`,
+		},
+		{
+			infer.DialectMistral, infer.DialectConverse, `{"prompt":"<s>[INST] q [/INST] a</s>[INST] r [/INST]"}`,
+			`{"messages":[{"role":"user","content":[{"text":"q"}]},{"role":"assistant","content":[{"text":"a"}]},{"role":"user","content":[{"text":"r"}]}],"inferenceConfig":{"maxTokens":7000}}`,
+		},
+		{
+			infer.DialectConverse, infer.DialectDeepSeek, `{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"q"}]}],"inferenceConfig":{"topP":0.5}}`,
+			`{"prompt":"<｜begin▁of▁sentence｜>s<｜User｜>q<｜Assistant｜><think>\n","top_p":0.5}`,
+		},
+		{
+			infer.DialectTitanText, infer.DialectCohereCommand, `{"inputText":"s\n\nUser: q\nBot: a\nUser: r\nBot:"}`,
+			`{"message":"r","chat_history":[{"role":"USER","message":"q"},{"role":"CHATBOT","message":"a"}],"preamble":"s","max_tokens":512}`,
+		},
 	} {
 		from, _ := Get(k.from)
 		to, _ := Get(k.to)

@@ -9,8 +9,6 @@ import (
 	"forebay/infer"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func text(s string) []infer.Block { return []infer.Block{{Kind: infer.BlockText, Text: s}} }
 
 func user(s string) infer.Message { return infer.Message{Role: infer.RoleUser, Content: text(s)} }
@@ -23,54 +21,88 @@ func TestDecodeParameters(t *testing.T) {
 		body string
 		want infer.Chat
 	}{
-		{infer.DialectAnthropic, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"system":"s","temperature":1,"top_p":0.5,"top_k":40,
+		{
+			infer.DialectAnthropic, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"system":"s","temperature":1,"top_p":0.5,"top_k":40,
 			"stop_sequences":["x"],"tools":[{"name":"t","description":"d","input_schema":{"type":"object"},"cache_control":{"type":"ephemeral","ttl":"1h"}}],"tool_choice":{"type":"tool","name":"t","disable_parallel_tool_use":true},
 			"anthropic_beta":["b"],"metadata":{"user_id":"u"},"thinking":{"type":"disabled"},"stream":true,"service_tier":"auto"}`,
 			infer.Chat{
-				MaxTokens: ptr(int64(9)), Messages: hi, System: append([]infer.Block{{Kind: infer.BlockCachePoint, CacheTTL: "1h"}}, text("s")...), Temperature: ptr(1.0),
-				TopP: ptr(0.5), TopK: ptr(int64(40)), Stop: []string{"x"}, Tools: []infer.Tool{{Name: "t", Description: "d", Schema: []byte(`{"type":"object"}`)}},
-				ToolChoice: infer.ToolChoice{Mode: "tool", Name: "t"}, ParallelToolCalls: ptr(false), User: "u", Reasoning: &infer.Reasoning{},
+				MaxTokens: new(int64(9)), Messages: hi, System: append([]infer.Block{{Kind: infer.BlockCachePoint, CacheTTL: "1h"}}, text("s")...), Temperature: new(1.0),
+				TopP: new(0.5), TopK: new(int64(40)), Stop: []string{"x"}, Tools: []infer.Tool{{Name: "t", Description: "d", Schema: []byte(`{"type":"object"}`)}},
+				ToolChoice: infer.ToolChoice{Mode: "tool", Name: "t"}, ParallelToolCalls: new(false), User: "u", Reasoning: &infer.Reasoning{},
 				Extra: map[string][]byte{"anthropic_beta": []byte(`["b"]`)}, ExtraFrom: infer.DialectAnthropic,
-			}},
-		{infer.DialectLlama, `{"prompt":"p","temperature":0.25,"top_p":0.5,"max_gen_len":7}`,
-			infer.Chat{Prompt: ptr("p"), Temperature: ptr(0.25), TopP: ptr(0.5), MaxTokens: ptr(int64(7))}},
-		{infer.DialectMistral, `{"prompt":"p","max_tokens":7,"stop":["a","b"],"temperature":0,"top_p":1,"top_k":50}`,
-			infer.Chat{Prompt: ptr("p"), Temperature: ptr(0.0), TopP: ptr(1.0), MaxTokens: ptr(int64(7)), TopK: ptr(int64(50)), Stop: []string{"a", "b"}}},
-		{infer.DialectMistralChat, `{"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"t","parameters":{}}}],"tool_choice":"any","max_tokens":7,"temperature":0.5,"top_p":0.5}`,
-			infer.Chat{Messages: hi, Tools: []infer.Tool{{Name: "t", Schema: []byte(`{}`)}}, ToolChoice: infer.ToolChoice{Mode: "any"}, MaxTokens: ptr(int64(7)), Temperature: ptr(0.5), TopP: ptr(0.5)}},
-		{infer.DialectNova, `{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"hi"}]}],"system":[{"text":"s"}],"inferenceConfig":{"max_new_tokens":7,"temperature":0.5,"topP":0.5,"topK":20,"stopSequences":["x"]},
+			},
+		},
+		{
+			infer.DialectLlama, `{"prompt":"p","temperature":0.25,"top_p":0.5,"max_gen_len":7}`,
+			infer.Chat{Prompt: new("p"), Temperature: new(0.25), TopP: new(0.5), MaxTokens: new(int64(7))},
+		},
+		{
+			infer.DialectMistral, `{"prompt":"p","max_tokens":7,"stop":["a","b"],"temperature":0,"top_p":1,"top_k":50}`,
+			infer.Chat{Prompt: new("p"), Temperature: new(0.0), TopP: new(1.0), MaxTokens: new(int64(7)), TopK: new(int64(50)), Stop: []string{"a", "b"}},
+		},
+		{
+			infer.DialectMistralChat, `{"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"t","parameters":{}}}],"tool_choice":"any","max_tokens":7,"temperature":0.5,"top_p":0.5}`,
+			infer.Chat{Messages: hi, Tools: []infer.Tool{{Name: "t", Schema: []byte(`{}`)}}, ToolChoice: infer.ToolChoice{Mode: "any"}, MaxTokens: new(int64(7)), Temperature: new(0.5), TopP: new(0.5)},
+		},
+		{
+			infer.DialectNova, `{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"hi"}]}],"system":[{"text":"s"}],"inferenceConfig":{"max_new_tokens":7,"temperature":0.5,"topP":0.5,"topK":20,"stopSequences":["x"]},
 			"toolConfig":{"tools":[{"toolSpec":{"name":"t","description":"d","inputSchema":{"json":{"type":"object"}}}}],"toolChoice":{"any":{}}}}`,
-			infer.Chat{Messages: hi, System: text("s"), MaxTokens: ptr(int64(7)), Temperature: ptr(0.5), TopP: ptr(0.5), TopK: ptr(int64(20)), Stop: []string{"x"},
-				Tools: []infer.Tool{{Name: "t", Description: "d", Schema: []byte(`{"type":"object"}`)}}, ToolChoice: infer.ToolChoice{Mode: "any"}}},
-		{infer.DialectTitanText, `{"inputText":"p","textGenerationConfig":{"temperature":0.5,"topP":0.5,"maxTokenCount":7,"stopSequences":["User:"]}}`,
-			infer.Chat{Prompt: ptr("p"), Temperature: ptr(0.5), TopP: ptr(0.5), MaxTokens: ptr(int64(7)), Stop: []string{"User:"}}},
-		{infer.DialectTitanText, `{"inputText":"p"}`, infer.Chat{Prompt: ptr("p"), MaxTokens: ptr(int64(512))}},
-		{infer.DialectLlama, `{"prompt":"p"}`, infer.Chat{Prompt: ptr("p"), MaxTokens: ptr(int64(512))}},
-		{infer.DialectCohereCommand, `{"message":"hi","chat_history":[{"role":"USER","message":"a"},{"role":"CHATBOT","message":"b"}],"preamble":"s","max_tokens":7,"temperature":0.5,"p":0.5,"k":0,"stop_sequences":["x"],
+			infer.Chat{
+				Messages: hi, System: text("s"), MaxTokens: new(int64(7)), Temperature: new(0.5), TopP: new(0.5), TopK: new(int64(20)), Stop: []string{"x"},
+				Tools: []infer.Tool{{Name: "t", Description: "d", Schema: []byte(`{"type":"object"}`)}}, ToolChoice: infer.ToolChoice{Mode: "any"},
+			},
+		},
+		{
+			infer.DialectTitanText, `{"inputText":"p","textGenerationConfig":{"temperature":0.5,"topP":0.5,"maxTokenCount":7,"stopSequences":["User:"]}}`,
+			infer.Chat{Prompt: new("p"), Temperature: new(0.5), TopP: new(0.5), MaxTokens: new(int64(7)), Stop: []string{"User:"}},
+		},
+		{infer.DialectTitanText, `{"inputText":"p"}`, infer.Chat{Prompt: new("p"), MaxTokens: new(int64(512))}},
+		{infer.DialectLlama, `{"prompt":"p"}`, infer.Chat{Prompt: new("p"), MaxTokens: new(int64(512))}},
+		{
+			infer.DialectCohereCommand, `{"message":"hi","chat_history":[{"role":"USER","message":"a"},{"role":"CHATBOT","message":"b"}],"preamble":"s","max_tokens":7,"temperature":0.5,"p":0.5,"k":0,"stop_sequences":["x"],
 			"seed":3,"frequency_penalty":0.5,"presence_penalty":0.25,"return_prompt":false,"tools":[{"name":"t","description":"d","parameter_definitions":{"n":{"type":"int","description":"i","required":true}}}],
 			"tool_results":[{"call":{"name":"t","parameters":{"n":1}},"outputs":[{"sum":2}]}]}`,
 			infer.Chat{
-				Messages: []infer.Message{user("a"), {Role: infer.RoleAssistant, Content: text("b")}, user("hi"),
+				Messages: []infer.Message{
+					user("a"),
+					{Role: infer.RoleAssistant, Content: text("b")},
+					user("hi"),
 					{Role: infer.RoleAssistant, Content: []infer.Block{{Kind: infer.BlockToolUse, ToolID: "call_a", ToolName: "t", ToolInput: []byte(`{"n":1}`)}}},
-					{Role: infer.RoleUser, Content: []infer.Block{{Kind: infer.BlockToolResult, ToolID: "call_a", Content: text(`{"sum":2}`)}}}},
-				System: text("s"), MaxTokens: ptr(int64(7)), Temperature: ptr(0.5), TopP: ptr(0.5), Stop: []string{"x"}, Seed: ptr(int64(3)), FrequencyPenalty: ptr(0.5), PresencePenalty: ptr(0.25),
+					{Role: infer.RoleUser, Content: []infer.Block{{Kind: infer.BlockToolResult, ToolID: "call_a", Content: text(`{"sum":2}`)}}},
+				},
+				System: text("s"), MaxTokens: new(int64(7)), Temperature: new(0.5), TopP: new(0.5), Stop: []string{"x"}, Seed: new(int64(3)), FrequencyPenalty: new(0.5), PresencePenalty: new(0.25),
 				Tools: []infer.Tool{{Name: "t", Description: "d", Schema: []byte(`{"type":"object","properties":{"n":{"type":"integer","description":"i"}},"required":["n"]}`)}},
-			}},
-		{infer.DialectJamba, `{"messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}],"max_tokens":7,"temperature":1.5,"top_p":0.5,"stop":["x"],"n":2,"frequency_penalty":0.5,"presence_penalty":0.25}`,
-			infer.Chat{Messages: hi, System: text("s"), MaxTokens: ptr(int64(7)), Temperature: ptr(1.5), TopP: ptr(0.5), Stop: []string{"x"}, N: ptr(int64(2)), FrequencyPenalty: ptr(0.5), PresencePenalty: ptr(0.25)}},
-		{infer.DialectDeepSeek, `{"prompt":"p","temperature":0.5,"top_p":0.5,"max_tokens":32768,"stop":[]}`,
-			infer.Chat{Prompt: ptr("p"), Temperature: ptr(0.5), TopP: ptr(0.5), MaxTokens: ptr(int64(32768)), Stop: []string{}}},
-		{infer.DialectGPTOSS, `{"model":"openai.gpt-oss-20b-1:0","messages":[{"role":"developer","content":"s"},{"role":"user","content":"hi"}],"max_completion_tokens":7,"temperature":0.5,"top_p":0.5,"stop":"x","stream":true,"reasoning_effort":"high"}`,
-			infer.Chat{Messages: hi, System: text("s"), MaxTokens: ptr(int64(7)), Temperature: ptr(0.5), TopP: ptr(0.5), Stop: []string{"x"}, Reasoning: &infer.Reasoning{Enabled: true, Effort: "high"}}},
-		{infer.DialectOpenAI, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"max_tokens":7,"min_p":0.5,"seed":-1,"logprobs":true,"top_logprobs":2,"n":1,"parallel_tool_calls":false,"user":"u",
+			},
+		},
+		{
+			infer.DialectJamba, `{"messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}],"max_tokens":7,"temperature":1.5,"top_p":0.5,"stop":["x"],"n":2,"frequency_penalty":0.5,"presence_penalty":0.25}`,
+			infer.Chat{Messages: hi, System: text("s"), MaxTokens: new(int64(7)), Temperature: new(1.5), TopP: new(0.5), Stop: []string{"x"}, N: new(int64(2)), FrequencyPenalty: new(0.5), PresencePenalty: new(0.25)},
+		},
+		{
+			infer.DialectDeepSeek, `{"prompt":"p","temperature":0.5,"top_p":0.5,"max_tokens":32768,"stop":[]}`,
+			infer.Chat{Prompt: new("p"), Temperature: new(0.5), TopP: new(0.5), MaxTokens: new(int64(32768)), Stop: []string{}},
+		},
+		{
+			infer.DialectGPTOSS, `{"model":"openai.gpt-oss-20b-1:0","messages":[{"role":"developer","content":"s"},{"role":"user","content":"hi"}],"max_completion_tokens":7,"temperature":0.5,"top_p":0.5,"stop":"x","stream":true,"reasoning_effort":"high"}`,
+			infer.Chat{Messages: hi, System: text("s"), MaxTokens: new(int64(7)), Temperature: new(0.5), TopP: new(0.5), Stop: []string{"x"}, Reasoning: &infer.Reasoning{Enabled: true, Effort: "high"}},
+		},
+		{
+			infer.DialectOpenAI, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"max_tokens":7,"min_p":0.5,"seed":-1,"logprobs":true,"top_logprobs":2,"n":1,"parallel_tool_calls":false,"user":"u",
 			"response_format":{"type":"json_schema","json_schema":{"name":"r","strict":true,"schema":{"type":"object"}}},"store":false,"guided_json":{"a":1},"logit_bias":null}`,
-			infer.Chat{Messages: hi, MaxTokens: ptr(int64(7)), MinP: ptr(0.5), Seed: ptr(int64(-1)), Logprobs: ptr(true), TopLogprobs: ptr(int64(2)), N: ptr(int64(1)), ParallelToolCalls: ptr(false), User: "u",
-				ResponseFormat: &infer.ResponseFormat{Type: "json_schema", Name: "r", Strict: ptr(true), Schema: []byte(`{"type":"object"}`)},
-				Extra:          map[string][]byte{"store": []byte("false"), "guided_json": []byte(`{"a":1}`)}, ExtraFrom: infer.DialectOpenAI}},
-		{infer.DialectOpenAICompletions, `{"model":"m","prompt":["p"],"suffix":"e","max_tokens":7,"echo":true,"stop":["a","b"],"best_of":1}`,
-			infer.Chat{Prompt: ptr("p"), Suffix: "e", MaxTokens: ptr(int64(7)), Echo: true, Stop: []string{"a", "b"}, Extra: map[string][]byte{"best_of": []byte("1")}, ExtraFrom: infer.DialectOpenAICompletions}},
-		{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"additionalModelRequestFields":{"top_k":5,"thinking":{"type":"enabled","budget_tokens":2048},"anthropic_beta":["b"]}}`,
-			infer.Chat{Messages: hi, TopK: ptr(int64(5)), Reasoning: &infer.Reasoning{Enabled: true, Budget: 2048}, Extra: map[string][]byte{"anthropic_beta": []byte(`["b"]`)}, ExtraFrom: infer.DialectConverse}},
+			infer.Chat{
+				Messages: hi, MaxTokens: new(int64(7)), MinP: new(0.5), Seed: new(int64(-1)), Logprobs: new(true), TopLogprobs: new(int64(2)), N: new(int64(1)), ParallelToolCalls: new(false), User: "u",
+				ResponseFormat: &infer.ResponseFormat{Type: "json_schema", Name: "r", Strict: new(true), Schema: []byte(`{"type":"object"}`)},
+				Extra:          map[string][]byte{"store": []byte("false"), "guided_json": []byte(`{"a":1}`)}, ExtraFrom: infer.DialectOpenAI,
+			},
+		},
+		{
+			infer.DialectOpenAICompletions, `{"model":"m","prompt":["p"],"suffix":"e","max_tokens":7,"echo":true,"stop":["a","b"],"best_of":1}`,
+			infer.Chat{Prompt: new("p"), Suffix: "e", MaxTokens: new(int64(7)), Echo: true, Stop: []string{"a", "b"}, Extra: map[string][]byte{"best_of": []byte("1")}, ExtraFrom: infer.DialectOpenAICompletions},
+		},
+		{
+			infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"additionalModelRequestFields":{"top_k":5,"thinking":{"type":"enabled","budget_tokens":2048},"anthropic_beta":["b"]}}`,
+			infer.Chat{Messages: hi, TopK: new(int64(5)), Reasoning: &infer.Reasoning{Enabled: true, Budget: 2048}, Extra: map[string][]byte{"anthropic_beta": []byte(`["b"]`)}, ExtraFrom: infer.DialectConverse},
+		},
 	} {
 		c, _ := Get(k.d)
 		got, err := c.DecodeChat([]byte(k.body))
@@ -163,8 +195,10 @@ var badBodies = []badBody{
 	{infer.DialectMistralChat, `{"messages":[]}`, "#/messages: expected minimum item count: 1, found: 0", ""},
 	// Converse
 	{infer.DialectConverse, `{}`, "A conversation must start with a user message. Try again with a conversation that starts with a user message.", ""},
-	{infer.DialectConverse, `{"messages":[{"role":"wizard","content":[{"text":"x"}]}],"inferenceConfig":{"temperature":2,"maxTokens":0}}`,
-		"3 validation errors detected: Value '0' at 'inferenceConfig.maxTokens' failed to satisfy constraint: Member must have value greater than or equal to 1; Value '2' at 'inferenceConfig.temperature'", ""},
+	{
+		infer.DialectConverse, `{"messages":[{"role":"wizard","content":[{"text":"x"}]}],"inferenceConfig":{"temperature":2,"maxTokens":0}}`,
+		"3 validation errors detected: Value '0' at 'inferenceConfig.maxTokens' failed to satisfy constraint: Member must have value greater than or equal to 1; Value '2' at 'inferenceConfig.temperature'", "",
+	},
 	{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":""}]}]}`, "The text field in the ContentBlock object at messages.0.content.0 is blank.", ""},
 	{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"user","content":[{"text":"b"}]}]}`, "A conversation must alternate between user and assistant roles.", ""},
 	{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"document":{"format":"pdf","name":"n","source":{"bytes":"AAAA"}}}]}]}`, "A text block must be included when a document is included", ""},

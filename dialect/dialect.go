@@ -90,10 +90,9 @@ type Codec struct {
 var codecs = map[infer.Dialect]*Codec{}
 
 // register files a codec under its name; what it decodes reports breaches in its words.
-func register(c *Codec) *Codec {
+func register(c *Codec) {
 	explain := func(body []byte, err error) error {
-		var breach *schemaError
-		if errors.As(err, &breach) {
+		if _, ok := errors.AsType[*schemaError](err); ok {
 			if lacks := required(body, c.needs...); lacks != nil {
 				err = lacks
 			}
@@ -119,7 +118,6 @@ func register(c *Codec) *Codec {
 		}
 	}
 	codecs[c.Name] = c
-	return c
 }
 
 // Get returns the codec of a dialect.

@@ -243,12 +243,12 @@ func TestEmbeddings(t *testing.T) {
 		body string
 		want infer.Embed
 	}{
-		{infer.DialectOpenAIEmbeddings, `{"model":"m","input":"a","dimensions":8,"encoding_format":"base64","user":"u"}`, infer.Embed{Inputs: []string{"a"}, Dimensions: ptr(int64(8)), Encoding: "base64", User: "u"}},
+		{infer.DialectOpenAIEmbeddings, `{"model":"m","input":"a","dimensions":8,"encoding_format":"base64","user":"u"}`, infer.Embed{Inputs: []string{"a"}, Dimensions: new(int64(8)), Encoding: "base64", User: "u"}},
 		{infer.DialectOpenAIEmbeddings, `{"model":"m","input":["a","b"]}`, infer.Embed{Inputs: []string{"a", "b"}}},
 		{infer.DialectOpenAIEmbeddings, `{"model":"m","input":[1,2]}`, infer.Embed{Tokens: [][]int64{{1, 2}}}},
 		{infer.DialectOpenAIEmbeddings, `{"model":"m","input":[[1],[2,3]]}`, infer.Embed{Tokens: [][]int64{{1}, {2, 3}}}},
-		{infer.DialectTitanEmbed, `{"inputText":"a","dimensions":256,"normalize":false,"embeddingTypes":["float","binary"]}`, infer.Embed{Inputs: []string{"a"}, Dimensions: ptr(int64(256)), Normalize: ptr(false), Types: []string{"float", "binary"}}},
-		{infer.DialectCohereEmbed, `{"texts":["a"],"input_type":"clustering","embedding_types":["int8"],"output_dimension":512,"truncate":"END"}`, infer.Embed{Inputs: []string{"a"}, InputType: "clustering", Types: []string{"int8"}, Dimensions: ptr(int64(512)), Truncate: "END"}},
+		{infer.DialectTitanEmbed, `{"inputText":"a","dimensions":256,"normalize":false,"embeddingTypes":["float","binary"]}`, infer.Embed{Inputs: []string{"a"}, Dimensions: new(int64(256)), Normalize: new(false), Types: []string{"float", "binary"}}},
+		{infer.DialectCohereEmbed, `{"texts":["a"],"input_type":"clustering","embedding_types":["int8"],"output_dimension":512,"truncate":"END"}`, infer.Embed{Inputs: []string{"a"}, InputType: "clustering", Types: []string{"int8"}, Dimensions: new(int64(512)), Truncate: "END"}},
 		{infer.DialectCohereEmbed, `{"inputs":[{"content":[{"type":"text","text":"a"}]}],"input_type":"search_query"}`, infer.Embed{Inputs: []string{"a"}, InputType: "search_query"}},
 		{infer.DialectCohereEmbed, `{"images":["data:image/png;base64,` + png1 + `"],"input_type":"image"}`, infer.Embed{InputType: "image", Images: []infer.Media{{Format: "png", Data: []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00")}}}},
 	} {

@@ -114,8 +114,7 @@ func (w wording) fault(err error) error {
 // native bodies. A fault that is no breach of a schema keeps its words: the service passes
 // on what the model's own validation says.
 func Native(err error) error {
-	var s *schemaError
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*schemaError](err); ok {
 		return fault.Wrap(fault.Invalid, s, s.native())
 	}
 	if e := fault.From(err); e != nil && e.Kind == fault.Malformed {
@@ -127,8 +126,7 @@ func Native(err error) error {
 // IsMissing reports whether a fault says that a required member is missing, and which: its
 // Code is the path. Faults in native words say it in their message only.
 func IsMissing(e *fault.Error) bool {
-	var s *schemaError
-	if errors.As(e, &s) {
+	if s, ok := errors.AsType[*schemaError](e); ok {
 		return s.breach == breachMissing && e.Code != ""
 	}
 	return e.Kind == fault.Invalid && strings.HasSuffix(e.Message, ": Field required")
@@ -209,7 +207,7 @@ func (e *schemaError) native() string {
 	if e.path == "" {
 		at = "#"
 	}
-	text := ""
+	var text string
 	switch e.breach {
 	case breachMissing:
 		text = parent + ": required key [" + name + "] not found"
@@ -295,8 +293,8 @@ func unmarshalOpen(body []byte, v any) (extra map[string]jsontext.Value, err err
 // memberNames are the members that a struct has for JSON.
 func memberNames(t reflect.Type) map[string]bool {
 	out := map[string]bool{}
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+	for f := range t.Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
 			out[name] = true
 		}
 	}
@@ -328,8 +326,9 @@ func unmarshal(prefix string, body []byte, v any) error {
 // decoding has failed, so that a body of another family is told what is missing and not what is too many.
 func required(body []byte, names ...string) error {
 	var o map[string]jsontext.Value
-	if json.Unmarshal(body, &o) != nil {
-		return nil // whatever is wrong, the decoding says it
+	_ = json.Unmarshal(body, &o) // what is no object lacks nothing: the decoding says what is wrong with it
+	if o == nil {
+		return nil
 	}
 	for _, name := range names {
 		if k := o[name].Kind(); k == 0 || k == 'n' {

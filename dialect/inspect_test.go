@@ -31,38 +31,60 @@ func TestInspect(t *testing.T) {
 		body string
 		want infer.Facts
 	}{
-		{infer.DialectOpenAI, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":7,"n":2,
+		{
+			infer.DialectOpenAI, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":7,"n":2,
 			"service_tier":"flex","user":"u","messages":[{"role":"system","content":"abc"},{"role":"user","content":"de"}]}`,
-			infer.Facts{Model: "gpt-x", Stream: true, WantUsage: true, MaxTokens: 7, N: 2, Tier: "flex", User: "u", TextBytes: 5}},
+			infer.Facts{Model: "gpt-x", Stream: true, WantUsage: true, MaxTokens: 7, N: 2, Tier: "flex", User: "u", TextBytes: 5},
+		},
 		{infer.DialectOpenAI, `{"model":null,"stream":null,"max_tokens":null,"n":null,"stop":null,"tools":[],"tools_":1,"messages":[]}`, infer.Facts{}},
 		{infer.DialectOpenAI, `{"max_tokens":3,"max_completion_tokens":null,"messages":[]}`, infer.Facts{MaxTokens: 3}},
 		{infer.DialectOpenAI, `{"\u006dax_tokens":9,"messages":[]}`, infer.Facts{MaxTokens: 9}},
 		{infer.DialectOpenAI, `{"messages":[{"role":"user","content":"x","max_tokens":5,"n":9}],"metadata":{"model":"m","stream":true}}`, infer.Facts{TextBytes: 1}},
 		{infer.DialectOpenAI, `{"messages":[],"response_format":{"type":"text"},"reasoning_effort":"none","logprobs":false}`, infer.Facts{}},
-		{infer.DialectOpenAI, `{"messages":[],"response_format":{"type":"json_object"},"reasoning_effort":"low","logprobs":true,"seed":1,"stop":["x"]}`,
-			infer.Facts{Uses: infer.UsesResponseFormat | infer.UsesReasoning | infer.UsesLogprobs | infer.UsesSeed | infer.UsesStop}},
+		{
+			infer.DialectOpenAI, `{"messages":[],"response_format":{"type":"json_object"},"reasoning_effort":"low","logprobs":true,"seed":1,"stop":["x"]}`,
+			infer.Facts{Uses: infer.UsesResponseFormat | infer.UsesReasoning | infer.UsesLogprobs | infer.UsesSeed | infer.UsesStop},
+		},
 		// names of media mean nothing in tools and their arguments
-		{infer.DialectOpenAI, `{"messages":[{"role":"user","content":"go"}],"tools":[{"type":"function","function":{"name":"fetch","parameters":{"type":"object","properties":{"url":{"type":"string"},"image":{"type":"string"}}}}}]}`,
-			infer.Facts{TextBytes: 2 + 6 + 6 + 6, Uses: infer.UsesTools}},
-		{infer.DialectAnthropic, `{"max_tokens":10,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get","input":{"source":{"type":"base64","data":"AAAA"},"url":"https://x.example"}}]}]}`,
-			infer.Facts{MaxTokens: 10, TextBytes: 6 + 4 + 17, Uses: infer.UsesTools}},
-		{infer.DialectAnthropic, `{"max_tokens":10,"thinking":{"type":"disabled"},"metadata":{"user_id":"me"},"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]}`,
-			infer.Facts{MaxTokens: 10, TextBytes: 2, User: "me", Uses: infer.UsesCachePoints}},
-		{infer.DialectAnthropic, `{"thinking":{"type":"enabled","budget_tokens":2000},"system":"s","messages":[{"role":"user","content":[{"source":{"data":"hello there","media_type":"text/plain","type":"text"},"type":"document"}]}]}`,
-			infer.Facts{TextBytes: 12, Uses: infer.UsesReasoning | infer.UsesSystem | infer.UsesDocuments}},
-		{infer.DialectAnthropic, `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"https://x.example/a.pdf"}},{"type":"image","source":{"type":"url","url":"https://x.example/a.png"}}]}]}`,
-			infer.Facts{Media: 2, MediaUnits: documentTokens + unknownImage, Uses: infer.UsesImages | infer.UsesDocuments}},
-		{infer.DialectConverse, `{"inferenceConfig":{"maxTokens":4,"stopSequences":["x"]},"serviceTier":{"type":"priority"},"guardrailConfig":{"guardrailIdentifier":"g"},
+		{
+			infer.DialectOpenAI, `{"messages":[{"role":"user","content":"go"}],"tools":[{"type":"function","function":{"name":"fetch","parameters":{"type":"object","properties":{"url":{"type":"string"},"image":{"type":"string"}}}}}]}`,
+			infer.Facts{TextBytes: 2 + 6 + 6 + 6, Uses: infer.UsesTools},
+		},
+		{
+			infer.DialectAnthropic, `{"max_tokens":10,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get","input":{"source":{"type":"base64","data":"AAAA"},"url":"https://x.example"}}]}]}`,
+			infer.Facts{MaxTokens: 10, TextBytes: 6 + 4 + 17, Uses: infer.UsesTools},
+		},
+		{
+			infer.DialectAnthropic, `{"max_tokens":10,"thinking":{"type":"disabled"},"metadata":{"user_id":"me"},"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]}`,
+			infer.Facts{MaxTokens: 10, TextBytes: 2, User: "me", Uses: infer.UsesCachePoints},
+		},
+		{
+			infer.DialectAnthropic, `{"thinking":{"type":"enabled","budget_tokens":2000},"system":"s","messages":[{"role":"user","content":[{"source":{"data":"hello there","media_type":"text/plain","type":"text"},"type":"document"}]}]}`,
+			infer.Facts{TextBytes: 12, Uses: infer.UsesReasoning | infer.UsesSystem | infer.UsesDocuments},
+		},
+		{
+			infer.DialectAnthropic, `{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"https://x.example/a.pdf"}},{"type":"image","source":{"type":"url","url":"https://x.example/a.png"}}]}]}`,
+			infer.Facts{Media: 2, MediaUnits: documentTokens + unknownImage, Uses: infer.UsesImages | infer.UsesDocuments},
+		},
+		{
+			infer.DialectConverse, `{"inferenceConfig":{"maxTokens":4,"stopSequences":["x"]},"serviceTier":{"type":"priority"},"guardrailConfig":{"guardrailIdentifier":"g"},
 			"system":[{"text":"ab"},{"cachePoint":{"type":"default"}}],"messages":[{"role":"user","content":[{"text":"c"},{"document":{"format":"pdf","name":"n","source":{"bytes":"AAAA"}}}]}]}`,
-			infer.Facts{MaxTokens: 4, Tier: "priority", TextBytes: 3, Media: 1, MediaUnits: documentTokens,
-				Uses: infer.UsesGuardrail | infer.UsesSystem | infer.UsesCachePoints | infer.UsesDocuments | infer.UsesStop}},
-		{infer.DialectNova, `{"inferenceConfig":{"max_new_tokens":4},"messages":[{"role":"user","content":[{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://b/k"}}}}]}]}`,
-			infer.Facts{MaxTokens: 4, Media: 1, MediaUnits: documentTokens, Uses: infer.UsesVideo}},
+			infer.Facts{
+				MaxTokens: 4, Tier: "priority", TextBytes: 3, Media: 1, MediaUnits: documentTokens,
+				Uses: infer.UsesGuardrail | infer.UsesSystem | infer.UsesCachePoints | infer.UsesDocuments | infer.UsesStop,
+			},
+		},
+		{
+			infer.DialectNova, `{"inferenceConfig":{"max_new_tokens":4},"messages":[{"role":"user","content":[{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://b/k"}}}}]}]}`,
+			infer.Facts{MaxTokens: 4, Media: 1, MediaUnits: documentTokens, Uses: infer.UsesVideo},
+		},
 		{infer.DialectLlama, `{"prompt":"hello","max_gen_len":12,"max_tokens":"not ours"}`, infer.Facts{MaxTokens: 12, TextBytes: 5}},
 		{infer.DialectTitanText, `{"inputText":"hello","textGenerationConfig":{"maxTokenCount":12,"stopSequences":[]}}`, infer.Facts{MaxTokens: 12, TextBytes: 5}},
 		{infer.DialectMistral, `{"prompt":"hello","max_tokens":12,"stop":["x"]}`, infer.Facts{MaxTokens: 12, TextBytes: 5, Uses: infer.UsesStop}},
-		{infer.DialectCohereCommand, `{"message":"hello","chat_history":[{"role":"USER","message":"ab"}],"preamble":"p","max_tokens":12}`,
-			infer.Facts{MaxTokens: 12, TextBytes: 8, Uses: infer.UsesSystem}},
+		{
+			infer.DialectCohereCommand, `{"message":"hello","chat_history":[{"role":"USER","message":"ab"}],"preamble":"p","max_tokens":12}`,
+			infer.Facts{MaxTokens: 12, TextBytes: 8, Uses: infer.UsesSystem},
+		},
 		{infer.DialectCohereEmbed, `{"texts":["ab","c"],"input_type":"search_query"}`, infer.Facts{TextBytes: 3}},
 		{infer.DialectCohereEmbed, `{"images":["data:image/png;base64,AAAA"],"input_type":"image"}`, infer.Facts{Media: 1, MediaUnits: unknownImage, Uses: infer.UsesImages}},
 		{infer.DialectOpenAIEmbeddings, `{"model":"e","input":["ab","c"]}`, infer.Facts{Model: "e", TextBytes: 3}},

@@ -74,7 +74,7 @@ func nothingLost(t *testing.T) {
 	for _, d := range ChatDialects() {
 		plain := &infer.Chat{Messages: []infer.Message{user("q")}}
 		if d == infer.DialectOpenAICompletions {
-			plain = &infer.Chat{Prompt: ptr("q")}
+			plain = &infer.Chat{Prompt: new("q")}
 		}
 		without, _, err := codecs[d].EncodeChat(plain, EncodeOptions{MaxTokens: 8192})
 		if err != nil {
@@ -97,7 +97,7 @@ func TestMatrix(t *testing.T) {
 	path := filepath.Join(testenv.Root(t), "docs", "dialects.md")
 	want := matrixDoc()
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,11 +112,21 @@ func TestMatrix(t *testing.T) {
 		d       infer.Dialect
 		want    Support
 	}{
-		{"tools", infer.DialectLlama, Refused}, {"tools", infer.DialectAnthropic, Served}, {"system prompt", infer.DialectNova, Served},
-		{"stop sequences", infer.DialectLlama, Refused}, {"seed", infer.DialectAnthropic, Dropped}, {"logprobs", infer.DialectConverse, Refused},
-		{"several choices (n)", infer.DialectJamba, Served}, {"cache point", infer.DialectConverse, Served}, {"top_k", infer.DialectNova, Served},
-		{"image by https URL", infer.DialectConverse, Refused}, {"image in S3", infer.DialectNova, Served}, {"suffix (fill in the middle)", infer.DialectOpenAICompletions, Served},
-		{"audio", infer.DialectOpenAI, Served}, {"response format: JSON object", infer.DialectOpenAI, Served}, {"tools", infer.DialectOpenAICompletions, Refused},
+		{"tools", infer.DialectLlama, Refused},
+		{"tools", infer.DialectAnthropic, Served},
+		{"system prompt", infer.DialectNova, Served},
+		{"stop sequences", infer.DialectLlama, Refused},
+		{"seed", infer.DialectAnthropic, Dropped},
+		{"logprobs", infer.DialectConverse, Refused},
+		{"several choices (n)", infer.DialectJamba, Served},
+		{"cache point", infer.DialectConverse, Served},
+		{"top_k", infer.DialectNova, Served},
+		{"image by https URL", infer.DialectConverse, Refused},
+		{"image in S3", infer.DialectNova, Served},
+		{"suffix (fill in the middle)", infer.DialectOpenAICompletions, Served},
+		{"audio", infer.DialectOpenAI, Served},
+		{"response format: JSON object", infer.DialectOpenAI, Served},
+		{"tools", infer.DialectOpenAICompletions, Refused},
 	} {
 		for _, f := range Matrix() {
 			if f.Name == k.feature && f.In[k.d] != k.want {

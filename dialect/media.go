@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"forebay/fault"
 	"forebay/infer"
 )
 
@@ -230,12 +229,4 @@ func encodeDataURL(m infer.Media) string {
 		return m.URI
 	}
 	return "data:image/" + m.Format + ";base64," + base64.StdEncoding.EncodeToString(m.Data)
-}
-
-func needInline(m infer.Media, d infer.Dialect) error {
-	if m.Data == nil {
-		return fault.New(fault.Invalid, "Images by reference are not supported with this model; send the bytes.").
-			WithReason("the engine's dialect %s takes inline images only", d)
-	}
-	return nil
 }

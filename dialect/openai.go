@@ -18,12 +18,14 @@ var openAIMembers = map[string]member{
 	"reasoning_effort": {ctl: ctlOff, uses: infer.UsesReasoning},
 }
 
-var openAICodec = register(&Codec{
-	Name: infer.DialectOpenAI, needs: []string{"messages"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
-	DecodeChat: decodeOpenAI(infer.DialectOpenAI), EncodeChat: encodeOpenAI(infer.DialectOpenAI),
-	EncodeResult: encodeOpenAIResult, DecodeResult: decodeOpenAIResult,
-	NewStreamEncoder: newOpenAIEncoder, NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,
-})
+func init() { //nolint:gochecknoinits // a codec enters the register
+	register(&Codec{
+		Name: infer.DialectOpenAI, needs: []string{"messages"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
+		DecodeChat: decodeOpenAI(infer.DialectOpenAI), EncodeChat: encodeOpenAI(infer.DialectOpenAI),
+		EncodeResult: encodeOpenAIResult, DecodeResult: decodeOpenAIResult,
+		NewStreamEncoder: newOpenAIEncoder, NewStreamDecoder: newOpenAIDecoder, RawUsage: rawUsage,
+	})
+}
 
 // oaRequest is a chat completions request. Extra are members we do not know, to be written.
 type oaRequest struct {

@@ -117,7 +117,7 @@ func decodeOpenAIMessage(c *infer.Chat, m *oaMessage, i int) error {
 	case notNull(m.FunctionCall) != nil:
 		return unsupported("function_call", infer.DialectOpenAI)
 	case m.Reasoning == nil && m.Reasoning2.Kind() == '"':
-		m.Reasoning = ptrTo(unquote(m.Reasoning2)) // the other spelling of reasoning_content
+		m.Reasoning = new(unquote(m.Reasoning2)) // the other spelling of reasoning_content
 	}
 	blocks, err := decodeOpenAIContent(path+".content", m.Content)
 	if err != nil {

@@ -255,13 +255,14 @@ func (m *engineMessage) text() (text, think string) {
 		} `json:"thinking"`
 	}
 	_ = json.Unmarshal(m.Content, &parts, lenient)
+	var said, thought strings.Builder
 	for _, p := range parts {
-		text += p.Text
+		said.WriteString(p.Text)
 		for _, t := range p.Thinking {
-			think += t.Text
+			thought.WriteString(t.Text)
 		}
 	}
-	return text, think
+	return said.String(), think + thought.String()
 }
 
 // stop returns why the choice ended, and the stop sequence if the engine tells it.

@@ -109,15 +109,15 @@ func maybe[T any](t *rapid.T, name string, g *rapid.Generator[T]) *T {
 }
 
 // quarters are floats that survive every way of writing them.
-func quarters(most int) *rapid.Generator[float64] {
-	return rapid.Map(rapid.IntRange(0, most*4), func(i int) float64 { return float64(i) / 4 })
+func quarters() *rapid.Generator[float64] {
+	return rapid.Map(rapid.IntRange(0, 4), func(i int) float64 { return float64(i) / 4 })
 }
 
 func (e *expresses) chat(t *rapid.T) *infer.Chat {
 	c := &infer.Chat{
 		MaxTokens:   maybe(t, "max", rapid.Int64Range(2048, 2048)),
-		Temperature: maybe(t, "temperature", quarters(1)),
-		TopP:        maybe(t, "top_p", quarters(1)),
+		Temperature: maybe(t, "temperature", quarters()),
+		TopP:        maybe(t, "top_p", quarters()),
 	}
 	if e.needsMax {
 		n := int64(4000)
@@ -133,13 +133,13 @@ func (e *expresses) chat(t *rapid.T) *infer.Chat {
 		c.TopK = maybe(t, "top_k", rapid.Int64Range(1, 100))
 	}
 	if e.minP {
-		c.MinP = maybe(t, "min_p", quarters(1))
+		c.MinP = maybe(t, "min_p", quarters())
 	}
 	if e.seed {
 		c.Seed = maybe(t, "seed", rapid.Int64Range(-5, 1<<40))
 	}
 	if e.penalties {
-		c.FrequencyPenalty, c.PresencePenalty = maybe(t, "frequency", quarters(1)), maybe(t, "presence", quarters(1))
+		c.FrequencyPenalty, c.PresencePenalty = maybe(t, "frequency", quarters()), maybe(t, "presence", quarters())
 	}
 	if e.choicesN {
 		c.N = maybe(t, "n", rapid.Int64Range(1, 4))
