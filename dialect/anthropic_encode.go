@@ -45,7 +45,7 @@ func encodeAnthropic(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 }
 
 func encodeAnthropicTurns(w *writer, r *anRequest, c *infer.Chat) error {
-	system, turns := conversation(c)
+	system, turns := w.conversation(c)
 	if len(system) > 0 && system[0].Kind == infer.BlockCachePoint && len(r.Tools) > 0 {
 		r.Tools[len(r.Tools)-1].CacheControl = &anCache{Type: "ephemeral", TTL: system[0].CacheTTL}
 		system = system[1:]

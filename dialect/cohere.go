@@ -238,7 +238,7 @@ func encodeCohere(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 	if err := w.refuse(c, limits{tools: true, seed: true, penalties: true, topK: true}); err != nil {
 		return nil, nil, err
 	}
-	system, turns := conversation(c)
+	system, turns := w.conversation(c)
 	r := cohereRequest{
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature, P: c.TopP, K: c.TopK, Stop: c.Stop, Seed: c.Seed,
 		FrequencyPenalty: c.FrequencyPenalty, PresencePenalty: c.PresencePenalty, Preamble: joinText(system),

@@ -248,7 +248,7 @@ func (w *writer) converse(c *infer.Chat, o EncodeOptions) (*ConverseRequest, err
 	if err := w.converseTools(r, c); err != nil {
 		return nil, err
 	}
-	system, turns := conversation(c)
+	system, turns := w.conversation(c)
 	if len(system) > 0 && system[0].Kind == infer.BlockCachePoint && r.ToolConfig != nil {
 		r.ToolConfig.Tools = append(r.ToolConfig.Tools, cvTool{CachePoint: &cvCachePoint{Type: "default", TTL: system[0].CacheTTL}})
 		system = system[1:]

@@ -129,9 +129,11 @@ func hasToolBlocks(c *infer.Chat) bool {
 
 // conversation returns system prompt and turns for a dialect of messages. A prompt in a
 // published template is taken apart; any other prompt is what one user says.
-func conversation(c *infer.Chat) (system []infer.Block, turns []infer.Message) {
+// System messages within the conversation stay where only chat completions has them; elsewhere
+// they join the system prompt.
+func (w *writer) conversation(c *infer.Chat) (system []infer.Block, turns []infer.Message) {
 	if c.Prompt == nil {
-		return c.System, c.Messages
+		return w.hoisted(c)
 	}
 	if sys, turns, ok := parseTemplate(*c.Prompt); ok {
 		if sys != "" {
@@ -140,6 +142,23 @@ func conversation(c *infer.Chat) (system []infer.Block, turns []infer.Message) {
 		return system, turns
 	}
 	return nil, []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Kind: infer.BlockText, Text: *c.Prompt}}}}
+}
+
+func (w *writer) hoisted(c *infer.Chat) (system []infer.Block, turns []infer.Message) {
+	isSystem := func(m infer.Message) bool { return m.Role == infer.RoleSystem }
+	if chatLike[w.d] || !slices.ContainsFunc(c.Messages, isSystem) {
+		return c.System, c.Messages
+	}
+	w.drop("position of a system message")
+	system = slices.Clip(c.System)
+	for _, m := range c.Messages {
+		if isSystem(m) {
+			system = append(system, m.Content...)
+		} else {
+			turns = append(turns, m)
+		}
+	}
+	return system, turns
 }
 
 // alternating joins neighbouring turns of one role, for dialects that demand that roles

@@ -73,17 +73,18 @@ func TestDrops(t *testing.T) {
 		Extra: map[string][]byte{"store": []byte("true")}, ExtraFrom: infer.DialectOpenAI, Reasoning: &infer.Reasoning{Enabled: true, Effort: "low"},
 		System: []infer.Block{{Text: "s"}, {Kind: infer.BlockCachePoint}},
 		Messages: []infer.Message{
+			{Role: infer.RoleSystem, Content: text("late")},
 			{Role: infer.RoleUser, Name: "ann", Content: text("a")},
 			{Role: infer.RoleAssistant, Content: []infer.Block{{Kind: infer.BlockThinking, Text: "hm"}, {Text: "b"}}},
 			user("c"),
 		},
 	}
 	for d, want := range map[infer.Dialect][]string{
-		infer.DialectAnthropic:     {"frequency_penalty", "min_p", "name", "reasoning of earlier turns", "seed", "store"},
-		infer.DialectConverse:      {"frequency_penalty", "min_p", "name", "reasoning", "reasoning of earlier turns", "seed", "store", "top_k", "user"},
+		infer.DialectAnthropic:     {"frequency_penalty", "min_p", "name", "position of a system message", "reasoning of earlier turns", "seed", "store"},
+		infer.DialectConverse:      {"frequency_penalty", "min_p", "name", "position of a system message", "reasoning", "reasoning of earlier turns", "seed", "store", "top_k", "user"},
 		infer.DialectOpenAI:        {"cache point", "reasoning of earlier turns"},
-		infer.DialectLlama:         {"frequency_penalty", "min_p", "name", "reasoning", "reasoning of earlier turns", "seed", "store", "top_k", "user"},
-		infer.DialectCohereCommand: {"min_p", "name", "reasoning", "reasoning of earlier turns", "store", "user"},
+		infer.DialectLlama:         {"frequency_penalty", "min_p", "name", "position of a system message", "reasoning", "reasoning of earlier turns", "seed", "store", "top_k", "user"},
+		infer.DialectCohereCommand: {"min_p", "name", "position of a system message", "reasoning", "reasoning of earlier turns", "store", "user"},
 	} {
 		codec, _ := Get(d)
 		_, dropped, err := codec.EncodeChat(c, EncodeOptions{MaxTokens: 9000})
@@ -125,6 +126,14 @@ func TestConversions(t *testing.T) {
 			infer.DialectOpenAI, infer.DialectConverse,
 			`{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + png1 + `"}}]}],"stop":"x"}`,
 			`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"` + png1 + `"}}}]}],"system":[{"text":"s"}],"inferenceConfig":{"maxTokens":7000,"stopSequences":["x"]}}`,
+		},
+		{
+			infer.DialectOpenAI, infer.DialectAnthropic, `{"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"system","content":"late"},{"role":"user","content":"r"}]}`,
+			`{"model":"up","max_tokens":7000,"messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"r"}]}],"system":[{"type":"text","text":"s"},{"type":"text","text":"late"}],"stream":true}`,
+		},
+		{
+			infer.DialectOpenAI, infer.DialectGPTOSS, `{"messages":[{"role":"user","content":"q"},{"role":"developer","content":"late"},{"role":"user","content":"r"}]}`,
+			`{"messages":[{"role":"user","content":"q"},{"role":"system","content":"late"},{"role":"user","content":"r"}],"max_tokens":7000}`,
 		},
 		{
 			infer.DialectLlama, infer.DialectOpenAI,

@@ -131,7 +131,7 @@ func (w *writer) parallel(c *infer.Chat) {
 }
 
 func (w *writer) messages(r *oaRequest, c *infer.Chat) error {
-	system, turns := conversation(c)
+	system, turns := w.conversation(c)
 	if text := joinText(system); text != "" {
 		r.Messages = append(r.Messages, oaMessage{Role: "system", Content: must(text)})
 	}

@@ -133,6 +133,10 @@ func decodeOpenAIMessage(c *infer.Chat, m *oaMessage, i int) error {
 				return badEnum(path+".content", blockNames[b.Kind], "text")
 			}
 		}
+		if len(c.Messages) > 0 {
+			c.Messages = append(c.Messages, infer.Message{Role: infer.RoleSystem, Name: m.Name, Content: blocks})
+			return nil
+		}
 		c.System = append(c.System, blocks...)
 	case "user":
 		c.Messages = append(c.Messages, infer.Message{Role: infer.RoleUser, Name: m.Name, Content: blocks})

@@ -52,7 +52,8 @@ func (w *writer) promptOf(c *infer.Chat, render func(system string, turns []infe
 	if c.Prompt != nil {
 		return *c.Prompt, nil
 	}
-	for _, m := range c.Messages {
+	system, turns := w.hoisted(c)
+	for _, m := range turns {
 		if m.Name != "" {
 			w.drop("name")
 		}
@@ -68,7 +69,7 @@ func (w *writer) promptOf(c *infer.Chat, render func(system string, turns []infe
 			}
 		}
 	}
-	return render(joinText(c.System), c.Messages), nil
+	return render(joinText(system), turns), nil
 }
 
 // user notes that the family has no member for an end user.
