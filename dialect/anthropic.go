@@ -13,6 +13,7 @@ var anthropicMembers = map[string]member{
 	"model": {ctl: ctlModel}, "stream": {ctl: ctlStream}, "max_tokens": {ctl: ctlMax}, "service_tier": {ctl: ctlTier},
 	"messages": {ctl: ctlText}, "system": {ctl: ctlText, uses: infer.UsesSystem, system: true},
 	"tools": {ctl: ctlText, uses: infer.UsesTools}, "stop_sequences": {uses: infer.UsesStop}, "top_k": {uses: infer.UsesTopK},
+	"cache_control": {uses: infer.UsesCachePoints},
 	"thinking":      {ctl: ctlNest, uses: infer.UsesReasoning, nested: within(map[string]control{"type": ctlOff})},
 	"output_config": {ctl: ctlNest, nested: within(map[string]control{"format": ctlFormat})},
 	"metadata":      {ctl: ctlNest, nested: within(map[string]control{"user_id": ctlUser})},
@@ -80,6 +81,12 @@ type anTool struct {
 	InputSchema  jsontext.Value `json:"input_schema,omitzero"`
 	Strict       *bool          `json:"strict,omitzero"`
 	CacheControl *anCache       `json:"cache_control,omitzero"`
+
+	// Ways of offering a tool that no other dialect has.
+	Eager    jsontext.Value `json:"eager_input_streaming,omitzero"`
+	Deferred *bool          `json:"defer_loading,omitzero"`
+	Callers  jsontext.Value `json:"allowed_callers,omitzero"`
+	Examples jsontext.Value `json:"input_examples,omitzero"`
 }
 
 type anCache struct {
@@ -110,6 +117,7 @@ type anBlock struct {
 	Citations    jsontext.Value `json:"citations,omitzero"` // on text: of an earlier answer; on documents: whether to cite
 	Context      string         `json:"context,omitzero"`
 	Caller       jsontext.Value `json:"caller,omitzero"`
+	Toolset      jsontext.Value `json:"toolset_name,omitzero"`
 }
 
 type anSource struct {

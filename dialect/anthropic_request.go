@@ -108,6 +108,8 @@ func decodeAnthropicTools(c *infer.Chat, r *anRequest) error {
 		switch {
 		case t.Type != "" && t.Type != "custom":
 			return unsupported("tool of type "+t.Type, infer.DialectAnthropic)
+		case t.Deferred != nil && *t.Deferred || notNull(t.Callers) != nil || notNull(t.Examples) != nil:
+			return unsupported("defer_loading, allowed_callers or input_examples", infer.DialectAnthropic)
 		case t.Name == "":
 			return missing(path + ".name")
 		case t.InputSchema == nil:
@@ -217,6 +219,9 @@ func decodeAnthropicBlocks(path string, v jsontext.Value) ([]infer.Block, error)
 }
 
 func decodeAnthropicBlock(path string, b *anBlock) (infer.Block, error) {
+	if notNull(b.Toolset) != nil {
+		return infer.Block{}, unsupported("toolset_name", infer.DialectAnthropic)
+	}
 	switch b.Type {
 	case "":
 		return infer.Block{}, missing(path + ".type")

@@ -33,7 +33,8 @@ var chatLike = map[infer.Dialect]bool{
 // how: they are dropped, and named, where a dialect has no place for them.
 var harmless = map[string]bool{
 	"metadata": true, "store": true, "safety_identifier": true, "prompt_cache_key": true, "prompt_cache_retention": true,
-	"verbosity": true, "prediction": true, "anthropic_beta": true, "context_management": true, "inference_geo": true, "service_tier": true,
+	"verbosity": true, "prediction": true, "anthropic_beta": true, "context_management": true, "inference_geo": true, "service_tier": true, "prompt_cache_options": true,
+	"cache_control": true, "diagnostics": true, "user_profile_id": true, "workspace_id": true, "speed": true,
 }
 
 // extras returns the members of Extra that go into the body: all of them to the dialect

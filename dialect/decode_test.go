@@ -116,6 +116,47 @@ func TestDecodeParameters(t *testing.T) {
 	}
 }
 
+// TestDecodeEchoes: what the published clients make of an answer when it is sent back as it
+// came, with every null and empty member of their types.
+func TestDecodeEchoes(t *testing.T) {
+	call := infer.Block{Kind: infer.BlockToolUse, ToolID: "i", ToolName: "f", ToolInput: []byte(`{}`)}
+	for _, k := range []struct {
+		d    infer.Dialect
+		body string
+		want []infer.Block
+	}{
+		{
+			infer.DialectAnthropic, `{"max_tokens":5,"cache_control":{"type":"ephemeral"},"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"signature":"s","thinking":"t","type":"thinking"},
+				{"citations":null,"text":"a","type":"text"},{"id":"i","caller":{"type":"direct"},"input":{},"name":"f","type":"tool_use","toolset_name":null}]}]}`,
+			[]infer.Block{{Kind: infer.BlockThinking, Text: "t", Signature: "s"}, {Text: "a"}, call},
+		},
+		{
+			infer.DialectOpenAI, `{"messages":[{"role":"user","content":"q"},{"content":"a","refusal":null,"role":"assistant","annotations":[],"audio":null,"function_call":null,
+				"tool_calls":[{"id":"i","function":{"arguments":"{}","name":"f"},"type":"function"}]}],"stream_options":{"include_obfuscation":false,"include_usage":true}}`,
+			[]infer.Block{{Text: "a"}, call},
+		},
+		{
+			infer.DialectOpenAI, `{"messages":[{"role":"user","content":"q"},{"content":null,"role":"assistant","reasoning":"t","tool_calls":[{"id":"i","function":{"arguments":"","name":"f"},"type":"function"}]}]}`,
+			[]infer.Block{{Kind: infer.BlockThinking, Text: "t"}, call},
+		},
+		{
+			infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":"q"}]},{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"t","signature":"s"}}},{"text":"a"},{"toolUse":{"toolUseId":"i","name":"f","input":{}}}]},
+				{"role":"user","content":[{"toolResult":{"toolUseId":"i","status":"success","content":[{"json":{"a":1}}]}}]}]}`,
+			[]infer.Block{{Kind: infer.BlockThinking, Text: "t", Signature: "s"}, {Text: "a"}, call},
+		},
+	} {
+		c, _ := Get(k.d)
+		chat, err := c.DecodeChat([]byte(k.body))
+		if err != nil {
+			t.Errorf("%s %s: %v", k.d, k.body, err)
+			continue
+		}
+		if !reflect.DeepEqual(chat.Messages[1].Content, k.want) {
+			t.Errorf("%s: %+v", k.d, chat.Messages[1].Content)
+		}
+	}
+}
+
 // badBody is a body that a dialect refuses, with the words in which it does.
 type badBody struct {
 	d    infer.Dialect

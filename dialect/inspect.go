@@ -77,7 +77,7 @@ func inspector(w wording, tiles bool, members map[string]member) func([]byte, *i
 
 // innerUses are members inside messages and tools that tell of a feature.
 var innerUses = map[string]infer.Features{
-	"cache_control": infer.UsesCachePoints, "cachePoint": infer.UsesCachePoints,
+	"cache_control": infer.UsesCachePoints, "prompt_cache_breakpoint": infer.UsesCachePoints, "cachePoint": infer.UsesCachePoints,
 	"document": infer.UsesDocuments, "video": infer.UsesVideo, "audio": infer.UsesAudio, "image": infer.UsesImages,
 	"toolUse": infer.UsesTools, "toolResult": infer.UsesTools, "tool_calls": infer.UsesTools, "tool_call_id": infer.UsesTools,
 }

@@ -86,6 +86,7 @@ type oaPart struct {
 	InputAudio   *oaAudio       `json:"input_audio,omitzero"`
 	File         *oaFile        `json:"file,omitzero"`
 	CacheControl *anCache       `json:"cache_control,omitzero"` // as several gateways take it
+	CacheBreak   jsontext.Value `json:"prompt_cache_breakpoint,omitzero"`
 }
 
 type oaImageURL struct {

@@ -224,6 +224,8 @@ func decodeOpenAIContent(path string, v jsontext.Value) ([]infer.Block, error) {
 		out = append(out, b)
 		if cc := parts[i].CacheControl; cc != nil {
 			out = append(out, infer.Block{Kind: infer.BlockCachePoint, CacheTTL: cc.TTL})
+		} else if notNull(parts[i].CacheBreak) != nil {
+			out = append(out, infer.Block{Kind: infer.BlockCachePoint})
 		}
 	}
 	return out, nil
