@@ -23,7 +23,7 @@ var converseMembers = map[string]member{
 
 func init() { //nolint:gochecknoinits // two codecs over one set of functions
 	register(&Codec{
-		Name: infer.DialectConverse, words: wordsNative, Inspect: inspector(wordsNative, false, converseMembers), DecodeChat: decodeConverse,
+		Name: infer.DialectConverse, words: wordsConverse, Inspect: inspector(wordsConverse, false, converseMembers), DecodeChat: decodeConverse,
 		EncodeChat: encodeConverse, EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,
 		NewStreamEncoder: func(h Head) StreamEncoder { return newConverseEncoder(h, false) },
 		NewStreamDecoder: newConverseDecoder, RawUsage: rawUsage,
@@ -240,8 +240,8 @@ func decodeNova(body []byte) (*infer.Chat, error) {
 // ParseConverse decodes a Converse body.
 func ParseConverse(body []byte) (*ConverseRequest, error) {
 	r := new(ConverseRequest)
-	if err := json.Unmarshal(body, r, json.RejectUnknownMembers(false)); err != nil {
-		return nil, malformed(err, malformedText[wordsAnthropic])
+	if err := explain("", json.Unmarshal(body, r)); err != nil {
+		return nil, wordsConverse.fault(err)
 	}
 	return r, nil
 }

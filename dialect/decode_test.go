@@ -261,6 +261,11 @@ func TestBadBodies(t *testing.T) {
 			t.Errorf("%s %s:\ngot  %v\nwant %s (%s)", k.d, k.body, err, k.want, k.code)
 		}
 	}
+	converse, _ := Get(infer.DialectConverse)
+	_, err := converse.DecodeChat([]byte(`{"messages":[{"role":"user","content":"x"}]}`))
+	if e := fault.From(err); e == nil || e.Kind != fault.Malformed || e.Message != "string at 'messages.0.content' can not be converted to an array." {
+		t.Errorf("Converse with a text for blocks: %v", err)
+	}
 	for d, c := range codecs {
 		for name, body := range malformedBodies {
 			var err error

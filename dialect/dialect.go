@@ -91,7 +91,7 @@ var codecs = map[infer.Dialect]*Codec{}
 
 // register files a codec under its name; what it decodes reports breaches in its words.
 func register(c *Codec) {
-	explain := func(body []byte, err error) error {
+	tell := func(body []byte, err error) error {
 		if _, ok := errors.AsType[*schemaError](err); ok {
 			if lacks := required(body, c.needs...); lacks != nil {
 				err = lacks
@@ -103,7 +103,7 @@ func register(c *Codec) {
 		c.DecodeChat = func(body []byte) (*infer.Chat, error) {
 			v, err := chat(body)
 			if err != nil {
-				return nil, explain(body, err)
+				return nil, tell(body, err)
 			}
 			return v, nil
 		}
@@ -112,7 +112,7 @@ func register(c *Codec) {
 		c.DecodeEmbed = func(body []byte) (*infer.Embed, error) {
 			v, err := embed(body)
 			if err != nil {
-				return nil, explain(body, err)
+				return nil, tell(body, err)
 			}
 			return v, nil
 		}

@@ -23,6 +23,10 @@ const (
 	// wordsNative is the schema validator in front of Bedrock's native bodies:
 	// "Malformed input request: #/prompt: expected type: String, found: Integer, please ...".
 	wordsNative
+	// wordsConverse is the service model's: "1 validation error detected: Value '0' at
+	// 'inferenceConfig.maxTokens' failed to satisfy constraint: ...". Types that do not fit
+	// are no valid input at all.
+	wordsConverse
 )
 
 // breach is the way in which a body breaks the schema.
@@ -81,6 +85,7 @@ var malformedText = [...]string{
 	wordsAnthropic: "The request body is not valid JSON.",
 	wordsOpenAI:    "We could not parse the JSON body of your request.",
 	wordsNative:    "Malformed input request, please reformat your input and try again.",
+	wordsConverse:  "The request body is not valid JSON.",
 }
 
 // fault puts an error into the words of the dialect. Errors that are no breach of the
@@ -103,6 +108,11 @@ func (w wording) fault(err error) error {
 		f.Code = brackets(s.path)
 	case wordsNative:
 		f = fault.Wrap(fault.Invalid, s, s.native())
+	case wordsConverse:
+		if s.breach == breachType {
+			return fault.Wrap(fault.Malformed, s, s.got+" at '"+s.path+"' can not be converted to "+nouns[s.want]+".")
+		}
+		f = fault.Wrap(fault.Invalid, s, s.anthropic())
 	default:
 		f = fault.Wrap(fault.Invalid, s, s.anthropic())
 		f.Code = s.path
@@ -304,7 +314,11 @@ func memberNames(t reflect.Type) map[string]bool {
 // unmarshal decodes a request strictly: a member that v does not have is a breach. Paths
 // in errors begin with prefix.
 func unmarshal(prefix string, body []byte, v any) error {
-	err := json.Unmarshal(body, v, json.RejectUnknownMembers(true))
+	return explain(prefix, json.Unmarshal(body, v, json.RejectUnknownMembers(true)))
+}
+
+// explain finds the breach in an error of decoding.
+func explain(prefix string, err error) error {
 	if err == nil {
 		return nil
 	}

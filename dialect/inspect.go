@@ -70,7 +70,7 @@ func inspector(w wording, tiles bool, members map[string]member) func([]byte, *i
 		panic("dialect: more members than bits")
 	}
 	return func(body []byte, f *infer.Facts) error {
-		x := inspection{body: body, f: f, tiles: tiles, members: table}
+		x := inspection{body: body, f: f, late: w == wordsConverse, tiles: tiles, members: table}
 		return w.fault(x.run())
 	}
 }
@@ -143,6 +143,7 @@ type inspection struct {
 	body    []byte
 	f       *infer.Facts
 	tiles   bool
+	late    bool // ranges are checked with everything else, to be told together
 	members map[string]member
 
 	path    [maxPath][]byte
@@ -349,6 +350,9 @@ func (x *inspection) count(c control, name []byte, t scan.Token) error {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return badType(x.where(name), "integer", "number")
+	}
+	if n < 1 && x.late {
+		return nil
 	}
 	if n < 1 {
 		return outOfRange(breachMin, x.where(name), "1", text)

@@ -221,6 +221,7 @@ func TestInspectRefuses(t *testing.T) {
 		{infer.DialectLlama, `{"max_gen_len":true}`, fault.Invalid, "Malformed input request: #/max_gen_len: expected type: Integer, found: Boolean, please reformat your input and try again."},
 		{infer.DialectTitanText, `{"textGenerationConfig":{"maxTokenCount":-1}}`, fault.Invalid, "#/textGenerationConfig/maxTokenCount: -1 is not greater or equal to 1"},
 		{infer.DialectAnthropic, `[]`, fault.Invalid, "valid object"},
+		{infer.DialectConverse, `{"inferenceConfig":{"maxTokens":"5"}}`, fault.Malformed, "string at 'inferenceConfig.maxTokens' can not be converted to an integer."},
 	} {
 		c, _ := Get(k.d)
 		var f infer.Facts
