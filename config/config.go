@@ -32,10 +32,14 @@ type Config struct {
 	Engines map[string]Engine `yaml:"engines"`
 	Models  map[string]Model  `yaml:"models"`
 	Aliases map[string]string `yaml:"aliases"`
+	// Charge says by whose price a call is charged, by alias or model: "served" (the default)
+	// or "asked" (the catalogue's model whose name the caller used).
+	Charge map[string]string `yaml:"charge"`
 	// Quotas is a preset of account quotas: "none".
 	Quotas  string  `yaml:"quotas"`
 	Ledger  Ledger  `yaml:"ledger"`
 	Logging Logging `yaml:"logging"`
+	Tracing Tracing `yaml:"tracing"`
 
 	// Path is the file that was read, "" for none.
 	Path string `yaml:"-"`
@@ -51,13 +55,21 @@ type Server struct {
 	TLSListen string        `yaml:"tls_listen"` // "" serves no TLS
 	TLSCert   string        `yaml:"tls_cert"`   // PEM file; "" makes a development certificate
 	TLSKey    string        `yaml:"tls_key"`
-	KeepAlive time.Duration `yaml:"keep_alive"` // silence before a comment on event streams
-	Stall     time.Duration `yaml:"stall"`      // how long a client may take to read
-	Drain     time.Duration `yaml:"drain"`      // how long a stop waits for calls
-	BodyLimit int64         `yaml:"body_limit"` // bytes of one body
-	Bodies    int64         `yaml:"body_budget"`
-	Region    string        `yaml:"region"`
-	Strict    bool          `yaml:"strict_region"` // refuse other regions in scopes and ARNs
+	KeepAlive time.Duration `yaml:"keep_alive"`  // silence before a comment on event streams
+	Stall     time.Duration `yaml:"stall"`       // how long a client may take to read
+	Drain     time.Duration `yaml:"drain"`       // how long a stop waits for calls
+	BodyLimit int64         `yaml:"body_limit"`  // bytes of one body
+	Bodies    int64         `yaml:"body_budget"` // bytes of all bodies in memory at one time; 0 is no bound
+	// HeaderTimeout and BodyTimeout bound how long a client may take to send its head and its body.
+	HeaderTimeout time.Duration `yaml:"header_timeout"`
+	BodyTimeout   time.Duration `yaml:"body_timeout"`
+	HeaderLimit   int           `yaml:"header_limit"` // bytes of one head
+	// Connections and PerAddress bound open connections in total and of one client address; 0 is no bound.
+	Connections int `yaml:"max_connections"`
+	PerAddress  int `yaml:"max_connections_per_address"`
+
+	Region string `yaml:"region"`
+	Strict bool   `yaml:"strict_region"` // refuse other regions in scopes and ARNs
 }
 
 // Account is the account that everything belongs to.
@@ -106,6 +118,7 @@ type Engine struct {
 	Profile    string        `yaml:"profile"` // of a simulated engine
 	Seed       uint64        `yaml:"seed"`
 	Directives bool          `yaml:"directives"` // a simulated engine obeys prompts, for tests
+	Cost       *Price        `yaml:"cost"`       // what the engine's tokens cost us, whichever the model
 }
 
 // Model binds a model of the catalogue, or a new one, to engines.
@@ -128,6 +141,7 @@ type Binding struct {
 	Model   string `yaml:"model"`
 	Weight  int32  `yaml:"weight"`
 	Standby bool   `yaml:"standby"`
+	Cost    *Price `yaml:"cost"` // what this model's tokens cost us on this engine
 }
 
 // Price is a price per million tokens, as "0.25 USD".
@@ -136,6 +150,8 @@ type Price struct {
 	Output     string `yaml:"output"`
 	CacheRead  string `yaml:"cache_read"`
 	CacheWrite string `yaml:"cache_write"`
+	Date       string `yaml:"date"`   // since when it holds, 2026-01-31
+	Source     string `yaml:"source"` // where it comes from
 }
 
 // Ledger says how rows are kept.
@@ -148,6 +164,18 @@ type Ledger struct {
 type Logging struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"` // text, json
+	Access bool   `yaml:"access"` // one line for every request
+	// Prompts adds the bodies of requests to the lines of the access log.
+	Prompts bool `yaml:"prompts"`
+}
+
+// Tracing says where OpenTelemetry traces go. Without an endpoint here or in the standard
+// variable OTEL_EXPORTER_OTLP_ENDPOINT nothing is traced.
+type Tracing struct {
+	Endpoint string            `yaml:"endpoint"` // of OTLP over HTTP, such as http://127.0.0.1:4318
+	Headers  map[string]string `yaml:"headers"`  // env:NAME or file:PATH each
+	Sample   float64           `yaml:"sample"`   // share of the calls whose caller has not decided, 0 to 1
+	Prompts  bool              `yaml:"prompts"`  // record the bodies of requests
 }
 
 // Default returns the configuration without a file.
@@ -156,9 +184,10 @@ func Default() Config {
 		Server: Server{
 			Listen: "127.0.0.1:8484", TLSListen: "127.0.0.1:0", KeepAlive: 15 * time.Second, Stall: 2 * time.Minute, Drain: 30 * time.Second,
 			BodyLimit: 25 << 20, Bodies: 1 << 30, Region: "us-east-1",
+			HeaderTimeout: 10 * time.Second, BodyTimeout: 5 * time.Minute, HeaderLimit: 64 << 10, Connections: 16384, PerAddress: 8192,
 		},
 		DataDir: dataDir(), Account: Account{ID: "000000000000", Zone: "UTC"}, Quotas: "none",
-		Ledger: Ledger{Sync: "normal", OnFailure: "refuse"}, Logging: Logging{Level: "info", Format: "text"},
+		Ledger: Ledger{Sync: "normal", OnFailure: "refuse"}, Logging: Logging{Level: "info", Format: "text"}, Tracing: Tracing{Sample: 1},
 		Hint: "forebay up --serve MODEL=http://127.0.0.1:11434/v1/NAME",
 	}
 }
@@ -256,6 +285,7 @@ func (c *Config) Validate() error {
 	c.checkKeys(&k)
 	c.checkEngines(&k)
 	c.checkModels(&k)
+	c.checkOperation(&k)
 	return errors.Join(k.errs...)
 }
 
@@ -323,6 +353,7 @@ func (c *Config) checkEngines(k *checker) {
 				k.bad(path+".api_key", "%v", err)
 			}
 		}
+		e.Cost.check(k, path+".cost")
 	}
 }
 
@@ -333,15 +364,12 @@ func (c *Config) checkModels(k *checker) {
 			if _, ok := c.Engines[b.Engine]; !ok {
 				k.bad(fmt.Sprintf("%s.engines[%d].engine", path, i), "no engine %q is declared", b.Engine)
 			}
+			b.Cost.check(k, fmt.Sprintf("%s.engines[%d].cost", path, i))
 		}
 		if m.Guardrail != "" && m.Guardrail != "ignore" {
 			k.bad(path+".guardrails", "%q: only ignore can be said", m.Guardrail)
 		}
-		if m.Price != nil {
-			if _, err := m.Price.Parse(); err != nil {
-				k.bad(path+".price", "%v", err)
-			}
-		}
+		m.Price.check(k, path+".price")
 	}
 }
 
