@@ -5,7 +5,6 @@ package clients
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,17 +13,17 @@ import (
 	"syscall"
 	"testing"
 
-	"forebay/identity"
 	"forebay/internal/testenv"
 	"forebay/server"
 )
 
-// configuration: one simulated engine that obeys prompts and takes no time, and keys of
-// one request a minute for the throttles that clients must see.
+// configuration: a simulated engine that obeys prompts and takes no time, and another one to fail as often as tests want.
 const configuration = `
 engines:
   test: {type: simulated, profile: instant, directives: true}
+  faulty: {type: simulated, profile: instant, directives: true}
 models:
+  anthropic.faulty: {family: anthropic, engines: [{engine: faulty}]}
   anthropic.claude-3-haiku-20240307-v1:0: {engines: [{engine: test}]}
   meta.llama3-8b-instruct-v1:0: {engines: [{engine: test}]}
   mistral.mistral-7b-instruct-v0:2: {engines: [{engine: test}]}
@@ -33,11 +32,6 @@ models:
   amazon.titan-text-express-v1: {engines: [{engine: test}]}
   amazon.titan-embed-text-v2:0: {engines: [{engine: test}]}
   cohere.command-r-v1:0: {engines: [{engine: test}]}
-keys:
-  - {name: slow-py-openai, kind: api-key, secret: env:FOREBAY_TEST_THROTTLED_KEY, limits: {requests_per_minute: 1}}
-  - {name: slow-py-anthropic, kind: api-key, secret: env:FOREBAY_TEST_THROTTLED_KEY_2, limits: {requests_per_minute: 1}}
-  - {name: slow-node, kind: api-key, secret: env:FOREBAY_TEST_THROTTLED_KEY_3, limits: {requests_per_minute: 1}}
-  - {name: slow-pair, kind: access-key, id: AKIATHROTTLED0000001, secret: env:FOREBAY_TEST_THROTTLED_SECRET_KEY, limits: {requests_per_minute: 1}}
 `
 
 // running is a server with the environment that points clients at it.
@@ -52,7 +46,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "forebay")
-	out, err := exec.Command("go", "build", "-o", bin, "forebay/cmd/forebay").CombinedOutput() //nolint:noctx // bounded by the test's time-out
+	out, err := exec.Command("go", "build", "-o", bin, "forebay/cmd/forebay").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out), err}
 	}
@@ -78,16 +72,8 @@ func start(t *testing.T) *running {
 		t.Fatal(err)
 	}
 	env := os.Environ()
-	for _, name := range []string{"FOREBAY_TEST_THROTTLED_KEY", "FOREBAY_TEST_THROTTLED_KEY_2", "FOREBAY_TEST_THROTTLED_KEY_3"} {
-		s, err := identity.NewBearer(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		env = append(env, name+"="+s.Value)
-	}
-	env = append(env, "FOREBAY_TEST_THROTTLED_ACCESS_KEY=AKIATHROTTLED0000001", "FOREBAY_TEST_THROTTLED_SECRET_KEY="+rand.Text())
 	data := filepath.Join(dir, "data")
-	cmd := exec.Command(bin, "up", "--quiet", "--config", conf, "--listen", "127.0.0.1:0", "--data-dir", data) //nolint:gosec,noctx // ended below
+	cmd := exec.Command(bin, "up", "--quiet", "--config", conf, "--listen", "127.0.0.1:0", "--data-dir", data) //nolint:noctx // ended below
 	cmd.Env = env
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -122,14 +108,15 @@ func start(t *testing.T) *running {
 }
 
 func TestPython(t *testing.T) {
+	t.Parallel()
 	root := testenv.Root(t)
 	python := filepath.Join(root, ".venv", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		t.Skip("SKIPPED: the Python clients are not installed (make deps)")
 	}
 	r := start(t)
-	cmd := exec.CommandContext(t.Context(), python, "-m", "pytest", "-q", "-p", "no:cacheprovider", filepath.Join(root, "test", "clients", "python")) //nolint:gosec // our own interpreter
-	cmd.Env = append(r.env, "PYTHONDONTWRITEBYTECODE=1")
+	cmd := exec.CommandContext(t.Context(), python, "-B", "-m", "pytest", "-q", "--durations=12", "-p", "no:cacheprovider", filepath.Join(root, "test", "clients", "python")) // our own interpreter
+	cmd.Env = r.env
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -138,6 +125,7 @@ func TestPython(t *testing.T) {
 }
 
 func TestNode(t *testing.T) {
+	t.Parallel()
 	root := testenv.Root(t)
 	dir := filepath.Join(root, "test", "clients", "node")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
@@ -146,19 +134,10 @@ func TestNode(t *testing.T) {
 	r := start(t)
 	cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec")
 	cmd.Dir = dir
-	cmd.Env = append(r.env, "FOREBAY_TEST_THROTTLED_KEY="+lookup(r.env, "FOREBAY_TEST_THROTTLED_KEY_3"))
+	cmd.Env = r.env
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-func lookup(env []string, name string) string {
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			return v
-		}
-	}
-	return ""
 }

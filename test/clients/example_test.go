@@ -2,8 +2,6 @@ package clients
 
 import (
 	"context"
-	"encoding/json"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,42 +10,7 @@ import (
 	"time"
 
 	"forebay/internal/testenv"
-	"forebay/server"
 )
-
-// status of the calls of a server, by outcome, from its admin API.
-func outcomes(t *testing.T, cred *server.Credentials) (map[string]int64, int64) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, cred.URL+"/admin/v1/usage?by=outcome", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+cred.APIKey)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	var out struct {
-		Rows []struct {
-			Group    []string `json:"group"`
-			Requests int64    `json:"requests"`
-		} `json:"rows"`
-		GaveUp []struct{ Seconds, Times int64 } `json:"clientsGaveUp"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
-		t.Fatal(err)
-	}
-	m := map[string]int64{}
-	for _, r := range out.Rows {
-		m[r.Group[0]] = r.Requests
-	}
-	var gaveUp int64
-	for _, g := range out.GaveUp {
-		gaveUp += g.Times
-	}
-	return m, gaveUp
-}
 
 // The example function works with nothing but environment variables. Killed after three
 // seconds with a slow engine, its call is cancelled and settled, and the advice knows of it.
@@ -64,7 +27,7 @@ func TestExampleFunction(t *testing.T) {
 	}
 	handler := filepath.Join(root, "examples", "function", "handler.py")
 	run := func(ctx context.Context, prompt string) (string, error) {
-		cmd := exec.CommandContext(ctx, python, handler, prompt) //nolint:gosec // our own example
+		cmd := exec.CommandContext(ctx, python, handler, prompt) // our own example
 		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -79,7 +42,7 @@ func TestExampleFunction(t *testing.T) {
 		t.Fatalf("the slow call was answered: %s", out)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		m, gaveUp := outcomes(t, r.cred)
+		m, gaveUp := outcomes(t, r.cred, "")
 		if m["ok"] == 1 && m["canceled"] == 1 && gaveUp == 1 {
 			break
 		}

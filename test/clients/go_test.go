@@ -10,16 +10,24 @@ import (
 	"strings"
 	"testing"
 
+	"forebay/identity"
+	"forebay/server"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/auth/bearer"
 )
 
-const haiku = "anthropic.claude-3-haiku-20240307-v1:0"
+const (
+	haiku  = "anthropic.claude-3-haiku-20240307-v1:0"
+	faulty = "anthropic.faulty" // served by an engine of its own, which tests make fail
+)
 
 func ask(text string) []types.Message {
 	return []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: text}}}}
@@ -41,6 +49,7 @@ func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // The Go SDK, by signature over plain HTTP and by bearer key over TLS, which alone it sends such keys on.
 func TestGoSDK(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	pem, err := os.ReadFile(r.cred.CA)
 	if err != nil {
@@ -62,6 +71,8 @@ func TestGoSDK(t *testing.T) {
 	for name, o := range map[string]bedrockruntime.Options{"signed": signed, "keyed": keyed} {
 		t.Run(name, func(t *testing.T) { goRuntime(t, bedrockruntime.New(o)) })
 	}
+	t.Run("errors", func(t *testing.T) { goErrors(t, r.cred, signed) })
+	t.Run("throttled", func(t *testing.T) { goThrottled(t, r.cred, signed) })
 	control := bedrock.New(bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: signed.Credentials})
 	list, err := control.ListFoundationModels(t.Context(), &bedrock.ListFoundationModelsInput{ByProvider: aws.String("Anthropic")})
 	if err != nil || len(list.ModelSummaries) == 0 {
@@ -77,9 +88,14 @@ func goRuntime(t *testing.T, c *bedrockruntime.Client) {
 	tools := &types.ToolConfiguration{Tools: []types.Tool{&types.ToolMemberToolSpec{Value: types.ToolSpecification{
 		Name: aws.String("get_weather"), InputSchema: &types.ToolInputSchemaMemberJson{Value: document.NewLazyDocument(map[string]any{"type": "object"})},
 	}}}}
+	const toolPrompt = `[[tool:get_weather {"city":"Rome"}]]`
+	called, err := c.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String(haiku), Messages: ask(toolPrompt), ToolConfig: tools})
+	if err != nil || called.StopReason != types.StopReasonToolUse {
+		t.Fatalf("%+v %v", called, err)
+	}
 	stream, err := c.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{
 		ModelId: aws.String("arn:aws:bedrock:us-east-1:000000000000:inference-profile/us." + haiku), ToolConfig: tools,
-		Messages: ask(`[[tool:get_weather {"city":"Rome"}]]`),
+		Messages: ask(toolPrompt),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -113,11 +129,6 @@ func goRuntime(t *testing.T, c *bedrockruntime.Client) {
 	if err := invoked.GetStream().Err(); err != nil || chunks < 5 {
 		t.Errorf("%d chunks, %v", chunks, err)
 	}
-	_, err = c.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String("no.such"), Messages: ask("x")})
-	var invalid *types.ValidationException
-	if !errors.As(err, &invalid) {
-		t.Errorf("%v", err)
-	}
 	// A failure behind the first byte is an exception frame.
 	broken, err := c.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: aws.String(haiku), Messages: ask("[[fail:500 after 3]]")})
 	if err != nil {
@@ -128,5 +139,62 @@ func goRuntime(t *testing.T, c *bedrockruntime.Client) {
 	var failed *types.ModelStreamErrorException
 	if err := broken.GetStream().Err(); !errors.As(err, &failed) {
 		t.Errorf("%v", err)
+	}
+}
+
+// as reports whether err is the SDK's class E.
+func as[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func goErrors(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) {
+	id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Models: []string{"amazon.*"}})
+	denied := o
+	denied.Credentials = credentials.NewStaticCredentialsProvider(id, secret, "")
+	wrong := o
+	wrong.Credentials = credentials.NewStaticCredentialsProvider(cred.AccessKeyID, "wrong", "")
+	for name, c := range map[string]struct {
+		options       bedrockruntime.Options
+		model, prompt string
+		is            func(error) bool
+	}{
+		"ValidationException":         {o, "no.such", "x", as[*types.ValidationException]},
+		"ResourceNotFoundException":   {o, "arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abcdefabcdef", "x", as[*types.ResourceNotFoundException]},
+		"AccessDeniedException":       {denied, haiku, "x", as[*types.AccessDeniedException]},
+		"ModelErrorException":         {o, haiku, "[[fail:418]]", as[*types.ModelErrorException]},
+		"ServiceUnavailableException": {o, faulty, "[[fail:503]]", as[*types.ServiceUnavailableException]},
+		"InvalidSignatureException":   {wrong, haiku, "x", as[smithy.APIError]},
+	} {
+		_, err := bedrockruntime.New(c.options).Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String(c.model), Messages: ask(c.prompt)})
+		if !c.is(err) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A key that has just been used up makes the SDK wait and try again; when it may not, its error is a ThrottlingException.
+func goThrottled(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) {
+	id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Limits: identity.Limits{RequestsPerMinute: 30}})
+	o.Credentials = credentials.NewStaticCredentialsProvider(id, secret, "")
+	in := &bedrockruntime.ConverseInput{ModelId: aws.String(haiku), Messages: ask("[[tokens:1]]")}
+	var err error
+	for range 60 {
+		if _, err = bedrockruntime.New(o).Converse(t.Context(), in); err != nil {
+			break
+		}
+	}
+	var throttled *types.ThrottlingException
+	if !errors.As(err, &throttled) || throttled.ErrorMessage() != "Too many requests, please wait before trying again." {
+		t.Fatalf("%v", err)
+	}
+	o.RetryMaxAttempts = 12
+	out, err := bedrockruntime.New(o).Converse(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts, ok := retry.GetAttemptResults(out.ResultMetadata)
+	if counts, _ := outcomes(t, cred, id); !ok || len(attempts.Results) < 2 || counts["refused"] != int64(len(attempts.Results)) {
+		t.Errorf("%d attempts, on the ledger %v", len(attempts.Results), counts)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -18,8 +19,6 @@ import (
 
 	"forebay/meter"
 	"forebay/server"
-
-	"log/slog"
 )
 
 // rounds of the kill test: a few by default, FOREBAY_KILL_ROUNDS for more.
@@ -39,7 +38,7 @@ func rounds(t *testing.T) int {
 // boot starts the program on a data directory, and returns it with the line it is ready at.
 func boot(t *testing.T, bin, conf, data string) (*exec.Cmd, *server.Credentials) {
 	t.Helper()
-	cmd := exec.Command(bin, "up", "--quiet", "--config", conf, "--listen", "127.0.0.1:0", "--data-dir", data) //nolint:gosec,noctx // killed below
+	cmd := exec.Command(bin, "up", "--quiet", "--config", conf, "--listen", "127.0.0.1:0", "--data-dir", data) //nolint:noctx // killed below
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +88,7 @@ func TestKilledUnderLoad(t *testing.T) {
 				}
 			})
 		}
-		<-time.After(time.Duration(200+rand.IntN(400)) * time.Millisecond) //nolint:gosec // a random moment
+		<-time.After(time.Duration(200+rand.IntN(400)) * time.Millisecond) // a random moment
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		cancel()

@@ -3,14 +3,18 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { BedrockClient, ListFoundationModelsCommand } from '@aws-sdk/client-bedrock';
 import {
-  BedrockRuntimeClient,
+  AccessDeniedException,
   ConverseCommand,
   ConverseStreamCommand,
   InvokeModelCommand,
   InvokeModelWithResponseStreamCommand,
+  ModelErrorException,
+  ResourceNotFoundException,
+  ServiceUnavailableException,
+  ThrottlingException,
   ValidationException,
 } from '@aws-sdk/client-bedrock-runtime';
-import { HAIKU, TOOL_PROMPT, credentials, skip, url } from './setting.mjs';
+import { FAULTY, HAIKU, NO_SUCH_ARN, TOOL_PROMPT, bearer, exhausted, newKey, pair, refused, runtimeClient, skip, url } from './setting.mjs';
 
 const ask = (text) => [{ role: 'user', content: [{ text }] }];
 const toolConfig = {
@@ -18,9 +22,12 @@ const toolConfig = {
 };
 
 describe('aws sdk v3', { skip }, () => {
-  const options = { endpoint: url, region: 'us-east-1', credentials, maxAttempts: 1 };
-  const runtime = new BedrockRuntimeClient(options);
-  const control = new BedrockClient(options);
+  if (skip) return;
+  const runtime = runtimeClient(pair);
+  const control = new BedrockClient({
+    endpoint: url, region: 'us-east-1', credentials: { accessKeyId: pair.id, secretAccessKey: pair.secret }, maxAttempts: 1,
+  });
+  const hello = (modelId = HAIKU, text = 'Hi') => new ConverseCommand({ modelId, messages: ask(text) });
   after(() => {
     runtime.destroy();
     control.destroy();
@@ -38,6 +45,12 @@ describe('aws sdk v3', { skip }, () => {
     for await (const event of out.stream) names.push(Object.keys(event)[0]);
     assert.equal(names[0], 'messageStart');
     assert.deepEqual(names.slice(-2), ['messageStop', 'metadata']);
+  });
+
+  test('tool use', async () => {
+    const out = await runtime.send(new ConverseCommand({ modelId: HAIKU, messages: ask(TOOL_PROMPT), toolConfig }));
+    assert.equal(out.stopReason, 'tool_use');
+    assert.deepEqual(out.output.message.content.find((b) => b.toolUse).toolUse.input, { city: 'Rome' });
   });
 
   test('tool use, streamed', async () => {
@@ -71,8 +84,48 @@ describe('aws sdk v3', { skip }, () => {
     assert.ok(last['amazon-bedrock-invocationMetrics'].outputTokenCount > 0);
   });
 
-  test('an error has its class', async () => {
-    await assert.rejects(runtime.send(new ConverseCommand({ modelId: 'no.such', messages: ask('Hi') })), ValidationException);
+  test('an API key', async () => {
+    const keyed = runtimeClient(bearer);
+    assert.ok((await keyed.send(hello())).output);
+    keyed.destroy();
+  });
+
+  test('errors have their class', async () => {
+    await assert.rejects(runtime.send(hello('no.such')), ValidationException);
+    await assert.rejects(runtime.send(hello(NO_SUCH_ARN)), ResourceNotFoundException);
+    await assert.rejects(runtime.send(hello(HAIKU, '[[fail:418]]')), (e) => e instanceof ModelErrorException && e.originalStatusCode === 418);
+    await assert.rejects(runtime.send(hello(FAULTY, '[[fail:503]]')), ServiceUnavailableException);
+    const denied = runtimeClient(await newKey('access-key', { models: ['amazon.*'] }));
+    await assert.rejects(denied.send(hello()), AccessDeniedException);
+    denied.destroy();
+    const wrong = runtimeClient({ id: pair.id, secret: 'wrong' });
+    await assert.rejects(wrong.send(hello()), { name: 'InvalidSignatureException' });
+    wrong.destroy();
+  });
+
+  test('a failure behind the first byte is an exception of the stream', async () => {
+    const out = await runtime.send(new ConverseStreamCommand({ modelId: HAIKU, messages: ask('[[fail:500 after 3]]') }));
+    await assert.rejects(async () => {
+      for await (const _ of out.stream);
+    }, { name: 'ModelStreamErrorException' });
+  });
+
+  for (const kind of ['access-key', 'api-key']) {
+    test(`a throttle is retried until it succeeds, ${kind}`, async () => {
+      const key = await exhausted(kind);
+      const patient = runtimeClient(key, 12);
+      const out = await patient.send(hello());
+      patient.destroy();
+      assert.ok(out.$metadata.attempts >= 2);
+      assert.equal(await refused(key), out.$metadata.attempts);
+    });
+  }
+
+  test('a throttle is raised in the end', async () => {
+    const limited = runtimeClient(await newKey('access-key', { perMinute: 1 }), 2);
+    await limited.send(hello());
+    await assert.rejects(limited.send(hello()), (e) => e instanceof ThrottlingException && e.$metadata.attempts === 2);
+    limited.destroy();
   });
 
   test('ListFoundationModels', async () => {

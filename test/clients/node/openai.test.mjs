@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import OpenAI from 'openai';
-import { HAIKU, TITAN_EMBED, TOOL_PROMPT, apiKey, skip, throttledKey, url } from './setting.mjs';
+import { FAULTY, HAIKU, TITAN_EMBED, TOOL_PROMPT, bearer, exhausted, newKey, refused, skip, url } from './setting.mjs';
 
 const user = (content) => [{ role: 'user', content }];
 const tools = [{ type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
 
 describe('openai', { skip }, () => {
-  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: apiKey ?? 'none', maxRetries: 0 });
+  const make = (key, maxRetries = 0) => new OpenAI({ baseURL: `${url}/v1`, apiKey: key.secret, maxRetries });
+  const client = make({ secret: bearer.secret ?? 'none' });
+  const hello = { model: HAIKU, messages: user('Hello'), max_tokens: 30 };
 
   test('chat', async () => {
     const out = await client.chat.completions.create({ model: HAIKU, messages: user('Hello'), max_tokens: 30 });
@@ -40,11 +42,44 @@ describe('openai', { skip }, () => {
     assert.equal(out.data[0].embedding.length, 1024);
   });
 
+  test('tools, streamed', async () => {
+    const stream = await client.chat.completions.create({ model: HAIKU, messages: user(TOOL_PROMPT), tools, stream: true });
+    let name = '';
+    let input = '';
+    for await (const chunk of stream) {
+      for (const call of chunk.choices[0]?.delta?.tool_calls ?? []) {
+        name += call.function.name ?? '';
+        input += call.function.arguments ?? '';
+      }
+    }
+    assert.equal(name, 'get_weather');
+    assert.deepEqual(JSON.parse(input), { city: 'Rome' });
+  });
+
+  test('models', async () => {
+    const ids = [];
+    for await (const m of client.models.list()) ids.push(m.id);
+    assert.ok(ids.includes(HAIKU));
+  });
+
   test('errors have their class', async () => {
-    await assert.rejects(client.chat.completions.create({ model: 'no-such', messages: user('Hi') }), OpenAI.NotFoundError);
-    const limited = new OpenAI({ baseURL: `${url}/v1`, apiKey: throttledKey, maxRetries: 0 });
-    await assert.rejects(async () => {
-      for (let i = 0; i < 3; i++) await limited.chat.completions.create({ model: HAIKU, messages: user('Hi'), max_tokens: 5 });
-    }, OpenAI.RateLimitError);
+    await assert.rejects(client.chat.completions.create({ ...hello, model: 'no-such' }), OpenAI.NotFoundError);
+    await assert.rejects(client.chat.completions.create({ ...hello, messages: [] }), OpenAI.BadRequestError);
+    await assert.rejects(make({ secret: 'nonsense' }).chat.completions.create(hello), OpenAI.AuthenticationError);
+    await assert.rejects(make(await newKey('api-key', { models: ['amazon.*'] })).chat.completions.create(hello), OpenAI.PermissionDeniedError);
+    await assert.rejects(client.chat.completions.create({ ...hello, model: FAULTY, messages: user('[[fail:503]]') }), OpenAI.InternalServerError);
+  });
+
+  test('a throttle is raised', async () => {
+    const limited = make(await newKey('api-key', { perMinute: 1 }));
+    await limited.chat.completions.create(hello);
+    await assert.rejects(limited.chat.completions.create(hello), OpenAI.RateLimitError);
+  });
+
+  test('a throttle is retried once, when the server says', async () => {
+    const key = await exhausted('api-key');
+    const out = await make(key, 1).chat.completions.create(hello);
+    assert.ok(out.choices[0].message.content);
+    assert.equal(await refused(key), 2);
   });
 });

@@ -1,14 +1,21 @@
 """Fixtures of the client tests: where the server is and which keys to use.
 
 The Go test in the folder above starts the server and sets the environment. Nothing here
-starts or stops anything.
+starts or stops anything. Keys with limits or policies of their own are made through the
+admin API, one for each test that needs one, so that tests do not share a quota.
 """
 
+import json
 import os
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 LLAMA = "meta.llama3-8b-instruct-v1:0"
@@ -16,6 +23,11 @@ MISTRAL = "mistral.mistral-7b-instruct-v0:2"
 NOVA = "amazon.nova-lite-v1:0"
 TITAN = "amazon.titan-text-express-v1"
 TITAN_EMBED = "amazon.titan-embed-text-v2:0"
+# Served by an engine of its own, which the tests make fail until its circuit opens.
+FAULTY = "anthropic.faulty"
+
+# A provisioned model that nobody bought.
+NO_SUCH_ARN = "arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abcdefabcdef"
 
 
 def setting(name: str) -> str:
@@ -35,21 +47,76 @@ def api_key() -> str:
     return setting("FOREBAY_TEST_API_KEY")
 
 
-@pytest.fixture(scope="session")
-def throttled_key() -> str:
-    """An API key of one request a minute."""
-    return setting("FOREBAY_TEST_THROTTLED_KEY")
+def admin(method: str, path: str, body=None):
+    request = urllib.request.Request(
+        setting("FOREBAY_TEST_URL") + "/admin/v1/" + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": "Bearer " + setting("FOREBAY_TEST_API_KEY")},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
-def client(service: str, url: str, retries: int = 1):
+@dataclass
+class Key:
+    id: str
+    secret: str
+
+    def outcomes(self) -> dict:
+        """The calls of this key on the ledger, by outcome."""
+        return {r["group"][0]: r["requests"] for r in admin("GET", f"usage?by=outcome&key={self.id}")["rows"]}
+
+
+def new_key(kind: str = "api-key", per_minute: int = 0, models=()) -> Key:
+    policy = {"Models": list(models), "Limits": {"RequestsPerMinute": per_minute}}
+    made = admin("POST", "keys", {"name": "test-" + uuid.uuid4().hex[:12], "kind": kind, "policy": policy})
+    return Key(made["id"], made["secret"])
+
+
+# A key of this many requests a minute gets one back every two seconds.
+PER_MINUTE = 30
+
+
+def exhausted(kind: str = "api-key", per_minute: int = PER_MINUTE) -> Key:
+    """A key that has just been throttled: its next call must wait."""
+    key = new_key(kind, per_minute)
+    with key_client(key) if kind == "access-key" else keyed(key) as runtime, pytest.raises(runtime.exceptions.ThrottlingException):
+        for _ in range(2 * per_minute):
+            runtime.converse(modelId=HAIKU, messages=[{"role": "user", "content": [{"text": "[[tokens:1]]"}]}])
+    return key
+
+
+@contextmanager
+def key_client(key: Key):
+    yield client("bedrock-runtime", setting("FOREBAY_TEST_URL"), key=key)
+
+
+@contextmanager
+def keyed(key: Key):
+    """A Bedrock client that sends an API key, which botocore reads from the environment at each call."""
+    with pytest.MonkeyPatch.context() as env:
+        env.setenv("AWS_BEARER_TOKEN_BEDROCK", key.secret)
+        yield boto3.Session(region_name="us-east-1").client(
+            "bedrock-runtime", endpoint_url=setting("FOREBAY_TEST_URL"), config=Config(retries={"total_max_attempts": 1, "mode": "standard"})
+        )
+
+
+def client(service: str, url: str, attempts: int = 1, mode: str = "standard", key: Key | None = None):
     return boto3.client(
         service,
         endpoint_url=url,
         region_name="us-east-1",
-        aws_access_key_id=setting("FOREBAY_TEST_ACCESS_KEY"),
-        aws_secret_access_key=setting("FOREBAY_TEST_SECRET_KEY"),
-        config=Config(retries={"total_max_attempts": retries, "mode": "standard"}),
+        aws_access_key_id=key.id if key else setting("FOREBAY_TEST_ACCESS_KEY"),
+        aws_secret_access_key=key.secret if key else setting("FOREBAY_TEST_SECRET_KEY"),
+        config=Config(retries={"total_max_attempts": attempts, "mode": mode}),
     )
+
+
+def code(error) -> str:
+    """The name of a botocore error."""
+    assert isinstance(error.value, ClientError)
+    return error.value.response["Error"]["Code"]
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import json
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
-from conftest import HAIKU, LLAMA, MISTRAL, NOVA, TITAN, TITAN_EMBED, client, setting
+from conftest import FAULTY, HAIKU, LLAMA, MISTRAL, NO_SUCH_ARN, NOVA, TITAN, TITAN_EMBED, Key, client, code, exhausted, keyed, new_key, setting
 
 
 def ask(text: str) -> list:
@@ -153,9 +153,12 @@ def test_errors_have_their_class(runtime):
     with pytest.raises(runtime.exceptions.ValidationException):
         runtime.invoke_model(modelId=HAIKU, body=json.dumps({"messages": []}))
     with pytest.raises(runtime.exceptions.ResourceNotFoundException):
-        runtime.converse(
-            modelId="arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abcdefabcdef", messages=ask("Hi")
-        )
+        runtime.converse(modelId=NO_SUCH_ARN, messages=ask("Hi"))
+    limited = client("bedrock-runtime", setting("FOREBAY_TEST_URL"), key=new_key("access-key", models=["amazon.*"]))
+    assert limited.converse(modelId=NOVA, messages=ask("Hi"))["output"]
+    with pytest.raises(limited.exceptions.AccessDeniedException) as e:
+        limited.converse(modelId=HAIKU, messages=ask("Hi"))
+    assert "is not authorized to perform: bedrock:InvokeModel on resource" in e.value.response["Error"]["Message"]
 
 
 def test_wrong_secret(url):
@@ -179,22 +182,38 @@ def test_model_error(runtime):
     assert e.value.response["originalStatusCode"] == 418
 
 
-def test_throttle_is_retried(url):
-    """A key of one request a minute: the second call is throttled and standard mode tries again."""
-    throttled = boto3.client(
-        "bedrock-runtime",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=setting("FOREBAY_TEST_THROTTLED_ACCESS_KEY"),
-        aws_secret_access_key=setting("FOREBAY_TEST_THROTTLED_SECRET_KEY"),
-        config=Config(retries={"total_max_attempts": 2, "mode": "standard"}),
-    )
+def test_failures_of_the_engine(runtime):
+    for status in (500, 503):
+        with pytest.raises(runtime.exceptions.ServiceUnavailableException):
+            runtime.converse(modelId=FAULTY, messages=ask(f"[[fail:{status}]]"))
+    # Behind the first byte a failure is an event of the stream.
+    out = runtime.converse_stream(modelId=HAIKU, messages=ask("[[fail:500 after 3]]"))
+    with pytest.raises(EventStreamError) as e:
+        for _ in out["stream"]:
+            pass
+    assert code(e) == "modelStreamErrorException"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+def test_throttle_is_retried_until_it_succeeds(url, mode):
+    key = exhausted("access-key")
+    out = client("bedrock-runtime", url, attempts=12, mode=mode, key=key).converse(modelId=HAIKU, messages=ask("Hi"))
+    retries = out["ResponseMetadata"]["RetryAttempts"]
+    assert retries >= 1
+    assert key.outcomes()["refused"] == 1 + retries
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
+def test_throttle_is_raised_in_the_end(url, mode):
+    """A key of one request a minute: the second call is throttled, tried again and given up."""
+    throttled = client("bedrock-runtime", url, attempts=2, mode=mode, key=new_key("access-key", 1))
     throttled.converse(modelId=HAIKU, messages=ask("Hi"))
     with pytest.raises(throttled.exceptions.ThrottlingException) as e:
         throttled.converse(modelId=HAIKU, messages=ask("Hi"))
+    assert e.value.response["Error"]["Message"] == "Too many requests, please wait before trying again."
     meta = e.value.response["ResponseMetadata"]
     assert meta["RetryAttempts"] == 1
-    assert int(meta["HTTPHeaders"]["retry-after"]) > 0
+    assert 0 < int(meta["HTTPHeaders"]["retry-after"]) <= 60
 
 
 def test_foundation_models(control):
@@ -230,7 +249,9 @@ def test_caller_identity(url):
     assert me["Account"] == "000000000000" and me["Arn"].startswith("arn:aws:")
 
 
-def test_bearer_key(url, api_key, monkeypatch):
-    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", api_key)
-    bearer = boto3.Session(region_name="us-east-1").client("bedrock-runtime", endpoint_url=url)
-    assert bearer.converse(modelId=HAIKU, messages=ask("Hi"))["output"]
+def test_bearer_key(api_key):
+    with keyed(Key("dev", api_key)) as runtime:
+        assert runtime.converse(modelId=HAIKU, messages=ask("Hi"))["output"]
+    with keyed(Key("none", "nonsense")) as runtime, pytest.raises(ClientError) as e:
+        runtime.converse(modelId=HAIKU, messages=ask("Hi"))
+    assert code(e) == "UnrecognizedClientException"

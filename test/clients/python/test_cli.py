@@ -5,17 +5,23 @@ import os
 import subprocess
 import sys
 
-from conftest import HAIKU, setting
+import pytest
+
+from conftest import HAIKU, NO_SUCH_ARN, exhausted, new_key, setting
 
 
-def aws(url, *args):
+HELLO = '[{"role":"user","content":[{"text":"Hi"}]}]'
+
+
+def aws(url, *args, key=None, attempts=1, mode="standard"):
     env = dict(
         os.environ,
-        AWS_ACCESS_KEY_ID=setting("FOREBAY_TEST_ACCESS_KEY"),
-        AWS_SECRET_ACCESS_KEY=setting("FOREBAY_TEST_SECRET_KEY"),
+        AWS_ACCESS_KEY_ID=key.id if key else setting("FOREBAY_TEST_ACCESS_KEY"),
+        AWS_SECRET_ACCESS_KEY=key.secret if key else setting("FOREBAY_TEST_SECRET_KEY"),
         AWS_DEFAULT_REGION="us-east-1",
         AWS_ENDPOINT_URL=url,
-        AWS_MAX_ATTEMPTS="1",
+        AWS_MAX_ATTEMPTS=str(attempts),
+        AWS_RETRY_MODE=mode,
     )
     return subprocess.run(
         [os.path.join(os.path.dirname(sys.executable), "aws"), *args], env=env, capture_output=True, text=True, timeout=60
@@ -23,7 +29,7 @@ def aws(url, *args):
 
 
 def test_converse(url):
-    out = aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", '[{"role":"user","content":[{"text":"Hi"}]}]')
+    out = aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", HELLO)
     assert out.returncode == 0, out.stderr
     assert json.loads(out.stdout)["usage"]["outputTokens"] > 0
 
@@ -44,6 +50,58 @@ def test_list_foundation_models(url):
     assert HAIKU in out.stdout
 
 
-def test_error(url):
-    out = aws(url, "bedrock-runtime", "converse", "--model-id", "no.such", "--messages", '[{"role":"user","content":[{"text":"Hi"}]}]')
-    assert out.returncode != 0 and "ValidationException" in out.stderr
+def test_tools(url):
+    config = {"tools": [{"toolSpec": {"name": "get_weather", "inputSchema": {"json": {"type": "object"}}}}]}
+    ask = json.dumps([{"role": "user", "content": [{"text": '[[tool:get_weather {"city":"Rome"}]]'}]}])
+    out = aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", ask, "--tool-config", json.dumps(config))
+    assert out.returncode == 0, out.stderr
+    answer = json.loads(out.stdout)
+    assert answer["stopReason"] == "tool_use"
+    use = next(b["toolUse"] for b in answer["output"]["message"]["content"] if "toolUse" in b)
+    assert use["name"] == "get_weather" and use["input"] == {"city": "Rome"}
+
+
+def test_it_has_no_streams(url):
+    """The CLI removes operations that answer with an event stream."""
+    out = aws(url, "bedrock-runtime", "converse-stream", "--model-id", HAIKU, "--messages", HELLO)
+    assert out.returncode == 2 and "Invalid choice" in out.stderr
+
+
+def test_caller_identity(url):
+    out = aws(url, "sts", "get-caller-identity")
+    assert out.returncode == 0, out.stderr
+    assert json.loads(out.stdout)["Account"] == "000000000000"
+
+
+@pytest.mark.parametrize(
+    ("model", "models", "name"),
+    [
+        ("no.such", [], "ValidationException"),
+        (NO_SUCH_ARN, [], "ResourceNotFoundException"),
+        (HAIKU, ["amazon.*"], "AccessDeniedException"),
+    ],
+)
+def test_errors_have_their_name(url, model, models, name):
+    out = aws(url, "bedrock-runtime", "converse", "--model-id", model, "--messages", HELLO, key=new_key("access-key", models=models))
+    assert out.returncode == 255 and f"An error occurred ({name}) when calling the Converse operation" in out.stderr
+
+
+def test_throttle_is_raised_in_the_end(url):
+    key = new_key("access-key", 1)
+    ask = ("bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", HELLO)
+    assert aws(url, *ask, key=key).returncode == 0
+    out = aws(url, *ask, key=key, attempts=2)
+    assert out.returncode == 255
+    assert "(ThrottlingException) when calling the Converse operation (reached max retries: 1): Too many requests" in out.stderr
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
+def test_throttle_is_retried_until_it_succeeds(url, mode):
+    """The program takes a while to start, in which the key may get a request back: then a slower key is tried."""
+    for per_minute in (15, 6, 3):
+        key = exhausted("access-key", per_minute)
+        out = aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", HELLO, key=key, attempts=12, mode=mode)
+        assert out.returncode == 0, out.stderr
+        if key.outcomes()["refused"] >= 2:
+            return
+    pytest.fail("the program was never throttled")

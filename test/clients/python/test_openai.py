@@ -1,9 +1,11 @@
 """The openai package, unmodified."""
 
+import json
+
 import openai
 import pytest
 
-from conftest import HAIKU, TITAN_EMBED
+from conftest import FAULTY, HAIKU, NOVA, TITAN_EMBED, exhausted, new_key
 
 TOOLS = [
     {
@@ -60,6 +62,19 @@ def test_tools(client):
     assert call.function.name == "get_weather" and '"Rome"' in call.function.arguments
 
 
+def test_tools_streamed(client):
+    stream = client.chat.completions.create(
+        model=HAIKU, messages=user('[[tool:get_weather {"city":"Rome"}]]'), tools=TOOLS, stream=True
+    )
+    name, arguments = "", ""
+    for chunk in stream:
+        for choice in chunk.choices:
+            for call in choice.delta.tool_calls or []:
+                name += call.function.name or ""
+                arguments += call.function.arguments or ""
+    assert name == "get_weather" and json.loads(arguments) == {"city": "Rome"}
+
+
 def test_completions(client):
     assert client.completions.create(model=HAIKU, prompt="Once", max_tokens=10).choices[0].text
 
@@ -87,9 +102,33 @@ def test_errors_have_their_class(client, url):
         client.post("/no-such-thing", body={}, cast_to=object)
 
 
-def test_throttle(url, throttled_key):
-    client = openai.OpenAI(base_url=url + "/v1", api_key=throttled_key, max_retries=0)
+def limited(url, key, retries=0):
+    return openai.OpenAI(base_url=url + "/v1", api_key=key.secret, max_retries=retries)
+
+
+def test_denied(url):
+    client = limited(url, new_key(models=["amazon.*"]))
+    assert client.chat.completions.create(model=NOVA, messages=user("Hi"), max_tokens=5).choices
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+
+
+def test_failure_of_the_engine(client):
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model=FAULTY, messages=user("[[fail:503]]"))
+
+
+def test_throttle_is_raised(url):
+    client = limited(url, new_key(per_minute=1))
+    client.chat.completions.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
     with pytest.raises(openai.RateLimitError) as e:
-        for _ in range(3):
-            client.chat.completions.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
-    assert int(e.value.response.headers["retry-after"]) > 0
+        client.chat.completions.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+    assert e.value.code == "rate_limit_exceeded"
+    assert 0 < int(e.value.response.headers["retry-after"]) <= 60
+
+
+def test_throttle_is_retried_when_told(url):
+    """One retry is enough: the client waits as long as Retry-After says."""
+    client = limited(url, exhausted(), retries=1)
+    out = client.chat.completions.with_raw_response.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+    assert out.retries_taken == 1 and out.parse().choices
