@@ -17,6 +17,7 @@ type bucket struct {
 	until   Instant // end of the share; 0 is none
 	granted bool    // Rate and Depth of the share are valid until then
 	asked   bool    // ShareWanted is out
+	refs    int32   // calls in flight that list it
 	removed bool
 	mark    uint64
 	stats   bucketStats
@@ -44,18 +45,24 @@ func (b *bucket) valid(now Instant) bool {
 	return !b.Share || (b.granted && (b.until == 0 || now < b.until))
 }
 
-// drain lets time pass up to now. A share drains only until its end.
+// level returns the fill at now, which is not before the last drain. A share drains only until its end.
+func (b *bucket) level(now Instant) wide {
+	total := b.total()
+	if total.zero() || now <= b.at || b.Share && !b.granted {
+		return total
+	}
+	if b.Share && b.until != 0 {
+		now = min(now, max(b.until, b.at))
+	}
+	return total.sub(mul(uint64(b.Rate), uint64(now-b.at)))
+}
+
+// drain lets time pass up to now.
 func (b *bucket) drain(now Instant) {
 	if now <= b.at {
 		return
 	}
-	end := now
-	if b.Share && b.until != 0 {
-		end = min(end, max(b.until, b.at))
-	}
-	if total := b.total(); !total.zero() && (!b.Share || b.granted) {
-		b.truncate(total.sub(mul(uint64(b.Rate), uint64(end-b.at))))
-	}
+	b.truncate(b.level(now))
 	b.at = now
 }
 

@@ -275,7 +275,7 @@ func TestBackloggedAccountsShareFairly(t *testing.T) {
 			}
 		}
 	}
-	bound := int64(2 * max(10, 2*2*90)) // two calls of 90 tokens in flight, weight 2
+	bound := 2 * max(int64(10), 2*2*90) // two calls of 90 tokens in flight, weight 2
 	if d := service[1] - service[2]; d > bound || -d > bound {
 		t.Errorf("served %d and %d, the bound is %d", service[1], service[2], bound)
 	}

@@ -1,8 +1,17 @@
 package capacity
 
+import (
+	"maps"
+	"slices"
+)
+
 // configure applies a delta of the configuration.
 func (s *State) configure(cfg *Config) {
 	for _, m := range cfg.Models {
+		if m.ID == 0 {
+			s.stats.Ignored++
+			continue
+		}
 		m.MaxOutput = amount(m.MaxOutput)
 		i := index(&s.models, s.modelByID, m.ID)
 		s.models.items[i] = m
@@ -11,11 +20,16 @@ func (s *State) configure(cfg *Config) {
 		s.configureBucket(b)
 	}
 	for _, k := range cfg.Counters {
+		if k.ID == 0 || int(k.Measure) >= numMeasures {
+			s.stats.Ignored++
+			continue
+		}
 		k.Limit = amount(k.Limit)
 		i := index(&s.counters, s.counterByID, k.ID)
 		c := &s.counters.items[i]
 		if c.Calendar != k.Calendar {
-			c.period, c.used, c.held = 0, 0, 0
+			c.period, c.used = 0, 0
+			s.detach(i)
 		}
 		c.Counter, c.removed = k, false
 	}
@@ -26,10 +40,23 @@ func (s *State) configure(cfg *Config) {
 		s.configureReplica(r)
 	}
 	s.remove(cfg)
-	for i := range s.pools.items {
-		if i > 0 && s.pools.items[i].ID != 0 {
-			s.recount(int32(i))
-			s.pump(int32(i))
+	for _, id := range slices.Sorted(maps.Keys(s.poolByID)) {
+		if i := s.poolByID[id]; i != 0 { // nothing is left of it otherwise
+			s.recount(i)
+			s.pump(i)
+		}
+	}
+}
+
+// detach makes what calls hold on a counter count in no period: the numbers of its old calendar's periods mean nothing in the new one.
+func (s *State) detach(counter int32) {
+	s.counters.items[counter].held = 0
+	for ci := range s.calls.items {
+		c := &s.calls.items[ci]
+		for i := range c.counters[:c.numCounters] {
+			if h := &c.counters[i]; h.counter == counter {
+				h.period = noPeriod
+			}
 		}
 	}
 }
@@ -45,6 +72,10 @@ func index[K comparable, T any](items *slab[T], byID map[K]int32, id K) int32 {
 }
 
 func (s *State) configureBucket(b Bucket) {
+	if b.ID == 0 || int(b.Measure) >= numMeasures {
+		s.stats.Ignored++
+		return
+	}
 	b.Rate, b.Depth = amount(b.Rate), amount(b.Depth)
 	known := s.bucketByID[b.ID] != 0
 	i := index(&s.buckets, s.bucketByID, b.ID)
@@ -62,7 +93,23 @@ func (s *State) configureBucket(b Bucket) {
 // maxAffinity bounds the table of prefixes of one pool.
 const maxAffinity = 1 << 16
 
+// tableSize is the size of a table of prefixes for so many entries: a power of two, or 0.
+func tableSize(entries int32) int {
+	if entries <= 0 {
+		return 0
+	}
+	size := 1
+	for size < int(entries) && size < maxAffinity {
+		size *= 2
+	}
+	return size
+}
+
 func (s *State) configurePool(p Pool) {
+	if p.ID == 0 {
+		s.stats.Ignored++
+		return
+	}
 	known := s.poolByID[p.ID] != 0
 	i := index(&s.pools, s.poolByID, p.ID)
 	x := &s.pools.items[i]
@@ -70,12 +117,7 @@ func (s *State) configurePool(p Pool) {
 		x.service = max(0, p.Service)
 		x.retries = retryReserve
 	}
-	size := 0
-	if p.AffinityEntries > 0 {
-		for size = 1; size < int(p.AffinityEntries) && size < maxAffinity; size *= 2 {
-		}
-	}
-	if size != len(x.affinity) {
+	if size := tableSize(p.AffinityEntries); size != len(x.affinity) {
 		x.affinity = nil
 		if size > 0 {
 			x.affinity = make([]affinity, size)
@@ -99,12 +141,9 @@ func (s *State) configureReplica(r Replica) {
 	}
 	x.Replica, x.pool, x.removed = r, pi, false
 	p := &s.pools.items[pi]
-	for _, ri := range p.replicas {
-		if ri == i {
-			return
-		}
+	if !slices.Contains(p.replicas, i) {
+		p.replicas = append(p.replicas, i)
 	}
-	p.replicas = append(p.replicas, i)
 }
 
 func (s *State) remove(cfg *Config) {
@@ -152,7 +191,7 @@ func (s *State) remove(cfg *Config) {
 // The forget functions drop what was removed as soon as no call refers to it.
 
 func (s *State) forgetBucket(i int32) {
-	if b := &s.buckets.items[i]; b.removed && b.live == 0 {
+	if b := &s.buckets.items[i]; b.removed && b.refs == 0 {
 		delete(s.bucketByID, b.ID)
 		s.buckets.put(i)
 	}

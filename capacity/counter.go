@@ -1,10 +1,15 @@
 package capacity
 
+import "math"
+
 // calendar is a sequence of periods. Which wall-clock time a period covers is the shell's business.
 type calendar struct {
 	period int64
 	ends   Instant // expected end on the monotonic clock; 0 is unknown
 }
+
+// noPeriod is before every period.
+const noPeriod = math.MinInt64
 
 // counter limits a total per period: used + held + hold <= limit. A call counts in the period in which it was
 // admitted, also if it ends in a later one, so neither period can overshoot by more than the call's own excess.
@@ -13,7 +18,7 @@ type counter struct {
 	period  int64
 	used    int64 // charged in this period
 	held    int64 // held in this period by calls in flight
-	refs    int32 // calls in flight that hold, in whatever period
+	refs    int32 // calls in flight that list it
 	removed bool
 	mark    uint64
 	stats   counterStats
@@ -55,14 +60,12 @@ func (c *counter) check(now Instant, cal calendar, x int64) verdict {
 
 func (c *counter) hold(x int64) (period int64) {
 	c.held += x
-	c.refs++
 	c.stats.holds++
 	return c.period
 }
 
 // settle replaces a hold made in a period by a charge.
 func (c *counter) settle(period, hold, charge int64) {
-	c.refs--
 	c.stats.charged = sum(c.stats.charged, charge)
 	if charge > hold {
 		c.stats.excess = sum(c.stats.excess, charge-hold)

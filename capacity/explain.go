@@ -59,7 +59,7 @@ func (s *State) explain(c *call) Explanation {
 		e.Ahead = s.ahead(&s.pools.items[c.pool], c)
 	case c.state != 0:
 		e.Waited = span(c.arrived, max(c.started, c.arrived))
-		e.Replica = s.replicas.items[c.replica].ID
+		e.Replica = c.ran
 	}
 	lane := &c.lanes[c.lane]
 	for i := range c.buckets[:c.numBuckets] {
@@ -67,9 +67,8 @@ func (s *State) explain(c *call) Explanation {
 			continue
 		}
 		b := &s.buckets.items[c.buckets[i].bucket]
-		b.drain(s.now)
 		e.Limits[e.NumLimits] = LimitState{
-			Bucket: b.ID, Measure: b.Measure, Fill: whole(b.total()), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
+			Bucket: b.ID, Measure: b.Measure, Fill: whole(b.level(s.now)), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
 		}
 		e.NumLimits++
 	}

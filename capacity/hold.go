@@ -180,7 +180,6 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		x, plain := charge(b.Measure, h.amount)
 		b.settle(h.layer, h.amount, x, plain, s.calls.items)
 		h.held = false
-		s.forgetBucket(h.bucket)
 	}
 	for i := range c.counters[:c.numCounters] {
 		h := &c.counters[i]
@@ -192,6 +191,5 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		x, _ := charge(k.Measure, h.amount)
 		k.settle(h.period, h.amount, x)
 		h.held = false
-		s.forgetCounter(h.counter)
 	}
 }

@@ -175,7 +175,12 @@ func (l *layers) compact(calls []call) {
 	clear(l.sums[size+n:])
 	clear(l.owner[n:])
 	l.used = n
-	for i := size - 1; i > 0; i-- {
+	l.sumUp()
+}
+
+// sumUp computes the sums above the layers.
+func (l *layers) sumUp() {
+	for i := l.size() - 1; i > 0; i-- {
 		l.sums[i] = l.sums[2*i].add(l.sums[2*i+1])
 	}
 }
@@ -192,4 +197,40 @@ func (l *layers) grow(n int32) int32 {
 	}
 	l.sums, l.owner = sums, owner
 	return size
+}
+
+// unowned marks a layer of a restored bucket whose call has not been restored yet.
+const unowned = ^holdRef(0)
+
+// held returns, of layers that have just been compacted, those of calls in flight from the oldest on, and what
+// finished calls left on top.
+func (l *layers) held() (held []wide, rest wide) {
+	size := l.size()
+	if l.used > l.live {
+		rest = l.sums[size+l.live]
+	}
+	return l.sums[size : size+l.live], rest
+}
+
+// restore fills empty layers with what held returned. Owners follow.
+func (l *layers) restore(held []wide, rest wide) {
+	n := int32(len(held))
+	if n == 0 && rest.zero() {
+		return
+	}
+	size := int32(4)
+	for size < n+1 {
+		size *= 2
+	}
+	l.sums, l.owner = make([]wide, 2*size), make([]holdRef, size)
+	copy(l.sums[size:], held)
+	for i := range n {
+		l.owner[i] = unowned
+	}
+	l.used, l.live = n, n
+	if !rest.zero() {
+		l.sums[size+n] = rest
+		l.used++
+	}
+	l.sumUp()
 }

@@ -11,7 +11,7 @@ type pool struct {
 	waiting    int32
 	up         int32 // replicas that take calls
 	slots      int32 // of these replicas
-	free       int32 // of these slots; negative after slots were taken away from running calls
+	free       int32 // of these slots, per replica at least 0, also after slots were taken away from running calls
 	busy       int32 // slots occupied, on whatever replica
 	weight     int64 // of the replicas that are up and no standby
 	replicas   []int32
@@ -38,7 +38,7 @@ type replica struct {
 	up      bool
 	removed bool
 	busy    int32
-	kvUsed  int64
+	kvUsed  wide // saturates for nobody: slots x MaxTokens stay below 2^93
 }
 
 func (r *replica) weight() int64 { return int64(max(1, r.Weight)) }
@@ -48,7 +48,7 @@ func (r *replica) fits(c *call) bool {
 	if !r.up || r.busy >= r.Slots || c.hasFailedOn(r.ID) {
 		return false
 	}
-	return r.KV == 0 || r.busy == 0 || sum(r.kvUsed, c.tokens()) <= r.KV
+	return r.KV == 0 || r.busy == 0 || !wide{lo: uint64(r.KV)}.less(r.kvUsed.add(wide{lo: uint64(c.tokens())}))
 }
 
 // tokens is the memory that a call may occupy.
@@ -135,11 +135,11 @@ func (s *State) affine(p *pool, c *call) int32 {
 func (s *State) admit(ci, ri int32, placed Placement) {
 	c, p, r := &s.calls.items[ci], &s.pools.items[s.calls.items[ci].pool], &s.replicas.items[ri]
 	s.order++
-	c.state, c.replica, c.started, c.placed, c.order, c.requeued = callRunning, ri, s.now, placed, s.order, false
+	c.state, c.replica, c.ran, c.started, c.placed, c.order, c.requeued = callRunning, ri, r.ID, s.now, placed, s.order, false
 	c.attempts++
 	c.kv = c.tokens()
 	r.busy++
-	r.kvUsed = sum(r.kvUsed, c.kv)
+	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
 	p.busy++
 	p.free--
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
@@ -170,10 +170,10 @@ func (s *State) freeSlot(ci int32) {
 	r := &s.replicas.items[c.replica]
 	p := &s.pools.items[r.pool]
 	r.busy--
-	r.kvUsed -= c.kv
+	r.kvUsed = r.kvUsed.sub(wide{lo: uint64(c.kv)})
 	c.kv = 0
 	p.busy--
-	if r.up {
+	if r.up && r.busy < r.Slots {
 		p.free++
 	}
 	if c.state == callRecalled {
@@ -182,7 +182,9 @@ func (s *State) freeSlot(ci int32) {
 	s.unlist(c, ci)
 	const smooth = 8 // the last eight or so calls
 	p.service += (span(c.started, s.now) - p.service) / smooth
-	s.forgetReplica(c.replica)
+	ri := c.replica
+	c.replica = 0
+	s.forgetReplica(ri)
 }
 
 // unlist takes a call out of those that may be stopped.
@@ -209,7 +211,7 @@ func (s *State) recall(pi int32) {
 		c.state = callRecalled
 		p.recalling++
 		s.stats.Recalled++
-		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: s.replicas.items[c.replica].ID, Reason: ReasonRecall})
+		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: ReasonRecall})
 		ci = before
 	}
 }
@@ -310,6 +312,7 @@ func (s *State) nextLane(ci int32, v verdict) {
 func (s *State) wantReplicas(pi int32) {
 	p := &s.pools.items[pi]
 	if p.MaxReplicas <= 0 {
+		s.stopShrinking(pi)
 		return
 	}
 	per := max(1, p.SlotsPerReplica)

@@ -37,7 +37,7 @@ func (s *State) settle(ci int32, ev *Event) {
 	s.stats.Settled++
 	s.emit(Action{
 		Kind: ActionSettled, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
-		Replica: s.replicas.items[c.replica].ID, Held: held, Charged: charged, Refunded: max(0, held-charged), Debt: max(0, charged-held),
+		Replica: c.ran, Held: held, Charged: charged, Refunded: max(0, held-charged), Debt: max(0, charged-held),
 	})
 	pi := c.pool
 	if ev.SlotHeld && c.hasSlot() {
@@ -76,7 +76,7 @@ func (s *State) cancel(ci int32, why Reason) {
 			c.state = callRunning
 		}
 		c.stop = why
-		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: s.replicas.items[c.replica].ID, Reason: why})
+		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: why})
 	default:
 		s.stats.Ignored++
 	}

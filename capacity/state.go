@@ -1,5 +1,7 @@
 package capacity
 
+import "slices"
+
 // State is everything the scheduler knows. It is not safe for concurrent use; the zero value is not usable, see New and
 // Restore. Slabs hold the objects, maps only find them by handle: nothing ever depends on the order of a map.
 type State struct {
@@ -88,12 +90,13 @@ type call struct {
 	attempts    int32
 	account     AccountID
 	principal   PrincipalID
-	pool        int32 // of the present lane
-	replica     int32 // whose slot it occupies, or occupied last
-	fair        int32 // its principal's node in the present pool and tier; 0 before it was first queued there
-	next, prev  int32 // in the list it is in: a principal's, the requeued or the recallable
-	listed      bool  // in the recallable list
-	timer       int32 // place in the deadline heap
+	pool        int32     // of the present lane
+	replica     int32     // whose slot it occupies, else 0
+	ran         ReplicaID // whose slot it occupies, or occupied last
+	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
+	next, prev  int32     // in the list it is in: a principal's, the requeued or the recallable
+	listed      bool      // in the recallable list
+	timer       int32     // place in the deadline heap
 	lanes       [MaxLanes]Lane
 	buckets     [MaxBuckets]bucketHold
 	counters    [MaxCounters]counterHold
@@ -139,12 +142,7 @@ func (c *call) place() *int32 { return &c.timer }
 
 // hasFailedOn says whether the call is to avoid a replica.
 func (c *call) hasFailedOn(r ReplicaID) bool {
-	for _, f := range c.failed[:c.numFailed] {
-		if f == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.failed[:c.numFailed], r)
 }
 
 // hasSlot says whether the call occupies a slot of its replica.

@@ -39,9 +39,8 @@ func (s *State) Bucket(id BucketID) (BucketStats, bool) {
 		return BucketStats{}, false
 	}
 	b := &s.buckets.items[i]
-	b.drain(s.now)
 	return BucketStats{
-		ID: id, Fill: whole(b.total()), Depth: whole(b.depth()), Rate: b.Rate, Holds: b.stats.holds, Refusals: b.stats.refusals,
+		ID: id, Fill: whole(b.level(s.now)), Depth: whole(b.depth()), Rate: b.Rate, Holds: b.stats.holds, Refusals: b.stats.refusals,
 		Held: whole(b.stats.held), Charged: whole(b.stats.charged), Refunded: whole(b.stats.refunded), Lapsed: whole(b.stats.lapsed),
 		BurndownExcess: whole(b.stats.burndownExcess), EstimateExcess: whole(b.stats.estimateExcess),
 	}, true
@@ -62,9 +61,10 @@ func (s *State) Counter(id CounterID) (CounterStats, bool) {
 		return CounterStats{}, false
 	}
 	k := &s.counters.items[i]
-	k.roll(s.calendars[k.Calendar])
+	now := *k
+	now.roll(s.calendars[k.Calendar]) // a look changes nothing
 	return CounterStats{
-		ID: id, Period: k.period, Used: k.used, Held: k.held, Limit: k.Limit, Holds: k.stats.holds, Refusals: k.stats.refusals,
+		ID: id, Period: now.period, Used: now.used, Held: now.held, Limit: now.Limit, Holds: now.stats.holds, Refusals: now.stats.refusals,
 	}, true
 }
 

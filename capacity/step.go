@@ -1,5 +1,7 @@
 package capacity
 
+import "slices"
+
 // Step applies an event at a time and appends the resulting actions to out. A time before the last one counts as
 // the last one. An event that names an unknown call, or a call in another state than it expects, changes nothing and is
 // counted in Stats.Ignored.
@@ -25,8 +27,8 @@ func (s *State) passTime() {
 		}
 		s.waitEnded(ci)
 	}
-	for i := len(s.shrinking) - 1; i >= 0; i-- {
-		s.wantReplicas(s.shrinking[i])
+	for _, pi := range slices.Backward(s.shrinking) { // which may leave the list
+		s.wantReplicas(pi)
 	}
 }
 
@@ -120,6 +122,7 @@ func (s *State) resolve(c *call, ev *Event) bool {
 			return false
 		}
 		b.mark = s.stamp
+		b.refs++
 		c.buckets[i].bucket = bi
 	}
 	for i, id := range ev.Counters[:c.numCounters] {
@@ -132,6 +135,7 @@ func (s *State) resolve(c *call, ev *Event) bool {
 			return false
 		}
 		k.mark = s.stamp
+		k.refs++
 		c.counters[i].counter = ki
 	}
 	return c.numLanes > 0
@@ -228,6 +232,18 @@ func (s *State) end(ci int32, why Reason) {
 func (s *State) forgetCall(ci int32) {
 	c := &s.calls.items[ci]
 	s.leaveFair(c)
+	for i := range c.buckets[:c.numBuckets] {
+		if bi := c.buckets[i].bucket; bi != 0 { // 0 after the first that was not found
+			s.buckets.items[bi].refs--
+			s.forgetBucket(bi)
+		}
+	}
+	for i := range c.counters[:c.numCounters] {
+		if ki := c.counters[i].counter; ki != 0 {
+			s.counters.items[ki].refs--
+			s.forgetCounter(ki)
+		}
+	}
 	delete(s.callByID, c.id)
 	s.calls.put(ci)
 }

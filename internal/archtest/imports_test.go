@@ -20,7 +20,8 @@ var diagram = []node{
 	{"fault", nil, "the vocabulary of failures stands alone, so that everything can use it"},
 	{"infer", nil, "the vocabulary of calls stands alone, so that everything can use it"},
 	{"perf", []string{"infer", "fault"}, "the engine model is pure and knows nothing of the live system"},
-	{"capacity", []string{"perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
+	{"capacity/codec", nil, "a format is described in terms of plain values"},
+	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
 	{"identity", []string{"infer", "fault"}, "identity evaluates what it is given; loading keys is for store, wiring for server"},
 	{"catalog", []string{"infer", "fault"}, "the catalogue is data"},
 

@@ -13,11 +13,12 @@ import (
 // pure are the packages that take values and give values, and what each may import of
 // the standard library beyond what is harmless, with the reason.
 var pure = map[string][]string{
-	"capacity": nil,
-	"perf":     nil,
-	"identity": nil,
-	"fault":    nil,
-	"infer":    {"context"}, // Handler passes the caller's context on
+	"capacity":       nil,
+	"capacity/codec": nil,
+	"perf":           nil,
+	"identity":       nil,
+	"fault":          nil,
+	"infer":          {"context"}, // Handler passes the caller's context on
 }
 
 // integral are the pure packages without floats: their results must be the same on every machine.

@@ -1,0 +1,234 @@
+package capacity
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"forebay/capacity/codec"
+)
+
+// The part of a snapshot that describes calls, and what is computed from them.
+
+func (x *snapshot) call(i int32) CallID {
+	c := &x.s.calls.items[i]
+	codec.Uint(x.Codec, &c.id)
+	below(x, &c.state, numCallStates)
+	below(x, &c.tier, numTiers)
+	x.Bool(&c.preemptible)
+	x.Bool(&c.requeued)
+	x.Bool(&c.listed)
+	below(x, &c.stop, numReasons)
+	below(x, &c.placed, numPlacements)
+	codec.Int(x.Codec, &c.attempts)
+	codec.Uint(x.Codec, &c.account)
+	codec.Uint(x.Codec, &c.principal)
+	codec.Uint(x.Codec, &c.ran)
+	below(x, &c.numFailed, maxFailed+1)
+	for k := range c.failed[:c.numFailed] {
+		codec.Uint(x.Codec, &c.failed[k])
+	}
+	codec.Int(x.Codec, &c.n)
+	for _, v := range []*int64{&c.input, &c.cacheWrite, &c.asked, &c.maxOutput, &c.kv, &c.sawInput, &c.sawOutput} {
+		x.amount(v)
+	}
+	codec.Uint(x.Codec, &c.prefix)
+	for _, t := range []*Instant{&c.deadline, &c.arrived, &c.queued, &c.started, &c.waitEnds} {
+		codec.Int(x.Codec, t)
+	}
+	codec.Uint(x.Codec, &c.order)
+	x.lanes(c)
+	x.holds(i, c)
+	return c.id
+}
+
+func (x *snapshot) lanes(c *call) {
+	below(x, &c.numLanes, MaxLanes+1)
+	below(x, &c.lane, max(1, int(c.numLanes)))
+	for k := range c.lanes[:c.numLanes] {
+		l := &c.lanes[k]
+		codec.Uint(x.Codec, &l.Pool)
+		codec.Uint(x.Codec, &l.Model)
+		codec.Uint(x.Codec, &l.Reservation)
+		codec.Uint(x.Codec, &l.Spill)
+		codec.Uint(x.Codec, &l.Buckets)
+		codec.Uint(x.Codec, &l.Counters)
+		x.amount(&l.Money)
+		codec.Int(x.Codec, &l.MaxWait)
+	}
+}
+
+// holds describes the limits that a call lists, and what it holds of them.
+func (x *snapshot) holds(ci int32, c *call) {
+	s := x.s
+	below(x, &c.numBuckets, MaxBuckets+1)
+	for k := range c.buckets[:c.numBuckets] {
+		h := &c.buckets[k]
+		var id BucketID
+		if !x.Reading() {
+			id = s.buckets.items[h.bucket].ID
+		}
+		codec.Uint(x.Codec, &id)
+		x.Bool(&h.held)
+		if h.bucket = s.bucketByID[id]; h.bucket == 0 {
+			x.Fail("a call with bucket %d", id)
+			return
+		}
+		if h.held {
+			x.hold(h, refTo(ci, k))
+		}
+	}
+	below(x, &c.numCounters, MaxCounters+1)
+	for k := range c.counters[:c.numCounters] {
+		h := &c.counters[k]
+		var id CounterID
+		if !x.Reading() {
+			id = s.counters.items[h.counter].ID
+		}
+		codec.Uint(x.Codec, &id)
+		x.Bool(&h.held)
+		if h.counter = s.counterByID[id]; h.counter == 0 {
+			x.Fail("a call with counter %d", id)
+			return
+		}
+		if h.held {
+			x.amount(&h.amount)
+			codec.Int(x.Codec, &h.period)
+		}
+	}
+}
+
+// hold describes a hold and its place among the layers of its bucket.
+func (x *snapshot) hold(h *bucketHold, ref holdRef) {
+	l := &x.s.buckets.items[h.bucket].layers
+	x.amount(&h.amount)
+	codec.Int(x.Codec, &h.layer)
+	if !x.Reading() {
+		return
+	}
+	if h.layer < 0 || h.layer >= l.used || l.owner[h.layer] != unowned {
+		x.Fail("a hold at layer %d", h.layer)
+		return
+	}
+	l.owner[h.layer] = ref
+}
+
+var (
+	errCall  = errors.New("a call in a state that cannot be")
+	errLayer = errors.New("a layer that no call holds")
+)
+
+// link computes what a snapshot leaves out, once all objects are there.
+func (s *State) link() error {
+	for i := range s.buckets.items {
+		if slices.Contains(s.buckets.items[i].owner, unowned) {
+			return errLayer
+		}
+	}
+	list := make([]int32, 0, len(s.callByID))
+	for i := range s.calls.items {
+		if i > 0 {
+			list = append(list, int32(i))
+		}
+	}
+	slices.SortFunc(list, func(a, b int32) int {
+		x, y := &s.calls.items[a], &s.calls.items[b]
+		return cmp.Or(cmp.Compare(x.order, y.order), cmp.Compare(x.id, y.id))
+	})
+	for _, ci := range list {
+		if !s.linkCall(ci) {
+			return errCall
+		}
+	}
+	for i := range s.nodes.items {
+		n := &s.nodes.items[i]
+		switch {
+		case i == 0:
+		case n.waiting > 0:
+			g := s.groupOf(n)
+			g.active = heapPush(g.active, s.nodes.items, int32(i))
+		case n.refs == 0:
+			g := s.groupOf(n)
+			g.idle = heapPush(g.idle, s.nodes.items, int32(i))
+		}
+	}
+	for i := range s.pools.items {
+		if i > 0 {
+			s.recount(int32(i))
+		}
+	}
+	return nil
+}
+
+// linkCall puts a call where its state says that it is.
+func (s *State) linkCall(ci int32) bool {
+	c := &s.calls.items[ci]
+	if c.numLanes == 0 || c.tier == 0 || c.n < 1 || c.order > s.order {
+		return false
+	}
+	c.pool = s.poolByID[c.lanes[c.lane].Pool]
+	key := nodeKey{pool: c.pool, tier: c.tier, account: c.account, principal: c.principal, inner: true}
+	c.fair = s.nodeByKey[key]
+	if c.pool == 0 || c.fair == 0 {
+		return false
+	}
+	p := &s.pools.items[c.pool]
+	p.refs++
+	s.nodes.items[c.fair].refs++
+	s.nodes.items[s.nodes.items[c.fair].parent].refs++
+	for i := range c.buckets[:c.numBuckets] {
+		s.buckets.items[c.buckets[i].bucket].refs++
+	}
+	for i := range c.counters[:c.numCounters] {
+		h := &c.counters[i]
+		k := &s.counters.items[h.counter]
+		k.refs++
+		if h.held && h.period == k.period {
+			k.held = sum(k.held, h.amount)
+		}
+	}
+	if c.state == callWaiting {
+		return s.linkWaiting(ci, c, p)
+	}
+	if c.requeued || c.state == 0 || c.listed && (c.state != callRunning || !c.preemptible) {
+		return false
+	}
+	return !c.hasSlot() || s.linkRunning(ci, c, p)
+}
+
+func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
+	q := &p.tiers[c.tier]
+	if c.requeued {
+		q.requeued.push(s.calls.items, ci)
+	} else {
+		n := &s.nodes.items[c.fair]
+		n.calls.push(s.calls.items, ci)
+		n.waiting++
+		s.nodes.items[n.parent].waiting++
+	}
+	q.waiting++
+	p.waiting++
+	if c.waitEnds != 0 {
+		s.deadlines = heapPush(s.deadlines, s.calls.items, ci)
+	}
+	return !c.listed
+}
+
+func (s *State) linkRunning(ci int32, c *call, p *pool) bool {
+	ri := s.replicaByID[c.ran]
+	if ri == 0 || s.replicas.items[ri].pool != c.pool {
+		return false
+	}
+	r := &s.replicas.items[ri]
+	c.replica = ri
+	r.busy++
+	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
+	p.busy++
+	if c.state == callRecalled {
+		p.recalling++
+	}
+	if c.listed {
+		p.recallable.push(s.calls.items, ci)
+	}
+	return true
+}
