@@ -135,6 +135,92 @@ func TestUnsignedAmzHeaderIsRefused(t *testing.T) {
 	}
 }
 
+func TestUnsignedAmzHeaderOfAPresignedRequestIsRefused(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/model/x/invoke?X-Amz-Expires=60", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _, err := v4.NewSigner().PresignHTTP(t.Context(), credentials(), r, emptyPayload, "bedrock", "us-east-1", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, _ := strings.Cut(url, "?")
+	q := &Request{Method: http.MethodPost, Path: "/model/x/invoke", Query: query, Host: "127.0.0.1", Header: map[string][]string{}}
+	if _, err := ParsePresigned(q); err != nil {
+		t.Fatal(err)
+	}
+	q.Header["X-Amz-Target"] = []string{"DynamoDB_20120810.DeleteTable"}
+	if _, err := ParsePresigned(q); fault.KindOf(err) != fault.BadSignature {
+		t.Errorf("an unsigned header passed: %v", err)
+	}
+}
+
+// What could be read in two ways is not read at all.
+func TestAmbiguousAuthorizationIsRefused(t *testing.T) {
+	const cred, other = "Credential=AKIDEXAMPLE/20260304/us-east-1/bedrock/aws4_request", "Credential=AKIDEXAMPLE/20260304/us-east-1/sts/aws4_request"
+	const rest = "SignedHeaders=host;x-amz-date, Signature=00"
+	for auth, ok := range map[string]bool{
+		cred + ", " + rest:                                                 true,
+		cred + ", " + other + ", " + rest:                                  false,
+		cred + ", " + rest + ", SignedHeaders=host":                        false,
+		cred + ", " + rest + ", Signature=01":                              false,
+		cred + ", SignedHeaders=host;;x-amz-date, Signature=00":            false,
+		cred + ", SignedHeaders=host;x-amz-date;a:b, Signature=00":         false,
+		cred + ", SignedHeaders=:authority;x-amz-date;x_1, Signature=00":   true,
+		cred + ", SignedHeaders=host;x-amz-date;naïve, Signature=00":       false,
+		strings.Replace(cred, "/us", "", 1) + ", " + rest + ", Signature=": false,
+	} {
+		r := &Request{Method: "POST", Path: "/", Host: "h", Header: map[string][]string{
+			"Authorization": {"AWS4-HMAC-SHA256 " + auth}, "X-Amz-Date": {"20260304T050607Z"},
+		}}
+		if _, err := ParseAuthorization(r); (err == nil) != ok || err != nil && fault.KindOf(err) != fault.IncompleteAuth {
+			t.Errorf("%s: %v", auth, err)
+		}
+	}
+	for _, query := range []string{
+		"X-Amz-SignedHeaders=host%0Ax&", "X-Amz-SignedHeaders=host&X-Amz-SignedHeaders=host&", "X-Amz-SignedHeaders=host&%58-Amz-Credential=b%2F20260304%2Fr%2Fs%2Faws4_request&",
+	} {
+		r := &Request{Method: "POST", Path: "/", Host: "h", Query: query +
+			"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a%2F20260304%2Fr%2Fs%2Faws4_request&X-Amz-Date=20260304T050607Z&X-Amz-Signature=0&X-Amz-Expires=9"}
+		if _, err := ParsePresigned(r); fault.KindOf(err) != fault.IncompleteAuth {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	for _, stamp := range []string{"20260304T050607.9Z", "20260304T050607,9Z", "2026-03-04T05:06:07Z", ""} {
+		r := &Request{Method: "POST", Path: "/", Host: "h", Header: map[string][]string{
+			"Authorization": {"AWS4-HMAC-SHA256 " + cred + ", " + rest}, "X-Amz-Date": {stamp},
+		}}
+		if _, err := ParseAuthorization(r); fault.KindOf(err) != fault.IncompleteAuth {
+			t.Errorf("date %q: %v", stamp, err)
+		}
+	}
+}
+
+// Only a request to call with a bearer token is a key; whoever finds another presigned
+// request of the same owner has none.
+func TestOtherPresignedRequestsAreNoKeys(t *testing.T) {
+	for target, ok := range map[string]bool{
+		"bedrock.amazonaws.com/?Action=CallWithBearerToken":               true,
+		"bedrock.amazonaws.com/model/m/invoke?Action=CallWithBearerToken": false,
+		"bedrock.amazonaws.com/?XAction=CallWithBearerToken":              false,
+		"bedrock.amazonaws.com/?Action=CallWithBearerTokenNot":            false,
+		"sts.amazonaws.com/?Action=CallWithBearerToken":                   false,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+target+"&X-Amz-Expires=43200", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		url, _, err := v4.NewSigner().PresignHTTP(t.Context(), credentials(), r, emptyPayload, "bedrock", "us-east-1", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := "bedrock-api-key-" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(url, "https://")+"&Version=1"))
+		if _, _, err := ParseShortTerm(key); (err == nil) != ok {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
 // A short-term Bedrock API key is a presigned request in base64, with Version appended.
 func TestShortTermKey(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://bedrock.amazonaws.com/?Action=CallWithBearerToken&X-Amz-Expires=43200", http.NoBody)
@@ -202,6 +288,10 @@ func TestPolicies(t *testing.T) {
 	want := "User: arn:aws:iam::000000000000:user/app is not authorized to perform: bedrock:CountTokens on resource: arn:x because no identity-based policy allows the bedrock:CountTokens action"
 	if fault.From(err).Message != want {
 		t.Errorf("%v", err)
+	}
+	odd := PrincipalOf(&Key{Policy: Policy{Tier: "gold"}})
+	if err := Authorize(odd, "bedrock:InvokeModel", "amazon.nova", "", "priority"); fault.KindOf(err) != fault.Denied {
+		t.Errorf("a tier nobody knows caps nothing: %v", err)
 	}
 	if err := Authorize(PrincipalOf(&Key{}), "forebay:AdminWrite", "", "*", ""); fault.KindOf(err) != fault.Denied {
 		t.Errorf("a key without a policy administers: %v", err)

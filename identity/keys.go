@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	shortTermPrefix = "bedrock-api-key-"
 	shortTermMax    = 12 * time.Hour
 	shortTermHost   = "bedrock.amazonaws.com"
+	shortTermAction = "Action=CallWithBearerToken"
 )
 
 var plainBase32 = base32.StdEncoding.WithPadding(base32.NoPadding)
@@ -131,9 +133,10 @@ func ParseShortTerm(token string) (*Claim, *Request, error) {
 	if !ok {
 		return nil, nil, incomplete("The API key is not valid.")
 	}
+	// No other request that the key's owner may have presigned is a key.
 	path, query, _ := strings.Cut(rest, "?")
 	r := &Request{Method: "POST", Path: "/" + path, Query: query, Host: host}
-	if host != shortTermHost || !strings.Contains(query, "Action=CallWithBearerToken") {
+	if host != shortTermHost || path != "" || !slices.Contains(strings.Split(query, "&"), shortTermAction) {
 		return nil, nil, incomplete("The API key is not valid.")
 	}
 	c, err := ParsePresigned(r)

@@ -20,7 +20,8 @@ type Limits struct {
 	Currency      string // ISO 4217
 }
 
-// AdminPrefix begins the actions of administration. A policy allows them only by name.
+// AdminPrefix begins the actions of administration. A policy allows them only with a list of
+// actions of which one names or covers them: "forebay:*", or "*".
 const AdminPrefix = "forebay:"
 
 // Policy says what a key may do. The zero value allows every call of every model, and no
@@ -109,7 +110,8 @@ func Authorize(p *Principal, action, model, resource, tier string) error {
 	if tier == "" {
 		tier = "default"
 	}
-	if slices.Index(tiersDown, tier) < slices.Index(tiersDown, pol.Tier) {
+	highest := slices.Index(tiersDown, pol.Tier)
+	if highest < 0 || slices.Index(tiersDown, tier) < highest {
 		return fault.Newf(fault.Denied, "User: %s is not authorized to use the service tier %s", p.ARN, tier).
 			WithReason("the key's policy allows tiers up to %s", pol.Tier)
 	}

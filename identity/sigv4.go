@@ -61,7 +61,6 @@ type Claim struct {
 	Service   string
 	Time      time.Time
 	Expires   time.Duration // of a presigned request; 0 for one signed in its header
-	Token     string        // session token
 	Presigned bool
 
 	stamp     string
@@ -87,16 +86,17 @@ func ParseAuthorization(r *Request) (*Claim, error) {
 	}
 	c := &Claim{}
 	var credential, signed string
+	params := map[string]*string{"Credential": &credential, "SignedHeaders": &signed, "Signature": &c.signature}
 	for part := range strings.SplitSeq(rest, ",") {
 		k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
-		switch k {
-		case "Credential":
-			credential = v
-		case "SignedHeaders":
-			signed = v
-		case "Signature":
-			c.signature = v
+		to := params[k]
+		if to == nil {
+			continue
 		}
+		if *to != "" { // whoever routes by one of them must not meet another
+			return nil, incomplete("Authorization header has the parameter '%s' more than once. Authorization=%s", k, clip(value))
+		}
+		*to = v
 	}
 	switch {
 	case credential == "":
@@ -110,7 +110,6 @@ func ParseAuthorization(r *Request) (*Claim, error) {
 	if c.stamp == "" {
 		return nil, incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=%s", clip(value))
 	}
-	c.Token = one(r.Header, headerToken)
 	return c, c.complete(credential, signed, r)
 }
 
@@ -148,7 +147,7 @@ func ParsePresigned(r *Request) (*Claim, error) {
 	}
 	c := &Claim{
 		Presigned: true, stamp: q["X-Amz-Date"], signature: q["X-Amz-Signature"],
-		Expires: time.Duration(seconds) * time.Second, Token: q["X-Amz-Security-Token"],
+		Expires: time.Duration(seconds) * time.Second,
 	}
 	return c, c.complete(q["X-Amz-Credential"], q["X-Amz-SignedHeaders"], r)
 }
@@ -163,7 +162,7 @@ func (c *Claim) complete(credential, signed string, r *Request) error {
 	c.KeyID = strings.Join(parts[:n-4], "/")
 	c.Date, c.Region, c.Service, c.end = parts[n-4], parts[n-3], parts[n-2], parts[n-1]
 	t, err := time.Parse(timeFormat, c.stamp)
-	if err != nil {
+	if err != nil || len(c.stamp) != len(timeFormat) { // Parse takes fractions of a second, too
 		return incomplete("Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", clip(c.stamp))
 	}
 	c.Time = t
@@ -171,7 +170,26 @@ func (c *Claim) complete(credential, signed string, r *Request) error {
 	if len(c.signed) > maxSignedHeaders {
 		return incomplete("more than %d signed headers", maxSignedHeaders)
 	}
+	for _, name := range c.signed {
+		if !headerName(name) {
+			return incomplete("SignedHeaders must be names of headers, separated by semicolons. Got '%s'", clip(signed))
+		}
+	}
 	return c.coversAll(r)
+}
+
+// headerName reports whether s can be a signed header's name: a token (RFC 9110, 5.6.2), so
+// that no name reaches into another line of the canonical request.
+func headerName(s string) bool {
+	if s == authority {
+		return true
+	}
+	for i := range len(s) {
+		if c := s[i]; !unreserved(c) && strings.IndexByte("!#$%&'*+^`|", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // coversAll demands that Host and every x-amz-* header is signed, so that nothing can be
@@ -180,12 +198,11 @@ func (c *Claim) coversAll(r *Request) error {
 	if !slices.Contains(c.signed, "host") && !slices.Contains(c.signed, authority) {
 		return fault.New(fault.BadSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
-	if c.Presigned {
-		return nil
-	}
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) { // of several, always the same one is named
 		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !slices.Contains(c.signed, strings.ToLower(name)) {
-			if strings.EqualFold(name, headerToken) { // some services have clients add the token after signing
+			// Some services have clients add the token after signing. It says nothing here: no key
+			// of ours is temporary.
+			if strings.EqualFold(name, headerToken) {
 				continue
 			}
 			return fault.Newf(fault.BadSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", strings.ToLower(name))
