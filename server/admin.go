@@ -95,16 +95,14 @@ func (k keyAdmin) Create(ctx context.Context, key *identity.Key) (identity.Secre
 		return secret, err
 	}
 	key.ID = secret.ID
-	if err := k.s.store.CreateKey(ctx, key, secret.Value); err != nil {
+	err = k.s.changeKeys(ctx, func() error { return k.s.store.CreateKey(ctx, key, secret.Value) })
+	if err != nil {
 		return identity.Secret{}, err
 	}
-	return secret, k.s.loadKeys(ctx)
+	return secret, nil
 }
 
 // Revoke implements admin.KeyAdmin.
 func (k keyAdmin) Revoke(ctx context.Context, account, id string) error {
-	if err := k.s.store.RevokeKey(ctx, account, id, time.Now()); err != nil {
-		return err
-	}
-	return k.s.loadKeys(ctx)
+	return k.s.changeKeys(ctx, func() error { return k.s.store.RevokeKey(ctx, account, id, time.Now()) })
 }

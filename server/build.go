@@ -247,15 +247,35 @@ type Credentials struct {
 	New             bool   `json:"-"` // made by this start
 }
 
-// devKeys makes the development keys at the first start. They are stable afterwards.
+// devKeys makes the development keys at the first start. They are stable afterwards. The
+// file is written first and the store made to agree with it, so that a start that is cut off
+// or finds its port in use leaves nothing that the next one trips over.
 func (s *Server) devKeys(ctx context.Context) error {
-	path := filepath.Join(s.cfg.DataDir, credentialsFile)
-	if old, err := ReadCredentials(s.cfg.DataDir); err == nil && old.Account == s.cfg.Account.ID {
+	old, err := ReadCredentials(s.cfg.DataDir)
+	switch {
+	case err == nil && old.Account == s.cfg.Account.ID:
 		s.creds = *old
-		return nil
-	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s: %w", path, err)
+		s.creds.New = old.URL == "" // no start has told of them yet
+	case err == nil || errors.Is(err, os.ErrNotExist):
+		if err := s.newCredentials(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s: %w", filepath.Join(s.cfg.DataDir, credentialsFile), err)
 	}
+	pair := identity.Secret{ID: s.creds.AccessKeyID, Value: s.creds.SecretAccessKey}
+	if err := s.keepDevKey(ctx, identity.KeyPair, devPair, pair); err != nil {
+		return err
+	}
+	token, err := identity.NewBearer(rand.Reader) // for its id; the file holds the token alone
+	if err != nil {
+		return err
+	}
+	token.Value = s.creds.APIKey
+	return s.keepDevKey(ctx, identity.KeyBearer, devBearer, token)
+}
+
+func (s *Server) newCredentials() error {
 	pair, err := identity.NewPair(rand.Reader)
 	if err != nil {
 		return err
@@ -264,21 +284,33 @@ func (s *Server) devKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.creds = Credentials{AccessKeyID: pair.ID, SecretAccessKey: pair.Value, APIKey: token.Value, Account: s.cfg.Account.ID, New: true}
+	return s.writeCredentials()
+}
+
+// keepDevKey stores a development key unless it is there, revoked or not, and ends
+// another of the same name, whose secret no file holds any more.
+func (s *Server) keepDevKey(ctx context.Context, kind identity.KeyKind, name string, secret identity.Secret) error {
+	keys, err := s.store.Keys(ctx)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
-	everything := identity.Policy{Actions: []string{"*"}} // administration included
-	for _, k := range []struct {
-		key    identity.Key
-		secret string
-	}{
-		{identity.Key{ID: pair.ID, Kind: identity.KeyPair, Name: devPair + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now, Policy: everything}, pair.Value},
-		{identity.Key{ID: token.ID, Kind: identity.KeyBearer, Name: devBearer + "-" + s.cfg.Account.ID, Account: s.cfg.Account.ID, Created: now, Policy: everything}, token.Value},
-	} {
-		if err := s.store.CreateKey(ctx, &k.key, k.secret); err != nil {
-			return err
+	name += "-" + s.cfg.Account.ID
+	for _, k := range keys {
+		switch {
+		case k.ID == secret.ID, k.Hash != "" && k.Hash == identity.HashToken(secret.Value):
+			return nil
+		case k.Name == name && k.Account == s.cfg.Account.ID && k.Revoked.IsZero():
+			if err := s.store.RevokeKey(ctx, k.Account, k.ID, now); err != nil {
+				return err
+			}
 		}
 	}
-	s.creds = Credentials{AccessKeyID: pair.ID, SecretAccessKey: pair.Value, APIKey: token.Value, Account: s.cfg.Account.ID, New: true}
-	return nil
+	return s.store.CreateKey(ctx, &identity.Key{
+		ID: secret.ID, Kind: kind, Name: name, Account: s.cfg.Account.ID, Created: now,
+		Policy: identity.Policy{Actions: []string{"*"}}, // administration included
+	}, secret.Value)
 }
 
 // configKeys are the keys that the configuration declares. They live in memory only.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,7 @@ type Server struct {
 	names    *catalog.Names
 	speaks   map[string][]engine.Client // by model
 	creds    Credentials
+	keys     sync.Mutex // held while keys change
 	keyring  atomic.Pointer[identity.Keyring]
 	signing  signingKeys
 	base     dispatch.Topology
@@ -151,6 +153,18 @@ func (s *Server) services() *front {
 	return f
 }
 
+// changeKeys changes the stored keys and puts the change into force. One change at a time: a
+// keyring that was read before a key was revoked must not come into force after it. What is
+// stored comes into force although the caller has left meanwhile.
+func (s *Server) changeKeys(ctx context.Context, change func() error) error {
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	if err := change(); err != nil {
+		return err
+	}
+	return s.loadKeys(context.WithoutCancel(ctx))
+}
+
 // loadKeys makes a new keyring, and gives the keys' limits to the scheduler.
 func (s *Server) loadKeys(ctx context.Context) error {
 	keys, err := s.store.Keys(ctx)
@@ -194,11 +208,7 @@ func (s *Server) listen(ctx context.Context) error {
 		}
 	}
 	s.creds.Region = s.cfg.Server.Region
-	b, err := json.Marshal(&s.creds, jsontext.Multiline(true))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(s.cfg.DataDir, credentialsFile), append(b, '\n'), 0o600)
+	return s.writeCredentials()
 }
 
 func (s *Server) listenTLS(ctx context.Context, lc *net.ListenConfig) error {
@@ -217,6 +227,14 @@ func (s *Server) listenTLS(ctx context.Context, lc *net.ListenConfig) error {
 	}
 	s.creds.TLSURL = "https://" + s.secure.Addr().String()
 	return nil
+}
+
+func (s *Server) writeCredentials() error {
+	b, err := json.Marshal(&s.creds, jsontext.Multiline(true))
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(s.cfg.DataDir, credentialsFile), append(b, '\n'))
 }
 
 // Credentials returns the addresses and the development keys.

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"strings"
 	"sync"
 
 	"forebay/identity"
 )
 
-// signingKeys remembers derived signing keys: deriving one takes four MACs, and it holds for a day.
+// signingKeys verifies signatures and remembers the signing keys of good ones: deriving one
+// takes four MACs, and it holds for a day.
 type signingKeys struct {
 	mu   sync.Mutex
 	keys map[signingScope][]byte
@@ -14,21 +16,30 @@ type signingKeys struct {
 
 type signingScope struct{ id, date, region, service, secret string }
 
-// maxSigningKeys bounds the cache. Scopes come from callers that hold a live key id, so
-// reaching it means somebody plays with regions; starting anew costs little.
+// maxSigningKeys bounds the cache. Only who holds a secret can add to it, so reaching the bound
+// means that somebody plays with regions; starting anew costs little.
 const maxSigningKeys = 1024
 
-func (s *signingKeys) key(c *identity.Claim, secret string) []byte {
+// verify checks a claim of the key pair with the secret. Faults: BadSignature.
+func (s *signingKeys) verify(c *identity.Claim, secret string, r *identity.Request, payloadHash string) error {
 	scope := signingScope{c.KeyID, c.Date, c.Region, c.Service, secret}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k, ok := s.keys[scope]; ok {
-		return k
+	key, known := s.keys[scope]
+	s.mu.Unlock()
+	if !known {
+		key = identity.SigningKey(secret, c.Date, c.Region, c.Service)
 	}
+	if err := c.Verify(r, key, payloadHash); err != nil || known {
+		return err
+	}
+	// The claim's strings are parts of the request's head, which must not live as long.
+	scope.id, scope.date = strings.Clone(scope.id), strings.Clone(scope.date)
+	scope.region, scope.service = strings.Clone(scope.region), strings.Clone(scope.service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.keys == nil || len(s.keys) >= maxSigningKeys {
 		s.keys = make(map[signingScope][]byte)
 	}
-	k := identity.SigningKey(secret, c.Date, c.Region, c.Service)
-	s.keys[scope] = k
-	return k
+	s.keys[scope] = key
+	return nil
 }

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"forebay/fault"
+	"forebay/identity"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// emptyHash is the SHA-256 of no bytes.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// A start that finds its port in use leaves nothing that the next one trips over, and the
+// next one is the one that tells of the keys.
+func TestStartAfterAFailedFirstStart(t *testing.T) {
+	busy := run(t, testConfig(t))
+	c := testConfig(t)
+	c.Server.Listen = strings.TrimPrefix(busy.creds.URL, "http://")
+	if _, err := New(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil {
+		t.Fatal("two servers on one port")
+	}
+	c.Server.Listen = "127.0.0.1:0"
+	s := run(t, c)
+	if !s.creds.New {
+		t.Error("nobody has told of the keys")
+	}
+	works(t, s)
+}
+
+// An account that was left and is come back to, and a lost database, leave working keys.
+func TestDevelopmentKeysFollowTheirFile(t *testing.T) {
+	c := testConfig(t)
+	first := c.Account.ID
+	for _, account := range []string{first, "111111111111", first} {
+		t.Run(account, func(t *testing.T) {
+			c.Account.ID = account
+			works(t, run(t, c))
+		})
+	}
+	lost := c
+	lost.DataDir = t.TempDir()
+	if err := replaceFile(lost.DataDir+"/"+credentialsFile, []byte(`{"accessKeyId":"AKIAABCDEFGHIJKLMNOP","secretAccessKey":"s","apiKey":"fb-x","url":"http://x","account":"`+lost.Account.ID+`"}`)); err != nil {
+		t.Fatal(err)
+	}
+	s := run(t, lost)
+	if s.creds.APIKey != "fb-x" || s.creds.New {
+		t.Error("the keys changed")
+	}
+	works(t, s)
+}
+
+func works(t *testing.T, s *Server) {
+	t.Helper()
+	if got := post(t, s, chatPath, `{"model":"`+haiku+`","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// shortTerm makes a short-term key of the development key pair.
+func shortTerm(t *testing.T, s *Server) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://bedrock.amazonaws.com/?Action=CallWithBearerToken&X-Amz-Expires=43200", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds := aws.Credentials{AccessKeyID: s.creds.AccessKeyID, SecretAccessKey: s.creds.SecretAccessKey}
+	url, _, err := v4.NewSigner().PresignHTTP(t.Context(), creds, r, emptyHash, "bedrock", "us-east-1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "bedrock-api-key-" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(url, "https://")+"&Version=1"))
+}
+
+func TestShortTermKeysAdministerNothing(t *testing.T) {
+	s := run(t, testConfig(t))
+	key := shortTerm(t, s)
+	use := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key) }
+	if got := post(t, s, conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}]}`, use); got.status != 200 {
+		t.Errorf("a model: %d %s", got.status, got.body)
+	}
+	for _, query := range []string{"", "?X-Amz-Credential=a/b/c/execute-api/aws4_request"} {
+		if got := post(t, s, "/admin/v1/keys"+query, `{"name":"mine","kind":"api-key"}`, use); got.status != 403 {
+			t.Errorf("administration: %d %s", got.status, got.body)
+		}
+	}
+}
+
+// Once revoking has returned, no request passes, whatever else happens to keys at the time.
+func TestRevocationHoldsAmongOtherChanges(t *testing.T) {
+	s := run(t, testConfig(t))
+	admin := keyAdmin{s}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 5 {
+				k := &identity.Key{Kind: identity.KeyBearer, Name: fmt.Sprint("k", i, "-", j), Account: s.cfg.Account.ID, Created: time.Now()}
+				secret, err := admin.Create(context.Background(), k)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := s.keyring.Load().Bearer(secret.Value, time.Now()); err != nil {
+					t.Errorf("a key that has been made: %v", err)
+				}
+				if err := admin.Revoke(context.Background(), k.Account, k.ID); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.keyring.Load().Bearer(secret.Value, time.Now()); fault.KindOf(err) != fault.UnknownKey {
+					t.Errorf("a revoked key passes: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A keyring that was read before a change must not come into force after it, so only one
+// change at a time is under way.
+func TestKeysChangeOneAtATime(t *testing.T) {
+	s := run(t, testConfig(t))
+	under := 0
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := s.changeKeys(t.Context(), func() error {
+				if under++; under != 1 {
+					t.Error("two changes at once")
+				}
+				runtime.Gosched()
+				under--
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	k, err := identity.NewBearer(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.changeKeys(ctx, func() error {
+		defer cancel() // the caller leaves when the change is stored
+		return s.store.CreateKey(ctx, &identity.Key{ID: k.ID, Kind: identity.KeyBearer, Account: s.cfg.Account.ID, Created: time.Now()}, k.Value)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.keyring.Load().Bearer(k.Value, time.Now()); err != nil {
+		t.Errorf("what is stored is not in force: %v", err)
+	}
+}
+
+// Who does not hold the secret cannot fill the memory of signing keys.
+func TestOnlyGoodSignaturesAreRemembered(t *testing.T) {
+	var keys signingKeys
+	for i, secret := range []string{"the secret", "a guess"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: secret}, r, emptyHash, "bedrock", fmt.Sprint("region-", i), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &identity.Request{Method: r.Method, Path: "/", Host: r.Host, Header: r.Header}
+		c, err := identity.ParseAuthorization(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := keys.verify(c, "the secret", req, emptyHash); (err == nil) != (i == 0) {
+				t.Errorf("signed with %q: %v", secret, err)
+			}
+		}
+	}
+	if len(keys.keys) != 1 {
+		t.Errorf("%d keys are remembered", len(keys.keys))
+	}
+}
