@@ -50,7 +50,7 @@ func TestSignature(t *testing.T) {
 		if err := claim.Verify(r, identity.SigningKey("secret", claim.Date, claim.Region, claim.Service), hash); err != nil {
 			t.Error(err)
 		}
-		if claim.KeyID != "AKID" || claim.Token != "token" {
+		if claim.KeyID != "AKID" || call.Header.Get("X-Amz-Security-Token") != "token" {
 			t.Errorf("%+v", claim)
 		}
 	}
