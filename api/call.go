@@ -53,12 +53,15 @@ type Service interface {
 	Fail(c *Call, e *fault.Error)
 }
 
-// NewID returns a request id in the form of a random UUID (RFC 9562, version 4).
-func NewID() string {
+// NewID returns a request id in the form of a time-ordered UUID (RFC 9562, version 7, with the
+// fraction of the millisecond in rand_a, section 6.2 method 3). Ids that grow with time cost the
+// ledger's index one page a group of rows; random ones touch a page a row.
+func NewID(now time.Time) string {
 	const hex = "0123456789abcdef"
-	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // ids need to be unique, not secret
-	a = a&^0xf000 | 0x4000
-	b = b&^(0xc<<60) | 0x8<<60
+	ns := uint64(max(now.UnixNano(), 0))
+	ms, fraction := ns/1e6, ns%1e6<<12/1e6
+	a := ms<<16 | 0x7000 | fraction
+	b := rand.Uint64()&^(0xc<<60) | 0x8<<60 //nolint:gosec // ids need to be unique, not secret
 	var out [36]byte
 	pos := 0
 	for i := range 32 {

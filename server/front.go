@@ -36,7 +36,8 @@ type front struct {
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &api.Call{ID: api.NewID(), Started: time.Now(), HTTP: r, W: api.NewWriter(w, f.stall), Log: f.log}
+	now := time.Now()
+	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, f.stall), Log: f.log}
 	c.Path, c.Query = api.SplitTarget(r.RequestURI)
 	if f.plain(c) {
 		return
