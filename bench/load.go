@@ -26,7 +26,14 @@ type load struct {
 	Once     bool
 	BodyKB   int
 	Duration time.Duration
+	idle     bool // streams that stay silent between their first event and their last
+	// AtRest, of a load of idle streams, is called when all of them have been open and silent for settleFor.
+	AtRest func()
 }
+
+// settleFor is how long idle streams are left alone before memory is read, so that what opening
+// them took has been collected.
+const settleFor = 3 * time.Second
 
 // outcome is what a load measured.
 type outcome struct {
@@ -55,12 +62,16 @@ type loader struct {
 	client *http.Client
 	body   []byte
 
-	mu     sync.Mutex
-	lat    []time.Duration
-	first  string
-	ok     atomic.Int64
-	errors atomic.Int64
-	chunks atomic.Int64
+	mu      sync.Mutex
+	lat     []time.Duration
+	first   string
+	ok      atomic.Int64
+	errors  atomic.Int64
+	chunks  atomic.Int64
+	begun   atomic.Int64 // streams that had their first event
+	ended   atomic.Int64
+	rested  chan struct{} // closed when AtRest has returned
+	allOpen atomic.Bool   // until then no stream had ended
 }
 
 func (l load) run(ctx context.Context, t *target) outcome {
@@ -70,7 +81,7 @@ func (l load) run(ctx context.Context, t *target) outcome {
 	})
 	tr := &http.Transport{MaxIdleConns: 8192, MaxIdleConnsPerHost: 8192, DisableCompression: true}
 	defer tr.CloseIdleConnections()
-	x := &loader{load: l, target: t, client: &http.Client{Transport: tr}, body: body}
+	x := &loader{load: l, target: t, client: &http.Client{Transport: tr}, body: body, rested: make(chan struct{})}
 	start := time.Now()
 	switch {
 	case l.Rate > 0:
@@ -78,10 +89,32 @@ func (l load) run(ctx context.Context, t *target) outcome {
 	default:
 		x.closed(ctx)
 	}
+	if l.AtRest != nil && !x.wereAllOpen() {
+		x.errors.Add(1)
+		x.first = fmt.Sprintf("the %d streams were not all open at rest; %s", l.Conns, x.first)
+	}
 	return outcome{
 		OK: x.ok.Load(), Errors: x.errors.Load(), FirstError: x.first, Seconds: time.Since(start).Seconds(),
 		Chunks: x.chunks.Load(), Latency: x.lat,
 	}
+}
+
+// wereAllOpen reports whether AtRest was called, and before any stream ended.
+func (x *loader) wereAllOpen() bool {
+	select {
+	case <-x.rested:
+		return x.allOpen.Load()
+	default:
+		return false
+	}
+}
+
+// atRest runs when the last stream has begun.
+func (x *loader) atRest() {
+	time.Sleep(settleFor)
+	x.AtRest()
+	x.allOpen.Store(x.ended.Load() == 0)
+	close(x.rested)
 }
 
 func (x *loader) closed(ctx context.Context) {
@@ -138,7 +171,7 @@ func (x *loader) request(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+x.target.key)
+	req.Header.Set("Authorization", "Bearer "+benchKey)
 	res, err := x.client.Do(req)
 	if err != nil {
 		return err
@@ -160,6 +193,7 @@ func (x *loader) request(ctx context.Context) error {
 
 func (x *loader) readStream(body io.Reader) error {
 	var seen int64
+	defer x.ended.Add(1)
 	done := false
 	sc := bufio.NewScanner(body)
 	for sc.Scan() {
@@ -168,7 +202,9 @@ func (x *loader) readStream(body io.Reader) error {
 		case bytes.Equal(line, []byte("data: [DONE]")):
 			done = true
 		case bytes.HasPrefix(line, []byte("data: ")):
-			seen++
+			if seen++; seen == 1 && x.begun.Add(1) == int64(x.Conns) && x.AtRest != nil {
+				go x.atRest()
+			}
 		}
 	}
 	x.chunks.Add(seen)

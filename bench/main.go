@@ -33,6 +33,9 @@ func run(ctx context.Context, args []string) error {
 	write := fs.String("write", "", "Markdown file whose tables to rewrite")
 	rounds := fs.Int("rounds", 3, "rounds over all targets")
 	length := fs.Duration("d", 5*time.Second, "length of one phase")
+	against := fs.String("against", "", "another build of the program, to compare a change with")
+	only := fs.String("only", "", "phases to run, such as throughput,latency; all when empty")
+	profiles := fs.String("profiles", "", "folder to write profiles of Forebay to")
 	forebay := fs.String("forebay", "bin/forebay", "the program under test")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
@@ -47,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return serve(ctx, *listen, floorHandler(u))
 	case "suite":
-		return suite(ctx, suiteOptions{write: *write, rounds: *rounds, length: *length, forebay: *forebay})
+		return suite(ctx, suiteOptions{write: *write, rounds: *rounds, length: *length, forebay: *forebay, against: *against, only: *only, profiles: *profiles})
 	default:
 		return fmt.Errorf("unknown command %q", args[0])
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,60 +14,103 @@ type suiteOptions struct {
 	write, forebay string
 	rounds         int
 	length         time.Duration
+	against        string // another build of Forebay; "" for none
+	only           string // phases to run, by name; "" for all
+	profiles       string // folder for profiles of forebay; "" for none
 }
 
-// phase is a load with the figure that is read from it.
+// phase is a load with the figures that are read from it.
 type phase struct {
 	load
-	figure string
-	unit   string
-	read   func(o *outcome, cpu time.Duration, rss int64) float64
+	fresh   bool // the target is started anew, so that its memory is this phase's own
+	figures []figure
 }
+
+// figure is one row of the table.
+type figure struct {
+	name, unit string
+	read       func(m *measurement) float64
+	// added says that what the row tells is the difference to the direct call.
+	added bool
+}
+
+// measurement is what one load did to one target.
+type measurement struct {
+	outcome
+	cpu    time.Duration
+	before int64 // resident bytes before the load
+	peak   int64 // the highest while it ran
+	atRest int64 // with all streams open and idle
+}
+
+func (m *measurement) micros(n int64) float64 {
+	return float64(m.cpu.Microseconds()) / float64(max(n, 1))
+}
+
+const idleStreams = 5000
+
+// governed is the figure that tells what governance costs.
+const governed = "processor time a request at that load"
 
 func phases(d time.Duration) []phase {
 	return []phase{
 		{
-			load{Name: "throughput", Model: "mock-0ms", Conns: 64, BodyKB: 1, Duration: d}, "requests/s, 64 connections", "req/s",
-			func(o *outcome, _ time.Duration, _ int64) float64 { return o.rps() },
-		},
-		{
-			load{Name: "cpu", Model: "mock-0ms", Conns: 64, BodyKB: 1, Duration: d}, "processor time a request at that load", "us",
-			func(o *outcome, cpu time.Duration, _ int64) float64 {
-				return float64(cpu.Microseconds()) / float64(max(o.OK, 1))
+			load: load{Name: "throughput", Model: "mock-0ms", Conns: 64, BodyKB: 1, Duration: d}, figures: []figure{
+				{name: "requests/s, 64 connections", unit: "req/s", read: func(m *measurement) float64 { return m.rps() }},
+				{name: governed, unit: "us", read: func(m *measurement) float64 { return m.micros(m.OK) }},
+				{name: "resident memory at that load", unit: "MB", read: func(m *measurement) float64 { return float64(m.peak) / (1 << 20) }},
 			},
 		},
 		{
-			load{Name: "latency", Model: "mock-0ms", Rate: 300, BodyKB: 1, Duration: d}, "p50 at 300 requests/s, open loop", "ms",
-			func(o *outcome, _ time.Duration, _ int64) float64 { return o.quantile(.5).Seconds() * 1e3 },
+			load: load{Name: "latency", Model: "mock-0ms", Rate: 300, BodyKB: 1, Duration: d}, figures: []figure{
+				{name: "added to the p50 at 300 requests/s, open loop", unit: "ms", added: true, read: func(m *measurement) float64 { return m.quantile(.5).Seconds() * 1e3 }},
+				{name: "added to the p99 at that rate", unit: "ms", added: true, read: func(m *measurement) float64 { return m.quantile(.99).Seconds() * 1e3 }},
+			},
 		},
 		{
-			load{Name: "streams", Model: "mock-0ms", Stream: true, Conns: 16, BodyKB: 1, Duration: d}, "streamed chunks/s, 16 connections", "chunks/s",
-			func(o *outcome, _ time.Duration, _ int64) float64 { return o.chunks() },
+			load: load{Name: "streams", Model: "mock-0ms", Stream: true, Conns: 16, BodyKB: 1, Duration: d}, figures: []figure{
+				{name: "streamed chunks/s, 16 connections", unit: "chunks/s", read: func(m *measurement) float64 { return m.chunks() }},
+				{name: "processor time a chunk at that load", unit: "us", read: func(m *measurement) float64 { return m.micros(m.Chunks) }},
+			},
 		},
 		{
-			load{Name: "bodies", Model: "mock-1500ms", Conns: 1500, Once: true, BodyKB: 150, Duration: d}, "resident memory with 1,500 bodies of 150 KB under way", "MB",
-			func(_ *outcome, _ time.Duration, rss int64) float64 { return float64(rss) / (1 << 20) },
+			fresh: true, load: load{Name: "bodies", Model: "mock-1500ms", Conns: 1500, Once: true, BodyKB: 150, Duration: d}, figures: []figure{
+				{name: "resident memory with 1,500 bodies of 150 KB under way", unit: "MB", read: func(m *measurement) float64 { return float64(m.peak) / (1 << 20) }},
+			},
 		},
 		{
-			load{Name: "idle-streams", Model: "mock-0ms-6000000us-2c", Stream: true, Conns: 5000, Once: true, BodyKB: 1, Duration: d}, "resident memory a stream, 5,000 held open", "KB",
-			func(_ *outcome, _ time.Duration, rss int64) float64 { return float64(rss) / 1024 / 5000 },
+			fresh: true, load: load{Name: "idle-streams", Model: "mock-0ms-15000000us-2c", Stream: true, Conns: idleStreams, Once: true, idle: true, BodyKB: 1, Duration: d}, figures: []figure{
+				{name: "resident memory an idle stream, 5,000 held open", unit: "KB", read: func(m *measurement) float64 {
+					return float64(m.atRest-m.before) / 1024 / idleStreams
+				}},
+			},
 		},
 	}
 }
 
-// result is one figure of one target: a value a round.
-type result struct {
-	values []float64
-	errors int64
-	first  string
-}
+// cell is one figure of one target: a value a round.
+type cell struct{ values []float64 }
 
-func (r *result) median() float64 {
-	v := slices.Sorted(slices.Values(r.values))
+func (c *cell) median() float64 {
+	v := slices.Sorted(slices.Values(c.values))
 	if len(v) == 0 {
 		return 0
 	}
 	return v[len(v)/2]
+}
+
+// table holds the cells by figure and target, and the errors by phase.
+type table struct {
+	cells  map[[2]string]*cell
+	errors map[string]int64
+}
+
+func (t *table) cell(figure, target string) *cell {
+	k := [2]string{figure, target}
+	if t.cells[k] == nil {
+		t.cells[k] = &cell{}
+	}
+	return t.cells[k]
 }
 
 func suite(ctx context.Context, o suiteOptions) error {
@@ -87,19 +128,21 @@ func suite(ctx context.Context, o suiteOptions) error {
 	if err != nil {
 		return err
 	}
-	table := map[string]map[string]*result{}
+	tab := table{cells: map[[2]string]*cell{}, errors: map[string]int64{}}
 	for round := range o.rounds {
-		for _, p := range phases(o.length) {
+		for _, p := range o.phases() {
 			for _, t := range targets {
-				if p.Once && t.name == "direct" {
-					continue // a figure of memory, which the mock is not asked for
+				if p.Once && t.name == direct {
+					continue // figures of memory, which the mock is not asked for
 				}
 				fmt.Fprintf(os.Stderr, "round %d of %d: %-13s %s\n", round+1, o.rounds, p.Name, t.name)
-				measure(ctx, table, p, t)
+				if err := measure(ctx, &tab, o, &p, t); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	text := report(o, targets, table)
+	text := report(o, targets, &tab)
 	fmt.Print(text)
 	if o.write == "" {
 		return nil
@@ -107,110 +150,83 @@ func suite(ctx context.Context, o suiteOptions) error {
 	return rewrite(o.write, text)
 }
 
-func measure(ctx context.Context, table map[string]map[string]*result, p phase, t *target) {
-	if table[p.Name] == nil {
-		table[p.Name] = map[string]*result{}
+// phases returns those that were asked for.
+func (o *suiteOptions) phases() []phase {
+	all := phases(o.length)
+	if o.only == "" {
+		return all
 	}
-	r := table[p.Name][t.name]
-	if r == nil {
-		r = &result{}
-		table[p.Name][t.name] = r
-	}
-	var out outcome
-	before := t.cpu()
-	rss := t.peakWhile(func() { out = p.run(ctx, t) })
-	r.values = append(r.values, p.read(&out, t.cpu()-before, rss))
-	r.errors += out.Errors
-	if out.FirstError != "" {
-		r.first = out.FirstError
-	}
+	names := strings.Split(o.only, ",")
+	return slices.DeleteFunc(all, func(p phase) bool { return !slices.Contains(names, p.Name) })
 }
 
-// start starts the mock and the targets before it.
-func start(ctx context.Context, o suiteOptions, dir string) ([]*target, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	mockAt, floorAt, onAt, offAt := freeAddr(), freeAddr(), freeAddr(), freeAddr()
-	const key = "fb-bench-0123456789abcdefghijklmnopqrstuvwxyz"
-	if err := os.Setenv("BENCH_KEY", key); err != nil {
-		return nil, err
-	}
-	conf := func(name, limits string) string {
-		path := filepath.Join(dir, name+".yaml")
-		models := ""
-		for _, m := range []string{"mock-0ms", "mock-1500ms", "mock-0ms-6000000us-2c"} {
-			models += "  " + m + ": {engines: [{engine: mock, model: " + m + "}], price: {input: 0.25 USD, output: 1.25 USD}}\n"
-		}
-		text := "server: {tls_listen: \"\"}\nengines:\n  mock: {type: openai, url: \"http://" + mockAt + "/v1\", slots: 8192}\nmodels:\n" + models +
-			"keys:\n  - {name: bench, kind: api-key, secret: env:BENCH_KEY" + limits + "}\n"
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return ""
-		}
-		return path
-	}
-	limits := ", limits: {requests_per_minute: 1000000000, tokens_per_minute: 1000000000000, tokens_per_day: 1000000000000000, spend_per_day: 1000000000.00 USD, spend_per_month: 1000000000.00 USD}"
-	at := func(addr string) string { return "http://" + addr + "/v1/chat/completions" }
-	up := func(name, addr, limits string) *target {
-		return &target{
-			name: name, key: key, url: at(addr), ready: "http://" + addr + "/readyz",
-			args: []string{o.forebay, "up", "--quiet", "--config", conf(name, limits), "--listen", addr, "--data-dir", filepath.Join(dir, name)},
-		}
-	}
-	targets := []*target{
-		{name: "direct", key: key, args: []string{self, "mock", "-listen", mockAt}, url: at(mockAt), ready: "http://" + mockAt + "/health"},
-		{name: "go-rp-json", key: key, args: []string{self, "floor", "-listen", floorAt, "-to", "http://" + mockAt}, url: at(floorAt), ready: "http://" + floorAt + "/health"},
-		up("forebay", onAt, limits),
-		up("forebay-no-limits", offAt, ""),
-	}
-	for i, t := range targets {
-		t.ready = strings.Replace(t.ready, floorAt+"/health", mockAt+"/health", 1)
+// measure runs a phase against a target and notes its figures, those that tell what is added
+// beside the direct call of the same round.
+func measure(ctx context.Context, tab *table, o suiteOptions, p *phase, t *target) error {
+	if p.fresh {
+		t.stop()
 		if err := t.start(ctx); err != nil {
-			return targets[:i], err
+			return err
 		}
 	}
-	return targets, nil
-}
-
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-	if err != nil {
-		return "127.0.0.1:0"
+	var m measurement
+	l := p.load
+	if l.idle {
+		l.AtRest = func() {
+			m.atRest = t.rss()
+			t.profile(o.profiles, p.Name, "heap?debug=1") // whose end has the allocator's figures
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	m.before = t.rss()
+	before := t.cpu()
+	stop := t.profileDuring(o.profiles, &l)
+	m.peak = t.peakWhile(func() { m.outcome = l.run(ctx, t) })
+	m.cpu = t.cpu() - before
+	stop()
+	for _, f := range p.figures {
+		v := f.read(&m)
+		if at := len(tab.cell(f.name, t.name).values); f.added && t.name != direct {
+			v -= tab.cell(f.name, direct).values[at]
+		}
+		c := tab.cell(f.name, t.name)
+		c.values = append(c.values, v)
+	}
+	tab.errors[p.Name] += m.Errors
+	if m.FirstError != "" {
+		fmt.Fprintf(os.Stderr, "%s %s: %d errors, the first: %s\n", p.Name, t.name, m.Errors, m.FirstError)
+	}
+	return nil
 }
 
 // report is a Markdown table: a row a figure, a column a target, and the ratio to the floor.
-func report(o suiteOptions, targets []*target, table map[string]map[string]*result) string {
+func report(o suiteOptions, targets []*target, tab *table) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Medians of %d rounds of %s a phase, all targets in turn, %d processors, %s. Ratios are forebay / go-rp-json.\n\n| figure |", o.rounds, o.length, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "Medians of %d rounds of %s a phase, all targets in turn, %d processors, %s. Ratios are forebay / go-rp-json; "+
+		"where a row tells what is added, the first column is the direct call.\n\n| figure |", o.rounds, o.length, runtime.NumCPU(), runtime.Version())
 	for _, t := range targets {
 		fmt.Fprintf(&b, " %s |", t.name)
 	}
 	b.WriteString(" ratio | errors |\n|---|")
 	b.WriteString(strings.Repeat("---|", len(targets)+2) + "\n")
-	for _, p := range phases(o.length) {
-		fmt.Fprintf(&b, "| %s, %s |", p.figure, p.unit)
-		errs := int64(0)
-		for _, t := range targets {
-			r := table[p.Name][t.name]
-			if r == nil {
-				b.WriteString(" - |")
-				continue
+	for _, p := range o.phases() {
+		for _, f := range p.figures {
+			fmt.Fprintf(&b, "| %s, %s |", f.name, f.unit)
+			for _, t := range targets {
+				if c := tab.cell(f.name, t.name); len(c.values) == 0 || c.median() == 0 {
+					b.WriteString(" - |")
+				} else {
+					fmt.Fprintf(&b, " %.4g |", c.median())
+				}
 			}
-			errs += r.errors
-			if r.first != "" {
-				fmt.Fprintf(os.Stderr, "%s %s: %s\n", p.Name, t.name, r.first)
+			ratio := 0.0
+			if floor := tab.cell(f.name, floor).median(); floor > 0 {
+				ratio = tab.cell(f.name, allOn).median() / floor
 			}
-			fmt.Fprintf(&b, " %.4g |", r.median())
+			fmt.Fprintf(&b, " %.2f | %d |\n", ratio, tab.errors[p.Name])
 		}
-		ratio := 0.0
-		if f := table[p.Name]["go-rp-json"].median(); f > 0 {
-			ratio = table[p.Name]["forebay"].median() / f
-		}
-		fmt.Fprintf(&b, " %.2f | %d |\n", ratio, errs)
+	}
+	if c := tab.cell(governed, allOn).median(); c > 0 {
+		fmt.Fprintf(&b, "\nGovernance (%s against %s) takes %.0f %% of the processor time a request.\n", allOn, allOff, 100*(c-tab.cell(governed, allOff).median())/c)
 	}
 	return b.String()
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,8 +20,8 @@ type target struct {
 	name  string
 	args  []string // command line; nil when somebody else runs it
 	url   string   // of chat completions
-	ready string   // answers 200 when it can be used
-	key   string
+	ready string   // answers without a 5xx when it can be used
+	pprof string   // address of its profiles; "" for none
 	cmd   *exec.Cmd
 }
 
@@ -54,7 +56,7 @@ func (t *target) answers(ctx context.Context) bool {
 		return false
 	}
 	_ = res.Body.Close()
-	return res.StatusCode == http.StatusOK
+	return res.StatusCode < http.StatusInternalServerError // the floor wants a key and a body
 }
 
 // cpu returns the processor time the target has used so far; 0 where it is not known.
@@ -122,4 +124,40 @@ func (t *target) stop() {
 	}
 	_ = t.cmd.Process.Signal(syscall.SIGTERM)
 	_ = t.cmd.Wait()
+}
+
+// profileDuring takes a processor profile of the middle of a load and, when it is over, one of
+// allocations since the start. The function it returns waits for both.
+func (t *target) profileDuring(dir string, l *load) (stop func()) {
+	if dir == "" || t.pprof == "" || l.Once {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.profile(dir, l.Name, fmt.Sprintf("profile?seconds=%d", max(1, int(l.Duration.Seconds())-1)))
+	}()
+	return func() {
+		<-done
+		t.profile(dir, l.Name, "allocs")
+	}
+}
+
+// profile writes one profile to a file of the folder; what fails is told and leaves none.
+func (t *target) profile(dir, phase, what string) {
+	if dir == "" || t.pprof == "" {
+		return
+	}
+	kind, _, _ := strings.Cut(what, "?")
+	res, err := http.Get("http://" + t.pprof + "/debug/pprof/" + what) //nolint:noctx // a measuring tool, ended with its target
+	if err == nil {
+		var b []byte
+		if b, err = io.ReadAll(res.Body); err == nil {
+			err = os.WriteFile(filepath.Join(dir, t.name+"-"+phase+"-"+kind+".pprof"), b, 0o600)
+		}
+		_ = res.Body.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "profile:", err)
+	}
 }

@@ -86,7 +86,8 @@ func serve(cfg *config.Config, spec string) error {
 
 type upCmd struct {
 	serverFlags
-	Quiet bool `help:"Do not send a first call."`
+	Quiet bool   `help:"Do not send a first call."`
+	Pprof string `name:"pprof" help:"Serve Go profiles (/debug/pprof/) on a loopback address." placeholder:"HOST:PORT"`
 }
 
 func logger(cfg *config.Config, e *env) *slog.Logger {
@@ -105,7 +106,15 @@ func (c *upCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	s, err := server.New(e.ctx, cfg, logger(&cfg, e))
+	log := logger(&cfg, e)
+	if c.Pprof != "" {
+		addr, err := servePprof(e.ctx, c.Pprof)
+		if err != nil {
+			return err
+		}
+		log.Info("profiles are served", "url", "http://"+addr.String()+"/debug/pprof/")
+	}
+	s, err := server.New(e.ctx, cfg, log)
 	if err != nil {
 		return err
 	}
