@@ -8,6 +8,7 @@ import (
 	"forebay/identity"
 	"forebay/infer"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,8 @@ type Intent struct {
 	Action    string // the action to authorise; the invoke actions by Stream when empty
 	Counting  bool   // the body is only counted: a bound on output is not demanded
 	Tags      map[string]string
-	Guardrail bool // the caller names a guardrail
+	Guardrail *infer.Guardrail // that the caller names
+	Latency   string           // the performance configuration that the caller asks for
 }
 
 // Resolve finds the model of the intent and checks that the caller may use it.
@@ -119,13 +121,17 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 		}
 		res = &found
 	}
-	if err := g.bind(c, in, req, res); err != nil {
+	out, err := g.bind(c, in, req, res)
+	if err != nil {
 		return nil, err
 	}
-	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting {
+	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting && (!out.ruled || out.uses == 0) {
 		return req, nil
 	}
-	return req, decode(codec, req)
+	if err := decode(codec, req); err != nil {
+		return nil, err
+	}
+	return req, leaveOut(c, req, out)
 }
 
 // decode turns the body into what is in no particular dialect.
@@ -158,27 +164,21 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 }
 
 // bind fills in what the resolution says, and refuses what the model does not serve.
-func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) error {
+func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) (drops, error) {
 	req.ModelAsked, req.Model, req.RegionPrefix = in.Model, res.Model.ID, res.RegionPrefix
 	tier, ok := infer.ParseTier(tierName(in.Tier))
 	if !ok {
-		return fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
+		return drops{}, fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
 	}
 	req.Tier = tier
-	switch guarded := in.Guardrail || req.Facts.Uses.Has(infer.UsesGuardrail); {
-	case guarded && !res.Model.IgnoreGuardrails:
-		return fault.New(fault.Invalid, "The guardrail identifier or version provided in the request does not exist.").
-			WithReason("guardrails are not applied here; declare `guardrails: ignore` on the model to serve such calls without one")
-	case guarded:
-		c.W.Header().Set(HeaderDropped, "guardrail")
-	case res.Model.Embeds() != (req.Task == infer.TaskEmbed):
-		return fault.New(fault.Unsupported, "This operation is not supported for this model.").
+	if res.Model.Embeds() != (req.Task == infer.TaskEmbed) {
+		return drops{}, fault.New(fault.Unsupported, "This operation is not supported for this model.").
 			WithReason("%s makes %s", res.Model.ID, strings.ToLower(strings.Join(res.Model.Output, ", ")))
 	}
 	if res.Model.ID != in.Model {
 		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
 	}
-	return nil
+	return rules(c, in, req, res.Model)
 }
 
 // betas splits the values of the anthropic-beta header.
@@ -219,11 +219,22 @@ func sdkAttempt(v string) int {
 
 // Answer sets the headers that tell the truth about a response.
 func Answer(h http.Header, head *infer.Head) {
-	if len(head.Dropped) > 0 {
-		h.Set(HeaderDropped, HeaderValue(strings.Join(head.Dropped, ", ")))
+	for _, what := range head.Dropped {
+		AddDropped(h, what)
 	}
 	if head.Simulated {
 		h.Set("X-Forebay-Simulated", "true")
+	}
+}
+
+// AddDropped names a part of the request that was not honoured.
+func AddDropped(h http.Header, what string) {
+	what = HeaderValue(what)
+	switch have := h.Get(HeaderDropped); {
+	case have == "":
+		h.Set(HeaderDropped, what)
+	case !slices.Contains(strings.Split(have, ", "), what):
+		h.Set(HeaderDropped, have+", "+what)
 	}
 }
 

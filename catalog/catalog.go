@@ -38,8 +38,8 @@ type Model struct {
 	Price *Price `json:"price,omitempty"`
 	// ProvisionedContexts are the context suffixes for which model units are sold.
 	ProvisionedContexts []string `json:"provisionedContexts,omitempty"`
-	// IgnoreGuardrails serves calls that name a guardrail without applying it.
-	IgnoreGuardrails bool `json:"ignoreGuardrails,omitzero"`
+	// Rules are what the configuration says becomes of parts of a request, by the part's name.
+	Rules map[string]Rule `json:"rules,omitempty"`
 	// ManagedBy is the place in the configuration that declares the model, "" for built-in ones.
 	ManagedBy string `json:"managedBy,omitempty"`
 }

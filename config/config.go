@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"forebay/catalog"
 	"forebay/identity"
 	"forebay/meter"
 	"forebay/perf"
@@ -114,11 +115,14 @@ type Engine struct {
 	Between    time.Duration `yaml:"between_tokens_timeout"`
 	Total      time.Duration `yaml:"total_timeout"`
 	ProbeEvery time.Duration `yaml:"probe_every"`
-	Flavour    string        `yaml:"flavour"` // llama-server, vllm, sglang, tgi, ollama, openai
+	Flavour    string        `yaml:"flavour"` // llama-server, vllm, sglang, tgi, ollama, openai, chat
 	Profile    string        `yaml:"profile"` // of a simulated engine
 	Seed       uint64        `yaml:"seed"`
 	Directives bool          `yaml:"directives"` // a simulated engine obeys prompts, for tests
 	Cost       *Price        `yaml:"cost"`       // what the engine's tokens cost us, whichever the model
+	// Resolve is "dns" for a URL whose name has several addresses (a headless service): each is a
+	// replica of its own, with its own health and slots, that comes and goes with its record.
+	Resolve string `yaml:"resolve"`
 }
 
 // Model binds a model of the catalogue, or a new one, to engines.
@@ -130,9 +134,19 @@ type Model struct {
 	Context   int64         `yaml:"context"`
 	MaxOutput int64         `yaml:"max_output"`
 	Price     *Price        `yaml:"price"`
-	Guardrail string        `yaml:"guardrails"` // "ignore" serves calls that name one
+	Guardrail string        `yaml:"guardrails"` // "ignore" serves calls that name one: rules.guardrails: drop
 	MaxQueue  int32         `yaml:"max_queue"`
 	MaxWait   time.Duration `yaml:"max_wait"`
+
+	// Features are what the model has, in place of what the catalogue says.
+	Features []string `yaml:"features"`
+	// Rules say what becomes of parts of a request, by feature: serve, drop or refuse.
+	Rules map[string]catalog.Rule `yaml:"rules"`
+
+	// Time-outs of the model's calls, in place of the engine's.
+	FirstToken time.Duration `yaml:"first_token_timeout"`
+	Between    time.Duration `yaml:"between_tokens_timeout"`
+	Total      time.Duration `yaml:"total_timeout"`
 }
 
 // Binding says which engine serves a model, and under which name.
@@ -348,6 +362,9 @@ func (c *Config) checkEngines(k *checker) {
 		default:
 			k.bad(path+".type", "%q is not one of openai, anthropic, bedrock, simulated", e.Type)
 		}
+		if e.Resolve != "" && (e.Resolve != "dns" || e.Type != "openai" && e.Type != "anthropic") {
+			k.bad(path+".resolve", "%q: only dns can be said, of engines of type openai and anthropic", e.Resolve)
+		}
 		if e.APIKey != "" {
 			if _, err := Secret(e.APIKey); err != nil {
 				k.bad(path+".api_key", "%v", err)
@@ -369,6 +386,7 @@ func (c *Config) checkModels(k *checker) {
 		if m.Guardrail != "" && m.Guardrail != "ignore" {
 			k.bad(path+".guardrails", "%q: only ignore can be said", m.Guardrail)
 		}
+		c.checkRules(k, &m, path)
 		m.Price.check(k, path+".price")
 	}
 }

@@ -434,6 +434,31 @@ func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
 	return nil
 }
 
+// Latency is the performance configuration that is asked for; "" when none is.
+func (r *ConverseRequest) Latency() string {
+	if r.Performance == nil {
+		return ""
+	}
+	return r.Performance.Latency
+}
+
+// NamedGuardrail returns the guardrail of the request; nil when it names none.
+func (r *ConverseRequest) NamedGuardrail() (*infer.Guardrail, error) {
+	if r.Guardrail.Kind() != '{' {
+		return nil, nil //nolint:nilnil // no guardrail is what most calls have
+	}
+	var g struct {
+		ID         string `json:"guardrailIdentifier"`
+		Version    string `json:"guardrailVersion"`
+		Trace      string `json:"trace"`
+		StreamMode string `json:"streamProcessingMode"`
+	}
+	if err := explain("guardrailConfig", json.Unmarshal(r.Guardrail, &g)); err != nil {
+		return nil, wordsConverse.fault(err)
+	}
+	return &infer.Guardrail{ID: g.ID, Version: g.Version, Trace: g.Trace, StreamMode: g.StreamMode}, nil
+}
+
 // CheckUnserved refuses members that no engine here can honour.
 func (r *ConverseRequest) CheckUnserved() error {
 	switch {
@@ -443,8 +468,6 @@ func (r *ConverseRequest) CheckUnserved() error {
 		return fault.New(fault.Invalid, "1 validation error detected: Value at 'additionalModelResponseFieldPaths' failed to satisfy constraint: Member must have length less than or equal to 10")
 	case r.Performance != nil && r.Performance.Latency != "" && r.Performance.Latency != "standard" && r.Performance.Latency != "optimized":
 		return fault.Newf(fault.Invalid, "1 validation error detected: Value '%s' at 'performanceConfig.latency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]", r.Performance.Latency)
-	case r.Performance != nil && r.Performance.Latency == "optimized":
-		return fault.New(fault.Invalid, "Latency performance configuration is not supported for this model.")
 	default:
 		return nil
 	}

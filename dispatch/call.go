@@ -166,7 +166,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		cancel()
 		return nil, true, errRecalled
 	}
-	c.req.UpstreamModel = c.replica.upstream
+	c.req.UpstreamModel, c.req.Timeouts = c.replica.upstream, c.model.timeouts
 	resp, err = c.replica.client.Infer(actx, c.req)
 	var ev *infer.Event
 	if err == nil {

@@ -38,6 +38,8 @@ type Model struct {
 	Bindings  []Binding
 	MaxQueue  int32
 	MaxWait   time.Duration
+	// Timeouts go before those of the engines.
+	Timeouts engine.Timeouts
 }
 
 // Binding says that an engine serves a model under the engine's own name.

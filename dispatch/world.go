@@ -28,6 +28,7 @@ type servedModel struct {
 	id        capacity.ModelID
 	pool      capacity.PoolID
 	maxOutput int64
+	timeouts  engine.Timeouts
 	replicas  []*replica
 	ratio     *ratio
 }
@@ -131,6 +132,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 }
 
 func (b *builder) engines() {
+	named := make(map[string]bool, len(b.top.Engines))
 	for _, e := range b.top.Engines {
 		st := b.ids.engines[e.Name]
 		if st == nil || st.Client != e.Client {
@@ -142,6 +144,12 @@ func (b *builder) engines() {
 		}
 		b.ids.engines[e.Name] = st
 		b.w.engines = append(b.w.engines, st)
+		named[e.Name] = true
+	}
+	for name := range b.ids.engines {
+		if !named[name] {
+			delete(b.ids.engines, name) // its client is closed by whoever opened it
+		}
 	}
 }
 
@@ -162,6 +170,7 @@ func (b *builder) models() {
 		}
 		sm := &servedModel{
 			name: m.ID, entry: m.Entry, id: id, pool: capacity.PoolID(id), maxOutput: m.MaxOutput, ratio: b.ids.ratios[m.ID],
+			timeouts: m.Timeouts,
 		}
 		queue := m.MaxQueue
 		if queue == 0 {

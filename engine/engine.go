@@ -10,7 +10,6 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"forebay/infer"
 )
@@ -40,11 +39,6 @@ type TokenCounter interface {
 	CountTokens(ctx context.Context, req *infer.Request) (int64, error)
 }
 
-// Timeouts bounds the phases of a call. Zero means no bound of its own. FirstToken and
-// BetweenTokens concern calls that stream; one that does not sends nothing before its end.
-type Timeouts struct {
-	Connect       time.Duration // dial and TLS handshake
-	FirstToken    time.Duration // from the request sent to the first event
-	BetweenTokens time.Duration // between two events
-	Total         time.Duration // the whole call; the configured default is one hour
-}
+// Timeouts bounds the phases of a call. A request's own go before those of the engine
+// (infer.Request.Timeouts); the configured default of Total is one hour.
+type Timeouts = infer.Timeouts

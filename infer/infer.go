@@ -11,6 +11,7 @@
 package infer
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -134,10 +135,41 @@ type Request struct {
 	// Embed are not read after it.
 	Sent func()
 
+	// Guardrail is what a cloud is to apply to the call; nil for none.
+	Guardrail *Guardrail
+	// Latency is the performance configuration that a cloud is asked for: "" or "optimized".
+	Latency string
+	// Timeouts are the served model's bounds, which go before those of the engine. dispatch sets them.
+	Timeouts Timeouts
+
 	Facts    Facts
 	Tier     Tier
 	Arrived  time.Time // wall clock at the front door
 	Deadline time.Time // zero: none known
+}
+
+// Guardrail names a guardrail of Bedrock, as the caller gave it.
+type Guardrail struct {
+	ID, Version string
+	Trace       string // "enabled", "disabled", "enabled_full"; "" when not said
+	StreamMode  string // "sync" or "async"; "" when not said
+}
+
+// Timeouts bounds the phases of a call. Zero means no bound of its own. FirstToken and
+// BetweenTokens concern calls that stream; one that does not sends nothing before its end.
+type Timeouts struct {
+	Connect       time.Duration // dial and TLS handshake
+	FirstToken    time.Duration // from the request sent to the first event
+	BetweenTokens time.Duration // between two events
+	Total         time.Duration // the whole call
+}
+
+// Over returns t with what it does not bound taken from the other.
+func (t Timeouts) Over(other Timeouts) Timeouts {
+	return Timeouts{
+		Connect: cmp.Or(t.Connect, other.Connect), FirstToken: cmp.Or(t.FirstToken, other.FirstToken),
+		BetweenTokens: cmp.Or(t.BetweenTokens, other.BetweenTokens), Total: cmp.Or(t.Total, other.Total),
+	}
 }
 
 // Facts is what admission, placement and routing need to know of a call; the dialect
@@ -176,6 +208,7 @@ const (
 	UsesGuardrail
 	UsesSeed
 	UsesTopK
+	UsesLatency // latency-optimised inference
 )
 
 // Has reports whether all features of g are in f.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +64,10 @@ func (s *Server) engines(models map[string]*catalog.Model) (map[string]engine.Cl
 			}
 			continue
 		}
-		c, err := s.client(e)
+		c, err := s.client(e, netip.Addr{})
+		if err == nil && e.Resolve == "dns" {
+			err = s.discovery.follow(name, &e, s.longest(), func(ip netip.Addr) (engine.Client, error) { return s.client(e, ip) })
+		}
 		add(name, e, c, err)
 	}
 	return clients, list, errors.Join(errs...)
@@ -82,13 +86,26 @@ func (s *Server) families(name string, models map[string]*catalog.Model) []infer
 	return slices.Sorted(maps.Keys(seen))
 }
 
-func upstreamOf(e config.Engine) upstream.Config {
+// longest is how long a call may take at most.
+func (s *Server) longest() time.Duration {
+	d := defaultTotal
+	for _, e := range s.cfg.Engines {
+		d = max(d, e.Total)
+	}
+	for _, m := range s.cfg.Models {
+		d = max(d, m.Total)
+	}
+	return d
+}
+
+// upstreamOf is the way to an engine; an address pins its name to one replica.
+func upstreamOf(e config.Engine, ip netip.Addr) upstream.Config {
 	total := e.Total
 	if total == 0 {
 		total = defaultTotal
 	}
 	return upstream.Config{
-		BaseURL:  e.URL,
+		BaseURL: e.URL, Address: ip,
 		Timeouts: engine.Timeouts{Connect: cmp.Or(e.Connect, 10*time.Second), FirstToken: e.FirstToken, BetweenTokens: e.Between, Total: total},
 	}
 }
@@ -100,16 +117,16 @@ func apiKey(e config.Engine) (string, error) {
 	return config.Secret(e.APIKey)
 }
 
-func (s *Server) client(e config.Engine) (engine.Client, error) {
+func (s *Server) client(e config.Engine, ip netip.Addr) (engine.Client, error) {
 	key, err := apiKey(e)
 	if err != nil {
 		return nil, err
 	}
 	switch e.Type {
 	case "openai":
-		return openaiclient.New(openaiclient.Config{Upstream: upstreamOf(e), APIKey: key, Flavour: openaiclient.Flavour(e.Flavour)})
+		return openaiclient.New(openaiclient.Config{Upstream: upstreamOf(e, ip), APIKey: key, Flavour: openaiclient.Flavour(e.Flavour)})
 	case "anthropic":
-		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(e), APIKey: key})
+		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(e, ip), APIKey: key})
 	default:
 		profile, err := perf.Named(cmp.Or(e.Profile, "demo"))
 		if err != nil {
@@ -124,7 +141,7 @@ func (s *Server) bedrock(e config.Engine, family infer.Dialect) (engine.Client, 
 	if err != nil {
 		return nil, err
 	}
-	return bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e), Region: cmp.Or(e.Region, s.cfg.Server.Region), Family: family, APIKey: key})
+	return bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e, netip.Addr{}), Region: cmp.Or(e.Region, s.cfg.Server.Region), Family: family, APIKey: key})
 }
 
 // models merges the built-in catalogue with what the configuration declares.
@@ -135,7 +152,7 @@ func (s *Server) models() (map[string]*catalog.Model, error) {
 	}
 	var errs []error
 	for id, cm := range s.cfg.Models {
-		m := &catalog.Model{ID: id, Provider: "custom", Name: id, Family: infer.DialectOpenAI, Input: []string{"TEXT"}, Output: []string{"TEXT"}, Streaming: true, Context: 8192, MaxOutput: 4096, Burndown: 1000, Features: []string{"system", "stop", "tools"}}
+		m := &catalog.Model{ID: id, Provider: "custom", Name: id, Family: infer.DialectOpenAI, Input: []string{"TEXT"}, Output: []string{"TEXT"}, Streaming: true, Context: 8192, MaxOutput: 4096, Burndown: 1000, Features: catalog.Unknown()}
 		if known := out[id]; known != nil {
 			c := *known
 			m = &c
@@ -154,7 +171,17 @@ func override(m *catalog.Model, c *config.Model) error {
 	m.Name = cmp.Or(c.Name, m.Name)
 	m.Context = cmp.Or(c.Context, m.Context)
 	m.MaxOutput = cmp.Or(c.MaxOutput, m.MaxOutput)
-	m.IgnoreGuardrails = c.Guardrail == "ignore"
+	if len(c.Features) > 0 {
+		m.Features = c.Features
+	}
+	m.Rules = c.Rules
+	if c.Guardrail == "ignore" {
+		m.Rules = maps.Clone(c.Rules)
+		if m.Rules == nil {
+			m.Rules = map[string]catalog.Rule{}
+		}
+		m.Rules["guardrails"] = catalog.RuleDrop
+	}
 	if c.Family != "" {
 		m.Family = infer.Dialect(c.Family)
 	}
@@ -210,6 +237,7 @@ func (s *Server) served(m *catalog.Model) dispatch.Model {
 	cm := s.cfg.Models[m.ID]
 	out := dispatch.Model{
 		ID: m.ID, Entry: m, MaxOutput: m.MaxOutput, Burndown: m.Burndown, MaxQueue: cm.MaxQueue, MaxWait: cm.MaxWait,
+		Timeouts: engine.Timeouts{FirstToken: cm.FirstToken, BetweenTokens: cm.Between, Total: cm.Total},
 	}
 	for _, b := range cm.Engines {
 		e := s.cfg.Engines[b.Engine]

@@ -50,11 +50,13 @@ type Server struct {
 	names    *catalog.Names
 	speaks   map[string][]engine.Client // by model
 	creds    Credentials
-	keys     sync.Mutex // held while keys change
+	keys     sync.Mutex // held while keys, or the addresses of engines, change
 	keyring  atomic.Pointer[identity.Keyring]
 	signing  signingKeys
 	base     dispatch.Topology
 	started  time.Time
+
+	discovery *discovery
 
 	plain   net.Listener
 	secure  net.Listener
@@ -68,7 +70,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Server, err
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, started: time.Now()}
+	s := &Server{cfg: cfg, log: log, started: time.Now(), discovery: newDiscovery(log)}
 	for _, step := range []func(context.Context) error{s.open, s.wire, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -128,6 +130,7 @@ func (s *Server) wire(ctx context.Context) error {
 			s.speaks[m.ID] = append(s.speaks[m.ID], clients[b.Engine])
 		}
 	}
+	s.discovery.refresh(ctx, time.Now())
 	if err := s.loadKeys(ctx); err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (s *Server) loadKeys(ctx context.Context) error {
 	}
 	keys = append(keys, declared...)
 	ring := identity.NewKeyring(len(keys))
-	top := s.base
+	top := s.discovery.expand(s.base)
 	for i := range keys {
 		k := &keys[i]
 		if k.Kind == identity.KeyBearer {
@@ -278,6 +281,9 @@ func (s *Server) httpServer(secure bool) *http.Server {
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.dispatch.Run(gctx) })
+	g.Go(func() error {
+		return s.discovery.run(gctx, func(ctx context.Context) error { return s.changeKeys(ctx, func() error { return nil }) })
+	})
 	serve := func(srv *http.Server, run func() error) {
 		g.Go(func() error {
 			if err := run(); !errors.Is(err, http.ErrServerClosed) {
@@ -319,6 +325,7 @@ func (s *Server) Close() error {
 	if s.dispatch != nil {
 		s.dispatch.Close()
 	}
+	errs = append(errs, s.discovery.close())
 	for _, c := range s.clients {
 		errs = append(errs, c.Close())
 	}

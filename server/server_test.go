@@ -48,6 +48,13 @@ func run(t *testing.T, c config.Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	start(t, s)
+	return s
+}
+
+// start lets a server run until the test ends, and checks that it leaves nothing behind.
+func start(t *testing.T, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -67,7 +74,6 @@ func run(t *testing.T, c config.Config) *Server {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return s
 }
 
 type answer struct {
@@ -520,16 +526,28 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
+// secretFile is a reference to a file with the secret.
+func secretFile(t *testing.T, secret string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "file:" + path
+}
+
+// header sets a header of a request.
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
 // Forebay in front of another Forebay that plays AWS: bodies of the family pass through, others
 // are converted, failures keep their meaning.
 func TestForebayBehindForebay(t *testing.T) {
 	cloud := run(t, testConfig(t))
-	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte(cloud.creds.APIKey), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	key := secretFile(t, cloud.creds.APIKey)
 	c := testConfig(t)
-	c.Engines["aws"] = config.Engine{Type: "bedrock", URL: cloud.creds.URL, APIKey: "file:" + key}
+	c.Engines["aws"] = config.Engine{Type: "bedrock", URL: cloud.creds.URL, APIKey: key}
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "aws"}}}
 	s := run(t, c)
 	native := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`

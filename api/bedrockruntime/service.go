@@ -86,6 +86,8 @@ func unserved(path string) error {
 const (
 	headerTier      = "X-Amzn-Bedrock-Service-Tier"
 	headerGuardrail = "X-Amzn-Bedrock-Guardrailidentifier"
+	headerGuardVers = "X-Amzn-Bedrock-Guardrailversion"
+	headerTrace     = "X-Amzn-Bedrock-Trace"
 	headerMetadata  = "X-Amzn-Bedrock-Request-Metadata"
 	headerLatency   = "X-Amzn-Bedrock-Performanceconfig-Latency"
 	headerInput     = "X-Amzn-Bedrock-Input-Token-Count"
@@ -128,8 +130,14 @@ func checkTags(m map[string]string) error {
 // invoke serves InvokeModel and its stream: the body is the model family's own.
 func (s *Service) invoke(c *api.Call, id string, stream bool) error {
 	h := c.HTTP.Header
-	in := api.Intent{API: apiName, Operation: c.Operation, Model: id, Stream: stream, Tier: h.Get(headerTier), Guardrail: h.Get(headerGuardrail) != ""}
+	in := api.Intent{API: apiName, Operation: c.Operation, Model: id, Stream: stream, Tier: h.Get(headerTier), Latency: h.Get(headerLatency)}
 	var err error
+	if in.Guardrail, err = guardrail(h); err != nil {
+		return err
+	}
+	if err = checkLatency(in.Latency); err != nil {
+		return err
+	}
 	if in.Tags, err = tags(h.Get(headerMetadata)); err != nil {
 		return err
 	}
@@ -166,6 +174,29 @@ func (s *Service) invoke(c *api.Call, id string, stream bool) error {
 	}
 	s.headers(c, req, resp)
 	return c.W.Body(http.StatusOK, "application/json", body)
+}
+
+// guardrail reads the guardrail headers.
+func guardrail(h http.Header) (*infer.Guardrail, error) {
+	g := infer.Guardrail{ID: h.Get(headerGuardrail), Version: h.Get(headerGuardVers), Trace: strings.ToLower(h.Get(headerTrace))}
+	switch {
+	case g.ID == "" && g.Version == "":
+		return nil, nil //nolint:nilnil // no guardrail is what most calls have
+	case g.ID == "" || g.Version == "":
+		return nil, fault.New(fault.Invalid, "The guardrail identifier and version must be provided together.")
+	default:
+		return &g, nil
+	}
+}
+
+// checkLatency holds the performance configuration against the values that it has.
+func checkLatency(v string) error {
+	switch v {
+	case "", "standard", "optimized":
+		return nil
+	default:
+		return fault.Newf(fault.Invalid, "1 validation error detected: Value '%s' at 'performanceConfigLatency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]", api.HeaderValue(v))
+	}
 }
 
 // errMissingMaxTokens is what Claude on Bedrock answers.
@@ -274,7 +305,7 @@ func (s *Service) converse(c *api.Call, id string, stream bool) error {
 	}
 	in := api.Intent{
 		API: apiName, Operation: c.Operation, Model: id, Stream: stream, Dialect: infer.DialectConverse, Tags: cr.Metadata,
-		Guardrail: len(cr.Guardrail) > 0,
+		Latency: cr.Latency(),
 	}
 	if err := checkTags(cr.Metadata); err != nil {
 		return err
@@ -282,14 +313,14 @@ func (s *Service) converse(c *api.Call, id string, stream bool) error {
 	if err := cr.CheckUnserved(); err != nil {
 		return err
 	}
+	if in.Guardrail, err = cr.NamedGuardrail(); err != nil {
+		return err
+	}
 	if cr.ServiceTier != nil {
 		in.Tier = cr.ServiceTier.Type
 	}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return err
-	}
-	if err := s.supports(req); err != nil {
 		return err
 	}
 	head := dialect.Head{ID: c.ID, Model: id, Created: c.Started}
@@ -310,29 +341,6 @@ func (s *Service) converse(c *api.Call, id string, stream bool) error {
 	}
 	api.Answer(c.W.Header(), &resp.Head)
 	return c.W.Body(http.StatusOK, "application/json", body)
-}
-
-// supports refuses what the family cannot do on the real service, in its words.
-func (s *Service) supports(req *infer.Request) error {
-	res, err := s.Models.Resolve(req.Caller.Account, req.Model)
-	if err != nil {
-		return err
-	}
-	m := res.Model
-	switch {
-	case req.Facts.Uses.Has(infer.UsesTools) && !m.Has("tools"):
-		return fault.New(fault.Invalid, "This model doesn't support tool use.")
-	case req.Facts.Uses.Has(infer.UsesSystem) && !m.Has("system"):
-		return fault.New(fault.Invalid, "This model doesn't support system messages. Try again without a system message or use a model that supports system messages.")
-	case req.Facts.Uses.Has(infer.UsesImages) && !m.Has("images"):
-		return fault.New(fault.Invalid, "This model doesn't support the image content block that you provided. Remove the image from the request and try again.")
-	case req.Facts.Uses.Has(infer.UsesDocuments) && !m.Has("documents"):
-		return fault.New(fault.Invalid, "This model doesn't support documents.")
-	case req.Facts.Uses.Has(infer.UsesVideo):
-		return fault.New(fault.Invalid, "This model doesn't support the video content block that you provided. Remove the video from the request and try again.")
-	default:
-		return nil
-	}
 }
 
 // serialization is how the service answers a Converse body that is no JSON or has wrong types.

@@ -120,7 +120,11 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	if stream && p.frames {
 		accept = "X-Amzn-Bedrock-Accept"
 	}
-	res, err := c.do(ctx, p.path, p.body, stream, upstream.Field{Name: accept, Value: "application/json"})
+	header := []upstream.Field{{Name: accept, Value: "application/json"}}
+	if p.through {
+		header = append(header, cloudHeaders(req)...)
+	}
+	res, err := c.do(ctx, &upstream.Request{Path: p.path, Body: p.body, Header: header, Stream: stream, Timeouts: req.Timeouts})
 	if err != nil {
 		return nil, err
 	}
@@ -143,17 +147,17 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	return infer.NewResponse(head, reply.NewStream(res, newFrames(res), rules)), nil
 }
 
-// do sends a POST and returns the response if it is a good one.
-func (c *Client) do(ctx context.Context, path string, body [][]byte, stream bool, extra ...upstream.Field) (*upstream.Response, error) {
-	header := append(make([]upstream.Field, 0, 6), upstream.Field{Name: "Content-Type", Value: "application/json"})
-	header = append(header, extra...)
+// do sends a signed POST and returns the response if it is a good one.
+func (c *Client) do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	req.Method = "POST"
+	req.Header = append([]upstream.Field{{Name: "Content-Type", Value: "application/json"}}, req.Header...)
 	if c.sign != nil {
 		var err error
-		if header, err = c.sign(ctx, path, header, body); err != nil {
+		if req.Header, err = c.sign(ctx, req.Path, req.Header, req.Body); err != nil {
 			return nil, err
 		}
 	}
-	res, err := c.up.Do(ctx, &upstream.Request{Method: "POST", Path: path, Header: header, Body: body, Stream: stream})
+	res, err := c.up.Do(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +206,7 @@ func (c *Client) plan(req *infer.Request) (plan, error) {
 			op = "converse-stream"
 		}
 		body, dropped, err := c.converse.EncodeChat(req.Chat, dialect.EncodeOptions{MaxTokens: c.cfg.MaxTokens})
-		return plan{codec: c.converse, path: operation(req.UpstreamModel, op), body: [][]byte{body}, dropped: dropped}, err
+		return plan{codec: c.converse, path: operation(req.UpstreamModel, op), body: cloudMembers(req, body), dropped: dropped}, err
 	}
 	return plan{}, fault.New(fault.Internal, "a call without a body or a decoded request")
 }
@@ -300,7 +304,7 @@ func (c *Client) CountTokens(ctx context.Context, req *infer.Request) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	res, err := c.do(ctx, operation(req.UpstreamModel, "count-tokens"), [][]byte{body}, false)
+	res, err := c.do(ctx, &upstream.Request{Path: operation(req.UpstreamModel, "count-tokens"), Body: [][]byte{body}})
 	if err != nil {
 		return 0, err
 	}

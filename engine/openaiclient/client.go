@@ -153,7 +153,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	}
 	stream := req.Stream && req.Task == infer.TaskChat
 	res, err := c.up.Do(ctx, &upstream.Request{
-		Method: "POST", Path: c.prefix + path(p.dialect), Header: header[:n], Body: p.body, Stream: stream,
+		Method: "POST", Path: c.prefix + path(p.dialect), Header: header[:n], Body: p.body, Stream: stream, Timeouts: req.Timeouts,
 	})
 	if err != nil {
 		return nil, err

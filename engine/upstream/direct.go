@@ -65,7 +65,7 @@ func (d *direct) Do(ctx context.Context, req *Request) (*Response, error) {
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	ph := newPhases(d.cfg.Timeouts, req.Stream, time.Now())
+	ph := newPhases(req.Timeouts.Over(d.cfg.Timeouts), req.Stream, time.Now())
 	for fresh := false; ; fresh = true {
 		c, err := d.pool.get(ctx, fresh, ph.total)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -46,9 +47,23 @@ func newNetHTTP(cfg Config, u *url.URL) *netHTTP {
 		d := &net.Dialer{Timeout: cfg.Timeouts.Connect, KeepAliveConfig: keepAlive}
 		t.DialContext = d.DialContext
 	}
+	if cfg.Address.IsValid() {
+		t.DialContext = pinned(t.DialContext, cfg.Address)
+	}
 	return &netHTTP{
 		cfg: cfg, base: u, path: strings.TrimRight(u.EscapedPath(), "/"),
 		transport: t, calls: map[*netCall]struct{}{},
+	}
+}
+
+// pinned dials the one address, whatever the name is.
+func pinned(dial func(ctx context.Context, network, address string) (net.Conn, error), ip netip.Addr) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return dial(ctx, network, net.JoinHostPort(ip.String(), port))
 	}
 }
 
@@ -75,7 +90,7 @@ func (c *netHTTP) Do(ctx context.Context, req *Request) (*Response, error) {
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	call := &netCall{client: c, outer: ctx, phases: newPhases(c.cfg.Timeouts, req.Stream, time.Now())}
+	call := &netCall{client: c, outer: ctx, phases: newPhases(req.Timeouts.Over(c.cfg.Timeouts), req.Stream, time.Now())}
 	inner, cancel := context.WithCancelCause(ctx)
 	call.cancel = cancel
 	if !c.enter(call) {

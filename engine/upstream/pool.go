@@ -61,7 +61,9 @@ func newPool(cfg Config, host, port string) *pool {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	if _, err := netip.ParseAddr(host); err == nil || cfg.Dial != nil && cfg.Lookup == nil {
+	if cfg.Address.IsValid() {
+		p.addrs = []*address{{key: net.JoinHostPort(cfg.Address.String(), port)}}
+	} else if _, err := netip.ParseAddr(host); err == nil || cfg.Dial != nil && cfg.Lookup == nil {
 		p.addrs = []*address{{key: net.JoinHostPort(host, port)}}
 	}
 	return p

@@ -30,6 +30,8 @@ type Config struct {
 	IdleTimeout time.Duration // how long a connection may lie idle; 0 means 60 s
 	Refresh     time.Duration // how often a name is looked up again (plain http only); 0 means 10 s
 
+	// Address pins the name to one address: nothing is looked up. TLS and Host keep the name.
+	Address netip.Addr
 	// RootCAs verifies https servers; nil means the system's.
 	RootCAs *x509.CertPool
 	// NetHTTP forces net/http for plain http addresses too.
@@ -48,6 +50,8 @@ type Request struct {
 	Body [][]byte
 	// Stream says that the response is a stream of events, to which the token phases apply.
 	Stream bool
+	// Timeouts go before those of Config, each that is set.
+	Timeouts engine.Timeouts
 }
 
 // Client sends requests to one upstream.

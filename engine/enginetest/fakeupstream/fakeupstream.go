@@ -63,7 +63,13 @@ type Server struct {
 // New starts a server on a loopback port; it ends with the test.
 func New(tb testing.TB, p *Protocol) *Server {
 	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return Listen(tb, p, "127.0.0.1:0")
+}
+
+// Listen is New on an address of the caller's choice.
+func Listen(tb testing.TB, p *Protocol, at string) *Server {
+	tb.Helper()
+	ln, err := net.Listen("tcp", at)
 	if err != nil {
 		tb.Fatal(err)
 	}

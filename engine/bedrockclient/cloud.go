@@ -1,0 +1,63 @@
+package bedrockclient
+
+import (
+	"strings"
+
+	"forebay/engine/splice"
+	"forebay/engine/upstream"
+	"forebay/infer"
+
+	"github.com/go-json-experiment/json"
+)
+
+// What a call asks of the cloud around the model travels beside a native body, in headers, and
+// within a Converse body.
+
+// cloudHeaders are the headers of InvokeModel for guardrail and performance configuration.
+func cloudHeaders(req *infer.Request) []upstream.Field {
+	var out []upstream.Field
+	if g := req.Guardrail; g != nil {
+		out = append(out,
+			upstream.Field{Name: "X-Amzn-Bedrock-GuardrailIdentifier", Value: g.ID},
+			upstream.Field{Name: "X-Amzn-Bedrock-GuardrailVersion", Value: g.Version})
+		if g.Trace != "" {
+			out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-Trace", Value: strings.ToUpper(g.Trace)})
+		}
+	}
+	if req.Latency != "" {
+		out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-PerformanceConfig-Latency", Value: req.Latency})
+	}
+	return out
+}
+
+// cloudMembers puts them into a Converse body.
+func cloudMembers(req *infer.Request, body []byte) [][]byte {
+	var edits []splice.Edit
+	if g := req.Guardrail; g != nil {
+		mode := g.StreamMode
+		if !req.Stream {
+			mode = "" // the member of streams only
+		}
+		edits = append(edits, splice.Edit{Name: "guardrailConfig", Value: member(struct {
+			ID      string `json:"guardrailIdentifier"`
+			Version string `json:"guardrailVersion"`
+			Trace   string `json:"trace,omitempty"`
+			Mode    string `json:"streamProcessingMode,omitempty"`
+		}{g.ID, g.Version, g.Trace, mode})})
+	}
+	if req.Latency != "" {
+		edits = append(edits, splice.Edit{Name: "performanceConfig", Value: member(map[string]string{"latency": req.Latency})})
+	}
+	if len(edits) == 0 {
+		return [][]byte{body}
+	}
+	return splice.Parts(nil, body, edits...)
+}
+
+func member(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return []byte("null") // strings that are no UTF-8, which no guardrail's id is
+	}
+	return b
+}

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"forebay/catalog"
+	"forebay/config"
+	"forebay/engine/enginetest/fakeupstream"
+)
+
+const tinyPNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+// What a model does not have is refused or left out, by its rules, in every API.
+func TestRulesOfModels(t *testing.T) {
+	c := testConfig(t)
+	const llama, titan = "meta.llama3-8b-instruct-v1:0", "amazon.titan-text-express-v1"
+	eager := c.Models[llama]
+	eager.Rules = map[string]catalog.Rule{"images": catalog.RuleDrop, "cachePoints": catalog.RuleRefuse, "guardrails": catalog.RuleDrop}
+	c.Models["amazon.nova-micro-v1:0"] = eager
+	sees := c.Models[llama]
+	sees.Features = []string{"system", "images"}
+	c.Models[titan] = sees
+	s := run(t, c)
+	chat := func(model, part string) string {
+		return `{"model":"` + model + `","messages":[{"role":"user","content":[{"type":"text","text":"hi"},` + part + `]}]}`
+	}
+	converse := func(parts string, more ...string) string {
+		return `{"messages":[{"role":"user","content":[{"text":"hi"}` + parts + `]}]` + strings.Join(more, "") + `}`
+	}
+	image := `{"type":"image_url","image_url":{"url":"data:image/png;base64,` + tinyPNG + `"}}`
+	native := `,{"image":{"format":"png","source":{"bytes":"` + tinyPNG + `"}}}`
+	const guard = `,"guardrailConfig":{"guardrailIdentifier":"a","guardrailVersion":"1"}`
+	const fast = `,"performanceConfig":{"latency":"optimized"}`
+	at := func(model string) string { return "/model/" + model + "/converse" }
+	for _, x := range []struct {
+		name, path, body string
+		status           int
+		want, dropped    string
+	}{
+		{"image to a text model", chatPath, chat(llama, image), 400, "image content block", ""},
+		{"image to a text model, Converse", at(llama), converse(native), 400, "image content block", ""},
+		{"image to a model with the feature", chatPath, chat(haiku, image), 200, "", ""},
+		{"image, left out by rule", chatPath, chat("amazon.nova-micro-v1:0", image), 200, "", "image"},
+		{"image, a feature by configuration", chatPath, chat(titan, image), 200, "", ""},
+		{"nothing but an image, left out", at("amazon.nova-micro-v1:0"), `{"messages":[{"role":"user","content":[` + native[1:] + `]}]}`, 400, "no content", "image"},
+		{"cache point without caching", at(llama), converse(`,{"cachePoint":{"type":"default"}}`), 200, "", "cache point"},
+		{"cache point, refused by rule", at("amazon.nova-micro-v1:0"), converse(`,{"cachePoint":{"type":"default"}}`), 400, "prompt caching", ""},
+		{"guardrail", at(llama), converse("", guard), 400, "guardrail identifier", ""},
+		{"guardrail, left out by rule", at("amazon.nova-micro-v1:0"), converse("", guard), 200, "", "guardrail"},
+		{"latency of a model without", at(llama), converse("", fast), 400, "Latency performance configuration", ""},
+		{"latency of a model with it", at("amazon.nova-pro-v1:0"), converse("", fast), 200, "", "optimized latency"},
+		{"latency that there is not", at("amazon.nova-pro-v1:0"), converse("", `,"performanceConfig":{"latency":"soon"}`), 400, "enum value set: [standard, optimized]", ""},
+		{"tools, Converse", at(llama), converse("", `,"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]}`), 400, "tool use", ""},
+		{"system, Converse", at("mistral.mistral-7b-instruct-v0:2"), converse("", `,"system":[{"text":"s"}]`), 400, "system messages", ""},
+		{"system, elsewhere", chatPath, `{"model":"mistral.mistral-7b-instruct-v0:2","messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}]}`, 200, "", ""},
+		{"video", at("amazon.nova-lite-v1:0"), converse(`,{"video":{"format":"mp4","source":{"bytes":"AAAA"}}}`), 200, "", ""},
+		{"video to a model without", at(haiku), converse(`,{"video":{"format":"mp4","source":{"bytes":"AAAA"}}}`), 400, "video", ""},
+	} {
+		got := post(t, s, x.path, x.body)
+		if got.status != x.status || !strings.Contains(got.body, x.want) || got.header.Get("X-Forebay-Dropped") != x.dropped {
+			t.Errorf("%s: %d, dropped %q, %.300s; want %d, %q, with %q", x.name, got.status, got.header.Get("X-Forebay-Dropped"), got.body, x.status, x.dropped, x.want)
+		}
+	}
+}
+
+// A rule of the configuration holds for bodies that would pass through, too; the catalogue's
+// own word leaves them alone.
+func TestRulesAndPassThrough(t *testing.T) {
+	body := `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral"}}]}]}`
+	for _, drop := range []bool{false, true} {
+		up := fakeupstream.New(t, fakeupstream.Anthropic)
+		c := testConfig(t)
+		c.Engines["up"] = config.Engine{Type: "anthropic", URL: up.URL}
+		m := config.Model{Engines: []config.Binding{{Engine: "up"}}}
+		if drop {
+			m.Rules = map[string]catalog.Rule{"cachePoints": catalog.RuleDrop}
+		}
+		c.Models[haiku] = m
+		s := run(t, c)
+		got := post(t, s, messagesPath, body)
+		if got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		sent := string(up.Calls()[0].Body)
+		if drop == strings.Contains(sent, "cache_control") || drop != (got.header.Get("X-Forebay-Dropped") == "cache point") {
+			t.Errorf("drop %v: the engine got %s, the caller %v", drop, sent, got.header)
+		}
+	}
+}
+
+// Guardrails and performance configuration go on to a cloud that is told to serve them.
+func TestTheCloudsOwnFeaturesArePassedOn(t *testing.T) {
+	up := fakeupstream.New(t, fakeupstream.BedrockAnthropic)
+	c := testConfig(t)
+	key := secretFile(t, "upstream-key")
+	c.Engines["aws"] = config.Engine{Type: "bedrock", URL: up.URL, APIKey: key}
+	serve := map[string]catalog.Rule{"guardrails": catalog.RuleServe, "latency": catalog.RuleServe}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "aws"}}, Rules: serve}
+	s := run(t, c)
+	post(t, s, conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"performanceConfig":{"latency":"optimized"},`+
+		`"guardrailConfig":{"guardrailIdentifier":"gr-1","guardrailVersion":"2","trace":"enabled"}}`)
+	post(t, s, invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+		header("X-Amzn-Bedrock-GuardrailIdentifier", "gr-1"), header("X-Amzn-Bedrock-GuardrailVersion", "2"), header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"))
+	calls := up.Calls()
+	if len(calls) != 2 {
+		t.Fatalf("%d calls arrived", len(calls))
+	}
+	for _, want := range []string{`"guardrailConfig":{"guardrailIdentifier":"gr-1","guardrailVersion":"2","trace":"enabled"}`, `"performanceConfig":{"latency":"optimized"}`} {
+		if !strings.Contains(string(calls[0].Body), want) {
+			t.Errorf("Converse arrived as %s, want %s", calls[0].Body, want)
+		}
+	}
+	for name, want := range map[string]string{"Guardrailidentifier": "gr-1", "Guardrailversion": "2", "Performanceconfig-Latency": "optimized"} {
+		if got := calls[1].Header.Get("X-Amzn-Bedrock-" + name); got != want {
+			t.Errorf("InvokeModel arrived with %s %q", name, got)
+		}
+	}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "sim"}}, Rules: serve}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "only engines of type bedrock") {
+		t.Errorf("a simulated engine that is to serve guardrails: %v", err)
+	}
+}
