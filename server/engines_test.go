@@ -1,0 +1,192 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"forebay/config"
+	"forebay/engine/enginetest/fakeupstream"
+	"forebay/internal/llamatest"
+	"forebay/meter"
+)
+
+// bound is a server one of whose models is served by a fake upstream.
+func bound(t *testing.T, p *fakeupstream.Protocol, kind string, more ...config.Binding) (*Server, *fakeupstream.Server) {
+	t.Helper()
+	up := fakeupstream.New(t, p)
+	c := testConfig(t)
+	c.Engines["up"] = config.Engine{Type: kind, URL: up.URL}
+	c.Models[haiku] = config.Model{Engines: append([]config.Binding{{Engine: "up", Model: "the-engines-own-name"}}, more...)}
+	return run(t, c), up
+}
+
+// A body whose engine speaks its dialect reaches the engine as it was sent, but for the
+// model's name; what we do not know is kept.
+func TestPassThroughIsByteIdentical(t *testing.T) {
+	s, up := bound(t, fakeupstream.OpenAI, "openai")
+	up.Say("Hello", " there")
+	body := "{ \"model\" : \"" + haiku + "\",\n \"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}] , \"unknown_parameter\": {\"a\":[1.0,2e3]} }"
+	got := post(t, s, chatPath, body)
+	if got.status != 200 || !strings.Contains(got.body, "Hello there") || !strings.Contains(got.body, `"`+haiku+`"`) {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if sent, want := string(up.Calls()[0].Body), strings.Replace(body, haiku, "the-engines-own-name", 1); sent != want {
+		t.Errorf("the engine was sent\n%s\nwant\n%s", sent, want)
+	}
+	stream := strings.Replace(body, `"unknown`, `"stream":true, "unknown`, 1)
+	got = post(t, s, chatPath, stream)
+	if got.status != 200 || !strings.HasSuffix(got.body, "data: [DONE]\n\n") || strings.Contains(got.body, `"usage":{`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestConversionToAnotherDialect(t *testing.T) {
+	s, up := bound(t, fakeupstream.OpenAI, "openai")
+	up.Say("Hello", " there")
+	for _, c := range []struct{ path, body, want string }{
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`, `"text":"Hello there"`},
+		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, `"text":"Hello there"`},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, `"text":"Hello there"`},
+	} {
+		got := post(t, s, c.path, c.body)
+		if got.status != 200 || !strings.Contains(got.body, c.want) {
+			t.Errorf("%s: %d %s", c.path, got.status, got.body)
+		}
+	}
+}
+
+func TestFailOverBeforeTheFirstByte(t *testing.T) {
+	s, up := bound(t, fakeupstream.OpenAI, "openai", config.Binding{Engine: "sim"})
+	up.Refuse(500, "broken", nil)
+	for range 4 {
+		got := post(t, s, chatPath, `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`)
+		if got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if rows := usage(t, s, "outcome"); len(rows) != 1 || rows[0].Group[0] != meter.OutcomeOK || rows[0].Requests != 4 {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestModelErrorsKeepTheirStatus(t *testing.T) {
+	s, up := bound(t, fakeupstream.OpenAI, "openai")
+	up.Refuse(422, "the prompt is odd", nil)
+	got := post(t, s, conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`)
+	if got.status != 424 || !strings.Contains(got.body, `"originalStatusCode":422`) || got.header.Get("X-Amzn-Errortype") != "ModelErrorException" {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+	got = post(t, s, chatPath, `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`)
+	if got.status != 422 || !strings.Contains(got.body, "the prompt is odd") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A real engine behind every API.
+func TestRealEngineThroughEveryAPI(t *testing.T) {
+	url := llamatest.Start(t)
+	c := testConfig(t)
+	c.Engines["llama"] = config.Engine{Type: "openai", Flavour: "llama-server", URL: url + "/v1"}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "llama", Model: "tiny"}}}
+	c.Models["meta.llama3-8b-instruct-v1:0"] = c.Models[haiku]
+	s := run(t, c)
+	for _, x := range []struct{ path, body, want string }{
+		{chatPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"completion_tokens":8`},
+		{chatPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "[DONE]"},
+		{"/v1/completions", `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"prompt":"hi"}`, `"completion_tokens":8`},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"output_tokens":8`},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "message_stop"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":8,"temperature":0}}`, `"outputTokens":8`},
+		{conversePath + "-stream", `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":8,"temperature":0}}`, "messageStop"},
+		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"stop_reason":"max_tokens"`},
+		{"/model/meta.llama3-8b-instruct-v1:0/invoke", `{"prompt":"hi","max_gen_len":8,"temperature":0}`, `"generation_token_count":8`},
+		{"/model/" + haiku + "/count-tokens", `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}`, `"inputTokens":`},
+	} {
+		if got := post(t, s, x.path, x.body); got.status != 200 || !strings.Contains(got.body, x.want) {
+			t.Errorf("%s: %d %.400s, want %s", x.path, got.status, got.body, x.want)
+		}
+	}
+	for _, r := range usage(t, s, "engine") {
+		if r.Group[0] != "llama" || r.Requests != 9 || r.Output != 72 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// secretFile is a reference to a file with the secret.
+func secretFile(t *testing.T, secret string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "file:" + path
+}
+
+// Forebay in front of another Forebay that plays AWS: bodies of the family pass through, others
+// are converted, failures keep their meaning.
+func TestForebayBehindForebay(t *testing.T) {
+	cloud := run(t, testConfig(t))
+	key := secretFile(t, cloud.creds.APIKey)
+	c := testConfig(t)
+	c.Engines["aws"] = config.Engine{Type: "bedrock", URL: cloud.creds.URL, APIKey: key}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "aws"}}}
+	s := run(t, c)
+	native := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	for _, x := range []struct {
+		path, body string
+		status     int
+		want       string
+	}{
+		{invokePath, native, 200, `"type":"message"`},
+		{invokePath + "-with-response-stream", native, 200, "chunk"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9}}`, 200, `"outputTokens":9`},
+		{conversePath + "-stream", `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9}}`, 200, "messageStop"},
+		{chatPath, `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, 200, `"completion_tokens":9`},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, 200, "message_stop"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"[[fail:418]]"}]}]}`, 424, "ModelErrorException"},
+	} {
+		got := post(t, s, x.path, x.body)
+		if got.status != x.status || !strings.Contains(got.body, x.want) {
+			t.Errorf("%s: %d %.300s, want %s", x.path, got.status, got.body, x.want)
+		}
+	}
+	for _, srv := range []*Server{cloud, s} {
+		var output, ok int64
+		for _, r := range usage(t, srv, "outcome") {
+			if r.Group[0] == meter.OutcomeOK {
+				output, ok = r.Output, r.Requests
+			}
+		}
+		if ok != 6 || output != 54 {
+			t.Errorf("%d calls and %d tokens on a ledger, want 6 and 54", ok, output)
+		}
+	}
+}
+
+// An Anthropic engine takes the Anthropic and the Bedrock form of the same body.
+func TestAnthropicEngine(t *testing.T) {
+	s, up := bound(t, fakeupstream.Anthropic, "anthropic")
+	up.Say("Hello", " there")
+	for _, x := range []struct{ path, body, want string }{
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"odd":1}`, "Hello there"},
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "message_stop"},
+		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"odd":1}`, "Hello there"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`, "Hello there"},
+		{chatPath, `{"model":"` + haiku + `","messages":[{"role":"user","content":"hi"}]}`, "Hello there"},
+	} {
+		if got := post(t, s, x.path, x.body); got.status != 200 || !strings.Contains(got.body, x.want) {
+			t.Errorf("%s: %d %.300s", x.path, got.status, got.body)
+		}
+	}
+	for i, c := range up.Calls() {
+		if c.Target != "/v1/messages" || !strings.Contains(string(c.Body), `"model":"the-engines-own-name"`) || strings.Contains(string(c.Body), "bedrock-2023") {
+			t.Errorf("call %d: %s %s", i, c.Target, c.Body)
+		}
+	}
+	if !strings.Contains(string(up.Calls()[0].Body), `"odd":1`) || !strings.Contains(string(up.Calls()[2].Body), `"odd":1`) {
+		t.Error("an unknown parameter was lost")
+	}
+}
