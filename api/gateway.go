@@ -165,7 +165,7 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 
 // bind fills in what the resolution says, and refuses what the model does not serve.
 func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) (drops, error) {
-	req.ModelAsked, req.Model, req.RegionPrefix = in.Model, res.Model.ID, res.RegionPrefix
+	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
 	tier, ok := infer.ParseTier(tierName(in.Tier))
 	if !ok {
 		return drops{}, fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))

@@ -6,7 +6,9 @@ package catalog
 import (
 	_ "embed" // the data file
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"forebay/infer"
@@ -66,6 +68,18 @@ type Price struct {
 	Source           string `json:"source"`
 }
 
+// CacheAsInput prices input tokens that came from or went into a cache as all others, where
+// they have no price of their own: what is sold without prompt caching bills them alike,
+// although an engine may well have cached them.
+func (p *Price) CacheAsInput() {
+	if p.CacheRead == nil {
+		p.CacheRead = p.Input
+	}
+	if p.CacheWrite == nil {
+		p.CacheWrite = p.Input
+	}
+}
+
 // factor returns the tier's factor, per mille; false when the tier's price is not known.
 func (p *Price) factor(t infer.Tier) (int64, bool) {
 	switch t {
@@ -109,12 +123,42 @@ func (p *Price) Rates(t infer.Tier) Rates {
 	return r
 }
 
+// bedrockSuffix is what Bedrock adds to a provider's own name of a model.
+var bedrockSuffix = regexp.MustCompile(`-v\d+(:\d+)?$`)
+
+// ListPrice returns the price that the catalogue knows of a model by a cloud's own name of it, and
+// the catalogue's id: on Bedrock an id, an inference profile or the ARN of one of them;
+// elsewhere the provider's name without Bedrock's decoration ("claude-3-haiku-20240307"). Nil when
+// no such model or no price is known.
+func ListPrice(upstream string) (id string, p *Price) {
+	name := upstream
+	if i := strings.LastIndexByte(name, '/'); i >= 0 && strings.HasPrefix(name, "arn:") {
+		name = name[i+1:]
+	}
+	if m := contextSuffix.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	}
+	_, name = cutRegion(name)
+	for _, m := range Builtin() {
+		_, own, _ := strings.Cut(m.ID, ".")
+		if m.ID == name || bedrockSuffix.ReplaceAllString(own, "") == name {
+			return m.ID, m.Price
+		}
+	}
+	return "", nil
+}
+
 // Builtin returns the catalogue's own models, ordered by id. The caller may keep the
 // slice; the models are shared and must be copied before they are changed.
 var Builtin = sync.OnceValue(func() []*Model {
 	var list []*Model
 	if err := json.Unmarshal(modelsJSON, &list); err != nil {
 		panic(fmt.Sprintf("catalog: data/models.json: %v", err)) // embedded: a broken build
+	}
+	for _, m := range list {
+		if m.Price != nil && !m.Has("cachePoints") {
+			m.Price.CacheAsInput()
+		}
 	}
 	return list
 })

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,4 +94,87 @@ func FuzzResolve(f *testing.F) {
 			t.Errorf("%q: %+v %v", id, r, err)
 		}
 	})
+}
+
+// An alias may stand in for a built-in model, never for one that is declared, and says whose price is charged.
+func TestAliasStandsInForABuiltin(t *testing.T) {
+	const llama, declared = "meta.llama3-8b-instruct-v1:0", "my.model"
+	models := append([]*Model{{ID: declared, ManagedBy: "forebay.yaml"}}, Builtin()...)
+	n := NewNames(models, map[string]string{haiku: llama, "us.amazon.nova-pro-v1:0": llama, "gpt": llama, declared: llama, "amazon.nova-micro-v1:0": llama}, "")
+	n.ChargeAsked([]string{haiku, "us.amazon.nova-pro-v1:0", "gpt", declared})
+	for _, c := range []struct{ id, model, charged string }{
+		{haiku, llama, haiku},
+		{"eu." + haiku, llama, haiku},
+		{"arn:aws:bedrock:us-east-1::foundation-model/" + haiku, llama, haiku},
+		{"us.amazon.nova-pro-v1:0", llama, "amazon.nova-pro-v1:0"},
+		{"amazon.nova-micro-v1:0", llama, llama}, // no rule: the model served
+		{"gpt", llama, "gpt"},                    // of no known price
+		{declared, declared, declared},
+		{llama, llama, llama},
+	} {
+		r, err := n.Resolve(c.id)
+		if err != nil || r.Model.ID != c.model || r.Charged != c.charged {
+			t.Errorf("%s: %+v %v, want %s charged as %s", c.id, r, err, c.model, c.charged)
+		}
+	}
+	n.ChargeAsked([]string{llama}) // a model's rule holds for every alias of it
+	if r, err := n.Resolve("amazon.nova-micro-v1:0"); err != nil || r.Charged != "amazon.nova-micro-v1:0" {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+func TestListPriceOfUpstreamNames(t *testing.T) {
+	for name, want := range map[string]string{
+		haiku: haiku, "us." + haiku: haiku, haiku + ":200k": haiku, "claude-3-haiku-20240307": haiku,
+		"arn:aws:bedrock:us-east-1:000000000000:inference-profile/us." + haiku: haiku,
+		"claude-3-5-sonnet-20241022": "anthropic.claude-3-5-sonnet-20241022-v2:0", "llama3.2": "", "": "", "-v1:0": "",
+		"arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abc": "",
+	} {
+		id, p := ListPrice(name)
+		if id != want || want != "" && (p == nil || p.Source == "") {
+			t.Errorf("%s: %q %+v, want %q", name, id, p, want)
+		}
+	}
+}
+
+// Published prices (the sources are named in the catalogue), in USD per 1,000 tokens; and that nothing else claims to be known.
+func TestPricesAreThoseOfTheirSources(t *testing.T) {
+	const page, early, litellm, list = "2025-07-20", "2024-01-01", "2026-01-01", "2026-07-27"
+	known := map[string]struct{ in, out, date string }{
+		haiku: {"0.00025", "0.00125", page}, "anthropic.claude-3-5-haiku-20241022-v1:0": {"0.0008", "0.004", page},
+		"anthropic.claude-3-sonnet-20240229-v1:0": {"0.003", "0.015", page}, "anthropic.claude-3-5-sonnet-20240620-v1:0": {"0.003", "0.015", page},
+		"anthropic.claude-3-5-sonnet-20241022-v2:0": {"0.003", "0.015", page}, "anthropic.claude-sonnet-4-20250514-v1:0": {"0.003", "0.015", page},
+		"anthropic.claude-v2": {"0.008", "0.024", early}, "anthropic.claude-v2:1": {"0.008", "0.024", early},
+		"anthropic.claude-instant-v1": {"0.0008", "0.0024", early},
+		"amazon.nova-micro-v1:0":      {"0.000035", "0.00014", page}, "amazon.nova-lite-v1:0": {"0.00006", "0.00024", page},
+		"amazon.nova-pro-v1:0": {"0.0008", "0.0032", page}, "amazon.nova-2-lite-v1:0": {"0.0003", "0.0025", litellm},
+		"meta.llama3-1-8b-instruct-v1:0": {"0.00022", "0.00022", page}, "meta.llama3-1-70b-instruct-v1:0": {"0.00072", "0.00072", page},
+		"meta.llama3-1-405b-instruct-v1:0": {"0.0024", "0.0024", page}, "meta.llama3-8b-instruct-v1:0": {"0.0003", "0.0006", page},
+		"meta.llama3-70b-instruct-v1:0": {"0.00265", "0.0035", page}, "meta.llama2-13b-chat-v1": {"0.00075", "0.001", early},
+		"meta.llama2-70b-chat-v1": {"0.00195", "0.00256", early}, "amazon.titan-text-lite-v1": {"0.0003", "0.0004", early},
+		"amazon.titan-text-express-v1": {"0.0008", "0.0016", early}, "cohere.command-r-v1:0": {"0.0005", "0.0015", page},
+		"cohere.command-r-plus-v1:0": {"0.003", "0.015", page}, "deepseek.r1-v1:0": {"0.00135", "0.0054", page},
+		"qwen.qwen3-32b-v1:0": {"0.00015", "0.0006", list},
+	}
+	nano := func(perThousand string) int64 { // per million tokens
+		_, frac, _ := strings.Cut(perThousand, ".")
+		v, err := strconv.ParseInt(frac+strings.Repeat("0", 12-len(frac)), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, m := range Builtin() {
+		want, ok := known[m.ID]
+		switch {
+		case !ok && m.Price != nil:
+			t.Errorf("%s: a price of no known source: %+v", m.ID, m.Price)
+		case ok && (m.Price == nil || *m.Price.Input != nano(want.in) || *m.Price.Output != nano(want.out) || m.Price.Date != want.date):
+			t.Errorf("%s: %+v, want %+v", m.ID, m.Price, want)
+		}
+		delete(known, m.ID)
+	}
+	for id := range known {
+		t.Errorf("%s has a known price and is not in the catalogue", id)
+	}
 }

@@ -16,6 +16,9 @@ type Resolution struct {
 	Alias        string // the alias that was used, if any
 	RegionPrefix string // of a system inference profile: "us", "eu", "global", ...
 	Context      string // a context suffix such as "48k"
+	// Charged is the catalogue's id of the model by whose price the call is charged: the model's
+	// own, or by rule that of the model that was asked for. What is not in the catalogue has no known price.
+	Charged string
 }
 
 // regionPrefixes are those of system inference profiles. Source: Bedrock user guide,
@@ -28,10 +31,12 @@ type Names struct {
 	aliases map[string]string
 	sorted  []*Model
 	region  string // "" accepts any
+	asked   map[string]bool
 }
 
-// NewNames builds the namespace. Aliases that hide a model's id or point nowhere are faults
-// of the configuration, reported together by the caller; here the exact id wins.
+// NewNames builds the namespace. An alias may stand in for a built-in model, so that an
+// application which asks for it is served by another one; against the id of a model that the
+// configuration declares, the id wins.
 func NewNames(models []*Model, aliases map[string]string, strictRegion string) *Names {
 	n := &Names{models: make(map[string]*Model, len(models)), aliases: aliases, region: strictRegion}
 	for _, m := range models {
@@ -42,6 +47,15 @@ func NewNames(models []*Model, aliases map[string]string, strictRegion string) *
 	}
 	slices.SortFunc(n.sorted, func(a, b *Model) int { return cmp.Compare(a.ID, b.ID) })
 	return n
+}
+
+// ChargeAsked names the aliases and models whose calls are charged at the price of the model
+// that was asked for. It must be called before the names are used.
+func (n *Names) ChargeAsked(names []string) {
+	n.asked = make(map[string]bool, len(names))
+	for _, name := range names {
+		n.asked[name] = true
+	}
 }
 
 // List returns the models, ordered by id.
@@ -55,8 +69,8 @@ var contextSuffix = regexp.MustCompile(`^(.*):(\d+k|mm)$`)
 // maxID is the longest model id the service takes.
 const maxID = 2048
 
-// Resolve finds the model behind an id: the exact id of a model, then an alias, then a
-// system inference profile, ARN or context suffix of one of them. Faults: UnknownModel
+// Resolve finds the model behind an id: the exact id of a declared model, then an alias, then a
+// built-in model, then a system inference profile, ARN or context suffix of one of them. Faults: UnknownModel
 // with the nearest ids as its reason; NotFound for provisioned models and other ARNs
 // that name nothing here; Invalid for ids that cannot be one.
 func (n *Names) Resolve(id string) (Resolution, error) {
@@ -72,13 +86,37 @@ func (n *Names) Resolve(id string) (Resolution, error) {
 		}
 	}
 	if r.find(n, name) {
+		n.charge(&r, name)
 		return r, nil
 	}
 	if m := contextSuffix.FindStringSubmatch(name); m != nil && r.find(n, m[1]) {
 		r.Context = m[2]
+		n.charge(&r, m[1])
 		return r, nil
 	}
 	return r, n.unknown(name)
+}
+
+// charge decides by whose price the call is charged.
+func (n *Names) charge(r *Resolution, name string) {
+	r.Charged = r.Model.ID
+	if r.Alias == "" || !n.asked[r.Alias] && !n.asked[r.Model.ID] {
+		return
+	}
+	r.Charged = name
+	if n.models[name] == nil {
+		_, r.Charged = cutRegion(name)
+	}
+}
+
+// cutRegion divides a name into the prefix of a system inference profile and the rest.
+func cutRegion(name string) (prefix, rest string) {
+	for _, p := range regionPrefixes {
+		if rest, ok := strings.CutPrefix(name, p+"."); ok {
+			return p, rest
+		}
+	}
+	return "", name
 }
 
 func notPrintable(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
@@ -88,27 +126,23 @@ func (r *Resolution) find(n *Names, name string) bool {
 	if r.exact(n, name) {
 		return true
 	}
-	for _, p := range regionPrefixes {
-		if rest, ok := strings.CutPrefix(name, p+"."); ok && r.exact(n, rest) {
-			r.RegionPrefix = p
-			return true
-		}
+	if p, rest := cutRegion(name); p != "" && r.exact(n, rest) {
+		r.RegionPrefix = p
+		return true
 	}
 	return false
 }
 
 func (r *Resolution) exact(n *Names, name string) bool {
-	if m := n.models[name]; m != nil {
-		r.Model = m
-		return true
-	}
-	if target, ok := n.aliases[name]; ok {
-		if m := n.models[target]; m != nil {
+	own := n.models[name]
+	if own == nil || own.ManagedBy == "" {
+		if m := n.models[n.aliases[name]]; m != nil {
 			r.Model, r.Alias = m, name
 			return true
 		}
 	}
-	return false
+	r.Model = own
+	return own != nil
 }
 
 // arn returns the model or profile id in an ARN.

@@ -135,7 +135,7 @@ func summary(ctx context.Context, c server.Credentials, a *answered) string {
 	if ex.Charge == nil {
 		return line + "; price unknown"
 	}
-	return line + "; " + meter.FormatMoney(*ex.Charge, ex.Currency)
+	return line + "; " + meter.FormatMoney(ex.Charge.Total, ex.Charge.Currency)
 }
 
 type invokeCmd struct {

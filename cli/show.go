@@ -3,8 +3,10 @@ package cli
 import (
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -112,6 +114,8 @@ type usageCmd struct {
 	Model string   `help:"Only this model."`
 	OfKey string   `name:"of-key" help:"Only this key id."`
 	CSV   bool     `name:"csv" help:"Print CSV."`
+	// Verify computes the ledger again instead.
+	Verify bool `help:"Compute amounts and totals again from the rows, and say what does not agree."`
 }
 
 // moment reads a date, a time, or a duration back from now as RFC 3339.
@@ -140,6 +144,9 @@ func (c *usageCmd) Run(e *env) error {
 		}
 		q.Set(name, t)
 	}
+	if c.Verify {
+		return c.verify(e, q)
+	}
 	var out struct {
 		Rows   []meter.UsageRow `json:"rows"`
 		GaveUp []meter.GaveUp   `json:"clientsGaveUp"`
@@ -150,22 +157,16 @@ func (c *usageCmd) Run(e *env) error {
 	if c.JSON {
 		return printJSON(e, out)
 	}
-	head := append(append([]string{}, c.By...), "requests", "refused", "failed", "left", "input", "output", "charge", "unpriced")
-	var rows [][]string
-	for _, r := range out.Rows {
-		charge := meter.FormatMoney(r.Charge, r.Currency)
-		if r.Currency == "" {
-			charge = "-"
-		}
-		n := func(v int64) string { return strconv.FormatInt(v, 10) }
-		rows = append(rows, append(append([]string{}, r.Group...),
-			n(r.Requests), n(r.Refused), n(r.Failed), n(r.Canceled), n(r.Input+r.CacheRead+r.CacheWrite), n(r.Output), charge, n(r.Unpriced)))
-	}
 	if c.CSV {
-		w := csv.NewWriter(e.Out)
-		_ = w.Write(head)
-		_ = w.WriteAll(rows)
-		return w.Error()
+		return c.csv(e, out.Rows)
+	}
+	head := append(slices.Clone(c.By), "requests", "refused", "failed", "left", "input", "output", "charge", "unpriced", "cost", "uncosted")
+	var rows [][]string
+	for i := range out.Rows {
+		r := &out.Rows[i]
+		rows = append(rows, append(slices.Clone(r.Group),
+			count(r.Requests), count(r.Refused), count(r.Failed), count(r.Canceled), count(r.Input+r.CacheRead+r.CacheWrite), count(r.Output),
+			amount(r.Charge, r.Currency, r.Unpriced), count(r.Unpriced), amount(r.Cost, r.CostCurrency, r.Uncosted), count(r.Uncosted)))
 	}
 	if err := table(e, strings.ToUpper(strings.Join(head, "\t")), rows); err != nil {
 		return err
@@ -176,6 +177,71 @@ func (c *usageCmd) Run(e *env) error {
 		}
 	}
 	return nil
+}
+
+func count(v int64) string { return strconv.FormatInt(v, 10) }
+
+// amount shows money; unknown is the number of calls whose money is not known.
+func amount(nano int64, currency string, unknown int64) string {
+	switch {
+	case currency != "":
+		return meter.FormatMoney(nano, currency)
+	case unknown > 0:
+		return "unknown"
+	default:
+		return "-"
+	}
+}
+
+func (c *usageCmd) verify(e *env, q url.Values) error {
+	var v meter.Verification
+	if err := c.call(e.ctx, http.MethodGet, "verify?"+q.Encode(), nil, &v); err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(e, &v); err != nil {
+			return err
+		}
+	} else {
+		_, _ = fmt.Fprintf(e.Out, "%d rows for %d calls\n", v.Rows, v.Calls)
+		for _, x := range []struct {
+			what   string
+			totals map[string]int64
+		}{{"charge", v.Charges}, {"cost", v.Costs}} {
+			for _, currency := range slices.Sorted(maps.Keys(x.totals)) {
+				_, _ = fmt.Fprintf(e.Out, "%s %s\n", x.what, meter.FormatMoney(x.totals[currency], currency))
+			}
+		}
+		for _, f := range v.Faults {
+			_, _ = fmt.Fprintln(e.Out, f)
+		}
+	}
+	if v.Wrong > 0 {
+		return fmt.Errorf("%d amounts do not follow from their rows", v.Wrong)
+	}
+	return nil
+}
+
+// csv prints every figure in a column of its own; an amount that is not known is empty.
+func (c *usageCmd) csv(e *env, list []meter.UsageRow) error {
+	w := csv.NewWriter(e.Out)
+	_ = w.Write(append(slices.Clone(c.By), "requests", "refused", "failed", "canceled", "input", "output", "cache_read", "cache_write",
+		"charge", "charge_currency", "unpriced", "cost", "cost_currency", "uncosted", "simulated")) // Error tells
+	for i := range list {
+		r := &list[i]
+		charge, cost := "", ""
+		if r.Currency != "" {
+			charge = meter.FormatMoney(r.Charge, "")
+		}
+		if r.CostCurrency != "" {
+			cost = meter.FormatMoney(r.Cost, "")
+		}
+		_ = w.Write(append(slices.Clone(r.Group), count(r.Requests), count(r.Refused), count(r.Failed), count(r.Canceled), count(r.Input),
+			count(r.Output), count(r.CacheRead), count(r.CacheWrite), charge, r.Currency, count(r.Unpriced), cost, r.CostCurrency,
+			count(r.Uncosted), count(r.Simulated)))
+	}
+	w.Flush()
+	return w.Error()
 }
 
 type explainCmd struct {

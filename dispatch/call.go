@@ -19,6 +19,7 @@ type call struct {
 	id  capacity.CallID
 
 	model   *servedModel
+	charged *meter.Tariffs // by whose price
 	arrival capacity.Event
 	limits  []limit // in the order of arrival.Buckets, then arrival.Counters
 	money   moneyHold
@@ -28,14 +29,16 @@ type call struct {
 	first    time.Time
 	box      mailbox
 
-	action    capacity.Action // the Admit under which it runs
-	replica   *replica
-	attempts  []meter.Attempt
-	spilled   bool
-	recalled  bool               // preempted; guarded by the Dispatcher's mutex
-	cancel    context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
-	settled   bool
-	explained []byte
+	action  capacity.Action // the Admit under which it runs
+	replica *replica
+	// servedTier is the tier at which the engine says it answered.
+	servedTier infer.Tier
+	attempts   []meter.Attempt
+	spilled    bool
+	recalled   bool               // preempted; guarded by the Dispatcher's mutex
+	cancel     context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
+	settled    bool
+	explained  []byte
 }
 
 // estimateInput returns the input tokens to hold for the call.
@@ -53,7 +56,7 @@ func (c *call) prepare() error {
 		return fault.New(fault.UnknownModel, "The provided model identifier is invalid.").
 			WithReason("model %q is in the catalogue but bound to no engine; add models.%s.engines to the configuration", c.req.Model, c.req.Model)
 	}
-	c.model = m
+	c.model, c.charged = m, w.charged(c.req.ModelCharged, m)
 	f := &c.req.Facts
 	ev := &c.arrival
 	ev.Kind = capacity.EventArrive
@@ -193,6 +196,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	}
 	s := &stream{c: c, resp: resp, first: ev, cancel: cancel, began: began, next: c.first.Add(progressEvery)}
 	head := resp.Head
+	c.servedTier = head.Tier
 	head.Replica = c.replica.name
 	head.Tier = c.req.Tier
 	head.Simulated = head.Simulated || c.replica.simulated

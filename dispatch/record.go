@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -46,33 +47,36 @@ func (c *call) holdMoney() error {
 		}
 		most.Output *= int64(max(c.arrival.N, 1))
 		lines := c.price(most)
-		if !lines.Known || lines.Currency != l.currency {
+		if !lines.Known || lines.Currency() != l.currency {
 			e := fault.New(fault.BudgetExceeded, "The spend limit cannot be checked for this model.")
 			e.Code = "budget"
 			return e.WithReason("%s has a %s limit in %s and the price of %s at tier %s is not known in it; set one with `forebay models price`",
-				l.scope, l.name, l.currency, c.model.name, c.req.Tier)
+				l.scope, l.name, l.currency, cmp.Or(c.req.ModelCharged, c.model.name), c.req.Tier)
 		}
-		c.money = moneyHold{lines.Total(), lines.Currency}
+		c.money = moneyHold{lines.Total(), lines.Currency()}
 	}
 	return nil
 }
 
-// price returns the price lines of a usage of the call's model at its tier.
-func (c *call) price(u infer.Usage) meter.Lines {
-	lines, err := meter.Price(c.model.entry.Price.Rates(c.req.Tier), u)
-	if err != nil {
-		c.d.opts.Log.Error("price out of range", "model", c.model.name)
-		return meter.Lines{Currency: lines.Currency}
+// price returns what the caller is charged for a usage: at the price of the model that
+// serves or, by rule, of the one that was asked for, at the call's tier.
+func (c *call) price(u infer.Usage) meter.Lines { return c.lines(c.charged[c.req.Tier], u) }
+
+// cost returns what a usage costs us: at the price of the engine that answered, at the tier
+// at which it says it did.
+func (c *call) cost(u infer.Usage) meter.Lines {
+	if c.replica == nil {
+		return meter.Lines{}
 	}
-	return lines
+	return c.lines(c.replica.cost[c.servedTier], u)
 }
 
-// charge is what settles the call's budgets.
-func charge(l *meter.Lines) int64 {
-	if !l.Known {
-		return 0
+func (c *call) lines(t *meter.Tariff, u infer.Usage) meter.Lines {
+	lines, err := t.Price(u)
+	if err != nil {
+		c.d.opts.Log.Error("price out of range", "request", c.req.ID, "model", t.Model)
 	}
-	return l.Total()
+	return lines
 }
 
 // attempted remembers an attempt for the row.
@@ -179,17 +183,16 @@ func outcomeOf(err error) string {
 func (c *call) refused(ctx context.Context, err error) error {
 	rec := c.row(err)
 	if rerr := c.d.append(ctx, rec); rerr != nil {
-		c.d.opts.Log.Error("a refused call is not on the ledger", "request", c.req.ID, "error", rerr.Error())
+		c.d.opts.Log.ErrorContext(ctx, "a refused call is not on the ledger", "request", c.req.ID, "error", rerr.Error())
 	}
 	return err
 }
 
 // record writes the row of a call that was answered, in part or in full.
-func (c *call) record(u infer.Usage, lines meter.Lines, outcome error) error {
+func (c *call) record(u infer.Usage, charge meter.Lines, outcome error) error {
 	rec := c.row(outcome)
 	rec.Input, rec.Output, rec.CacheRead, rec.CacheWrite, rec.UsageGuess = u.Input, u.Output, u.CacheRead, u.CacheWrite, u.Estimated
-	rec.Currency, rec.Lines = lines.Currency, lines
-	rec.Charge, rec.ChargeKnown = charge(&lines), lines.Known
+	rec.Charge, rec.Cost = charge, c.cost(u)
 	rec.FirstToken = c.first.Sub(c.start)
 	return c.d.append(context.Background(), rec)
 }

@@ -129,7 +129,7 @@ func (s *stream) conclude(outcome error) error {
 		c.d.replicaOK(c.replica)
 	}
 	lines := c.price(u)
-	c.settle(u, charge(&lines))
+	c.settle(u, lines.Total())
 	c.attempted(s.began, outcome)
 	return c.record(u, lines, outcome)
 }

@@ -6,6 +6,7 @@ import (
 	"forebay/catalog"
 	"forebay/engine"
 	"forebay/identity"
+	"forebay/meter"
 )
 
 // Topology is everything the dispatcher serves with. Configure replaces it as a whole;
@@ -49,6 +50,8 @@ type Binding struct {
 	Weight   int32
 	Standby  bool // used only while no other binding is up
 	Slots    int32
+	// Cost is what the engine's tokens cost us, by tier; unknown where nil.
+	Cost meter.Tariffs
 }
 
 // Account is an account with its limits, over all models and per model.

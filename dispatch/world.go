@@ -8,6 +8,7 @@ import (
 	"forebay/catalog"
 	"forebay/engine"
 	"forebay/infer"
+	"forebay/meter"
 )
 
 // world is what calls look up without the mutex: an immutable view of the topology and
@@ -31,6 +32,21 @@ type servedModel struct {
 	timeouts  engine.Timeouts
 	replicas  []*replica
 	ratio     *ratio
+	charge    meter.Tariffs
+}
+
+var unpriced meter.Tariffs
+
+// charged finds by whose tariffs a call of m is charged: those of the named model, which are not
+// known when it is not in the catalogue; of m itself when none is named.
+func (w *world) charged(name string, m *servedModel) *meter.Tariffs {
+	if name == "" || name == m.name {
+		return &m.charge
+	}
+	if other := w.models[name]; other != nil {
+		return &other.charge
+	}
+	return &unpriced
 }
 
 // replica is one engine as it serves one model.
@@ -40,6 +56,7 @@ type replica struct {
 	client    engine.Client
 	upstream  string
 	simulated bool
+	cost      meter.Tariffs
 	engine    *engineState
 }
 
@@ -170,7 +187,7 @@ func (b *builder) models() {
 		}
 		sm := &servedModel{
 			name: m.ID, entry: m.Entry, id: id, pool: capacity.PoolID(id), maxOutput: m.MaxOutput, ratio: b.ids.ratios[m.ID],
-			timeouts: m.Timeouts,
+			timeouts: m.Timeouts, charge: meter.NewTariffs(m.ID, m.Entry.Price),
 		}
 		queue := m.MaxQueue
 		if queue == 0 {
@@ -195,7 +212,7 @@ func (b *builder) bind(sm *servedModel, bind Binding) {
 	}
 	r := &replica{
 		id:   handle(&b.ids.next, b.ids.replicas, [2]string{sm.name, bind.Engine}),
-		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st,
+		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost,
 	}
 	slots := bind.Slots
 	if slots == 0 {

@@ -60,6 +60,9 @@ const (
 	TierFlex
 	TierReserved
 	TierBatch
+
+	// NumTiers is the number of tiers, for tables of them.
+	NumTiers
 )
 
 var tierNames = [...]string{"default", "priority", "flex", "reserved", "batch"}
@@ -118,6 +121,8 @@ type Request struct {
 	ModelAsked   string // the id as the client wrote it
 	Model        string // the catalogue's id of the model that serves
 	RegionPrefix string // "us", "eu", "global", ... of a system inference profile; else ""
+	// ModelCharged is the catalogue's id of the model by whose price the call is charged; "" is Model.
+	ModelCharged string
 	// UpstreamModel is the engine's own name of the model. dispatch sets it for the chosen replica.
 	UpstreamModel string
 

@@ -47,6 +47,7 @@ type Ledger struct {
 	read  *sql.DB
 	// insertCall is prepared on write's only connection.
 	insertCall *sql.Stmt
+	tariffs    map[*Tariff]int64 // places in the file; the writer's own
 	queue      chan *pending
 	stop       chan struct{}
 	ended      sync.WaitGroup
@@ -74,7 +75,7 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &Ledger{opts: o, queue: make(chan *pending, queueRows), stop: make(chan struct{}), refused: make(map[refusalKey]*refusal)}
+	l := &Ledger{opts: o, queue: make(chan *pending, queueRows), stop: make(chan struct{}), refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64)}
 	sync := "NORMAL"
 	if o.Sync {
 		sync = "FULL"

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/big"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -47,17 +48,25 @@ func TestWorkedExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := Price(r.Model.Price.Rates(infer.TierDefault), infer.Usage{Input: 1000, Output: 300})
-	if err != nil || !l.Known || FormatMoney(l.Total(), l.Currency) != "0.000625 USD" {
-		t.Errorf("%+v %v %s", l, err, FormatMoney(l.Total(), l.Currency))
+	l, err := NewTariff(r.Model.ID, r.Model.Price, infer.TierDefault).Price(infer.Usage{Input: 1000, Output: 300})
+	if err != nil || !l.Known || FormatMoney(l.Total(), l.Currency()) != "0.000625 USD" {
+		t.Errorf("%+v %v %s", l, err, FormatMoney(l.Total(), l.Currency()))
 	}
 }
 
 func TestUnknownPriceIsNotZero(t *testing.T) {
-	in := int64(5)
-	l, err := Price(catalog.Rates{Currency: "USD", Input: &in}, infer.Usage{Input: 10, Output: 1})
-	if err != nil || l.Known {
+	in := int64(5000)
+	tariff := NewTariff("m", &catalog.Price{Currency: "USD", Input: &in}, infer.TierDefault)
+	if l, err := tariff.Price(infer.Usage{Input: 10, Output: 1}); err != nil || l.Known || l.Currency() != "USD" {
 		t.Errorf("%+v %v", l, err)
+	}
+	if l, err := tariff.Price(infer.Usage{Input: 1_000_000}); err != nil || !l.Known || l.Total() != 5000 {
+		t.Errorf("%+v %v", l, err)
+	}
+	for _, unknown := range []*Tariff{NewTariff("m", nil, infer.TierDefault), NewTariff("m", &catalog.Price{Currency: "USD", Input: &in}, infer.TierFlex)} {
+		if l, err := unknown.Price(infer.Usage{Input: 1}); unknown != nil || err != nil || l.Known || l.Currency() != "" {
+			t.Errorf("%+v %v", l, err)
+		}
 	}
 }
 
@@ -91,11 +100,13 @@ func open(t *testing.T, change func(*LedgerOptions)) *Ledger {
 	return l
 }
 
+var dollars = &Tariff{Model: "m", Tier: "default", Currency: "USD", Input: perMillion}
+
 func row(i int) *Record {
 	return &Record{
 		RequestID: fmt.Sprintf("r%d", i), Account: "a", Key: fmt.Sprintf("k%d", i%3), API: "openai", Operation: "ChatCompletions", Mode: "on-demand",
 		Model: "m", Arrived: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Input: int64(i), Output: 2, Outcome: OutcomeOK, Status: 200,
-		Currency: "USD", Charge: int64(i), ChargeKnown: true, Tags: map[string]string{"team": fmt.Sprint(i % 2)},
+		Charge: Lines{Tariff: dollars, Known: true, Input: int64(i)}, Tags: map[string]string{"team": strconv.Itoa(i % 2)},
 	}
 }
 
@@ -131,7 +142,7 @@ func TestAppendAndUsage(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	e, err := l.Explain(t.Context(), "r7")
-	if err != nil || e.Input != 7 || *e.Charge != 7 {
+	if err != nil || e.Input != 7 || e.Charge.Total != 7 || e.Cost != nil {
 		t.Errorf("%+v %v", e, err)
 	}
 	if _, err := l.Explain(t.Context(), "none"); fault.KindOf(err) != fault.NotFound {

@@ -6,9 +6,6 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
-
-	"forebay/catalog"
-	"forebay/infer"
 )
 
 // perMillion is the unit of prices: nano-units per million tokens.
@@ -36,45 +33,6 @@ func Amount(rate, tokens int64) (int64, error) {
 		return 0, ErrOverflow
 	}
 	return int64(q), nil
-}
-
-// Lines are the price lines of one call: the amount of each kind of token, nano-units.
-type Lines struct {
-	Currency                             string
-	Input, Output, CacheRead, CacheWrite int64
-	// Known is false when a price that the call needs is not known; the amounts are void then.
-	Known bool
-}
-
-// Total is the sum of the lines.
-func (l *Lines) Total() int64 { return l.Input + l.Output + l.CacheRead + l.CacheWrite }
-
-// Price returns the lines of a usage at the rates of a tier. Kinds of tokens that were not
-// used need no price.
-func Price(r catalog.Rates, u infer.Usage) (Lines, error) {
-	l := Lines{Currency: r.Currency, Known: true}
-	for _, x := range []struct {
-		rate   *int64
-		tokens int64
-		to     *int64
-	}{
-		{r.Input, u.Input, &l.Input},
-		{r.Output, u.Output, &l.Output},
-		{r.CacheRead, u.CacheRead, &l.CacheRead},
-		{r.CacheWrite, u.CacheWrite, &l.CacheWrite},
-	} {
-		if x.tokens == 0 {
-			continue
-		}
-		if x.rate == nil {
-			return Lines{Currency: r.Currency}, nil
-		}
-		var err error
-		if *x.to, err = Amount(*x.rate, x.tokens); err != nil {
-			return Lines{Currency: r.Currency}, err
-		}
-	}
-	return l, nil
 }
 
 const nano = 1_000_000_000

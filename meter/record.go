@@ -51,12 +51,8 @@ type Record struct {
 	Status      int // HTTP
 	Outcome     string
 	Reason      string // a fault kind, "" for ok
-	Currency    string
-	Charge      int64 // nano-units; void unless ChargeKnown
-	ChargeKnown bool
-	Cost        int64
-	CostKnown   bool
-	Lines       Lines
+	Charge      Lines  // what the caller's team is shown
+	Cost        Lines  // what the call cost us
 	Explanation []byte // JSON, for `forebay explain`
 	// Count is more than 1 for a row that stands for refusals aggregated over a minute.
 	Count    int64

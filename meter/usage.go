@@ -1,11 +1,11 @@
 package meter
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +16,7 @@ import (
 var dimensions = map[string]string{
 	"day": `strftime('%Y-%m-%d', arrived / 1000000000, 'unixepoch')`, "hour": `strftime('%Y-%m-%dT%H:00Z', arrived / 1000000000, 'unixepoch')`,
 	"model": `model`, "mode": `mode`, "key": `key`, "team": `team`, "account": `account`, "principal": `key`, "api": `api`,
-	"operation": `operation`, "engine": `engine`, "tier": `tier`, "outcome": `outcome`, "reason": `reason`, "region": `region`,
+	"operation": `operation`, "asked": `model_asked`, "engine": `engine`, "tier": `tier`, "outcome": `outcome`, "reason": `reason`, "region": `region`,
 }
 
 // Dimensions lists the names usage can be grouped by, in order. "tag:NAME" is one more
@@ -52,11 +52,14 @@ type UsageRow struct {
 	Output     int64    `json:"outputTokens"`
 	CacheRead  int64    `json:"cacheReadTokens"`
 	CacheWrite int64    `json:"cacheWriteTokens"`
-	Currency   string   `json:"currency,omitempty"`
+	Currency   string   `json:"currency,omitempty"` // of the charge
 	Charge     int64    `json:"chargeNano"`
-	Cost       int64    `json:"costNano"`
-	Unpriced   int64    `json:"unpriced"` // calls that used tokens of unknown price
-	Simulated  int64    `json:"simulated"`
+	Unpriced   int64    `json:"unpriced"` // calls that used tokens whose charge is not known
+	// CostCurrency is "" where the cost of no call is known.
+	CostCurrency string `json:"costCurrency,omitempty"`
+	Cost         int64  `json:"costNano"`
+	Uncosted     int64  `json:"uncosted"` // calls that used tokens whose cost is not known
+	Simulated    int64  `json:"simulated"`
 }
 
 // expression returns the SQL of a dimension and its arguments.
@@ -69,6 +72,13 @@ func expression(by string) (string, []any, error) {
 	}
 	return "", nil, fault.Newf(fault.Invalid, "usage cannot be grouped by %q; use %s or tag:NAME", by, strings.Join(Dimensions(), ", "))
 }
+
+// sums are the columns of a UsageRow behind its group. The currencies are the first two.
+const sums = `COALESCE(currency, ''), CASE WHEN cost IS NULL THEN '' ELSE COALESCE(cost_currency, '') END,
+ SUM(count), SUM(CASE outcome WHEN 'refused' THEN count ELSE 0 END), SUM(outcome = 'failed'), SUM(outcome = 'canceled'),
+ SUM(input), SUM(output), SUM(cache_read), SUM(cache_write), SUM(COALESCE(charge, 0)),
+ SUM(charge IS NULL AND input + output + cache_read + cache_write > 0), SUM(COALESCE(cost, 0)),
+ SUM(cost IS NULL AND input + output + cache_read + cache_write > 0), SUM(simulated)`
 
 // Usage answers a query, ordered by group. Rows of different currencies are never added.
 func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
@@ -83,17 +93,13 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 		args = append(args, a...)
 	}
 	where, wargs := q.where()
-	sums := `SUM(count), SUM(CASE outcome WHEN 'refused' THEN count ELSE 0 END), SUM(outcome = 'failed'), SUM(outcome = 'canceled'),
- SUM(input), SUM(output), SUM(cache_read), SUM(cache_write), COALESCE(currency, ''), SUM(COALESCE(charge, 0)), SUM(COALESCE(cost, 0)),
- SUM(charge IS NULL AND input + output + cache_read + cache_write > 0), SUM(simulated)`
 	n := len(groups)
-	sel := strings.Join(append(slices.Clone(groups), sums), ", ")
-	order := make([]string, 0, n+1)
-	for i := range n {
-		order = append(order, fmt.Sprint(i+1))
+	order := make([]string, 0, n+2)
+	for i := range n + 2 { // the groups and both currencies
+		order = append(order, strconv.Itoa(i+1))
 	}
-	order = append(order, fmt.Sprint(n+9)) // the currency
-	query := `SELECT ` + sel + ` FROM calls` + where + ` GROUP BY ` + strings.Join(order, ", ") + ` ORDER BY ` + strings.Join(order, ", ")
+	by := strings.Join(order, ", ")
+	query := `SELECT ` + strings.Join(append(groups, sums), ", ") + ` FROM calls` + where + ` GROUP BY ` + by + ` ORDER BY ` + by //nolint:gosec // of the texts in dimensions; values are arguments
 	rows, err := l.read.QueryContext(ctx, query, append(args, wargs...)...)
 	if err != nil {
 		return nil, fmt.Errorf("usage: %w", err)
@@ -102,18 +108,37 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 	out := []UsageRow{}
 	for rows.Next() {
 		r := UsageRow{Group: make([]string, n)}
-		dst := make([]any, 0, n+13)
+		dst := make([]any, 0, n+15)
 		for i := range r.Group {
 			dst = append(dst, &r.Group[i])
 		}
-		dst = append(dst, &r.Requests, &r.Refused, &r.Failed, &r.Canceled, &r.Input, &r.Output, &r.CacheRead, &r.CacheWrite,
-			&r.Currency, &r.Charge, &r.Cost, &r.Unpriced, &r.Simulated)
+		dst = append(dst, &r.Currency, &r.CostCurrency, &r.Requests, &r.Refused, &r.Failed, &r.Canceled, &r.Input, &r.Output, &r.CacheRead,
+			&r.CacheWrite, &r.Charge, &r.Unpriced, &r.Cost, &r.Uncosted, &r.Simulated)
 		if err := rows.Scan(dst...); err != nil {
 			return nil, fmt.Errorf("usage: %w", err)
 		}
-		out = append(out, r)
+		out = r.joined(out)
 	}
 	return out, rows.Err()
+}
+
+// joined appends the row, or adds it to one of the same group whose money is in the same
+// currencies or in none: a call without an amount mixes nothing.
+func (r *UsageRow) joined(rows []UsageRow) []UsageRow {
+	fits := func(a, b string) bool { return a == b || a == "" || b == "" }
+	for i := len(rows) - 1; i >= 0 && slices.Equal(rows[i].Group, r.Group); i-- {
+		x := &rows[i]
+		if !fits(x.Currency, r.Currency) || !fits(x.CostCurrency, r.CostCurrency) {
+			continue
+		}
+		x.Currency, x.CostCurrency = cmp.Or(x.Currency, r.Currency), cmp.Or(x.CostCurrency, r.CostCurrency)
+		x.Requests, x.Refused, x.Failed, x.Canceled = x.Requests+r.Requests, x.Refused+r.Refused, x.Failed+r.Failed, x.Canceled+r.Canceled
+		x.Input, x.Output, x.CacheRead, x.CacheWrite = x.Input+r.Input, x.Output+r.Output, x.CacheRead+r.CacheRead, x.CacheWrite+r.CacheWrite
+		x.Charge, x.Unpriced, x.Cost, x.Uncosted = x.Charge+r.Charge, x.Unpriced+r.Unpriced, x.Cost+r.Cost, x.Uncosted+r.Uncosted
+		x.Simulated += r.Simulated
+		return rows
+	}
+	return append(rows, *r)
 }
 
 func (q *UsageQuery) where() (string, []any) {
@@ -138,114 +163,6 @@ func (q *UsageQuery) where() (string, []any) {
 		return "", nil
 	}
 	return " WHERE " + strings.Join(conds, " AND "), args
-}
-
-// Explanation is what the ledger knows of one call.
-type Explanation struct {
-	RequestID   string         `json:"requestId"`
-	Account     string         `json:"account"`
-	Key         string         `json:"key"`
-	API         string         `json:"api"`
-	Operation   string         `json:"operation"`
-	ModelAsked  string         `json:"modelAsked"`
-	Model       string         `json:"model"`
-	Engine      string         `json:"engine"`
-	Tier        string         `json:"tier"`
-	Arrived     time.Time      `json:"arrived"`
-	Status      int            `json:"status"`
-	Outcome     string         `json:"outcome"`
-	Reason      string         `json:"reason,omitempty"`
-	Estimate    int64          `json:"estimatedInputTokens"`
-	MaxTokens   int64          `json:"maxTokens"`
-	Held        int64          `json:"heldTokens"`
-	HeldMoney   int64          `json:"heldNano"`
-	Input       int64          `json:"inputTokens"`
-	Output      int64          `json:"outputTokens"`
-	QueueMs     float64        `json:"queueMs"`
-	FirstMs     float64        `json:"firstTokenMs"`
-	TotalMs     float64        `json:"totalMs"`
-	Charge      *int64         `json:"chargeNano"`
-	Currency    string         `json:"currency,omitempty"`
-	Simulated   bool           `json:"simulated"`
-	Detail      string         `json:"detail,omitempty"` // the scheduler's account, JSON
-	Attempts    []AttemptEntry `json:"attempts,omitempty"`
-	SameRequest []string       `json:"attemptsOfTheClient,omitempty"` // other calls with the same invocation id
-}
-
-// AttemptEntry is one attempt as it is listed.
-type AttemptEntry struct {
-	Engine  string  `json:"engine"`
-	BeganMs float64 `json:"beganMs"`
-	TookMs  float64 `json:"tookMs"`
-	Outcome string  `json:"outcome"`
-}
-
-func ms(ns int64) float64 { return float64(ns) / 1e6 }
-
-// Explain returns the row of a call. Faults: NotFound.
-func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, error) {
-	var e Explanation
-	var id, arrived, queue, first, total int64
-	var key, asked, model, eng, tier, reason, currency, detail, invocation sql.NullString
-	err := l.read.QueryRowContext(ctx, `SELECT id, request_id, account, key, api, operation, model_asked, model, engine, tier, arrived, status, outcome,
- reason, estimate, max_tokens, held, held_money, input, output, queue_ns, first_ns, total_ns, charge, currency, simulated, explanation, invocation_id
- FROM calls WHERE request_id = ?`, requestID).Scan(&id, &e.RequestID, &e.Account, &key, &e.API, &e.Operation, &asked, &model, &eng, &tier,
-		&arrived, &e.Status, &e.Outcome, &reason, &e.Estimate, &e.MaxTokens, &e.Held, &e.HeldMoney, &e.Input, &e.Output, &queue, &first, &total,
-		&e.Charge, &currency, &e.Simulated, &detail, &invocation)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fault.Newf(fault.NotFound, "no call with request id %q is on the ledger", requestID)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	e.Key, e.ModelAsked, e.Model, e.Engine, e.Tier, e.Reason = key.String, asked.String, model.String, eng.String, tier.String, reason.String
-	e.Currency, e.Detail, e.Arrived = currency.String, detail.String, time.Unix(0, arrived).UTC()
-	e.QueueMs, e.FirstMs, e.TotalMs = ms(queue), ms(first), ms(total)
-	if err := l.attempts(ctx, id, &e); err != nil {
-		return nil, err
-	}
-	if invocation.String != "" {
-		err = l.linked(ctx, invocation.String, &e)
-	}
-	return &e, err
-}
-
-func (l *Ledger) attempts(ctx context.Context, id int64, e *Explanation) error {
-	rows, err := l.read.QueryContext(ctx, `SELECT COALESCE(engine, ''), began_ns, took_ns, outcome FROM attempts WHERE call = ? ORDER BY n`, id)
-	if err != nil {
-		return fmt.Errorf("explain: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var a AttemptEntry
-		var began, took int64
-		if err := rows.Scan(&a.Engine, &began, &took, &a.Outcome); err != nil {
-			return fmt.Errorf("explain: %w", err)
-		}
-		a.BeganMs, a.TookMs = ms(began), ms(took)
-		e.Attempts = append(e.Attempts, a)
-	}
-	return rows.Err()
-}
-
-// linked lists the other attempts that the client made of the same call.
-func (l *Ledger) linked(ctx context.Context, invocation string, e *Explanation) error {
-	const window = int64(24 * time.Hour) // the arrival index keeps the search short
-	at := e.Arrived.UnixNano()
-	rows, err := l.read.QueryContext(ctx, `SELECT request_id FROM calls WHERE arrived BETWEEN ? AND ? AND invocation_id = ? AND request_id <> ? ORDER BY arrived LIMIT 20`,
-		at-window, at+window, invocation, e.RequestID)
-	if err != nil {
-		return fmt.Errorf("explain: %w", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return fmt.Errorf("explain: %w", err)
-		}
-		e.SameRequest = append(e.SameRequest, id)
-	}
-	return rows.Err()
 }
 
 // GaveUp is a time after which clients tend to leave.

@@ -24,6 +24,7 @@ import (
 	"forebay/engine/upstream"
 	"forebay/identity"
 	"forebay/infer"
+	"forebay/meter"
 	"forebay/perf"
 	"forebay/store"
 )
@@ -166,6 +167,17 @@ func (s *Server) models() (map[string]*catalog.Model, error) {
 	return out, errors.Join(errs...)
 }
 
+// chargeAsked lists the aliases and models whose calls are charged at the price of what was asked for.
+func (s *Server) chargeAsked() []string {
+	var out []string
+	for name, rule := range s.cfg.Charge {
+		if rule == config.ChargeAsked {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 func override(m *catalog.Model, c *config.Model) error {
 	m.Provider = cmp.Or(c.Provider, m.Provider)
 	m.Name = cmp.Or(c.Name, m.Name)
@@ -188,22 +200,54 @@ func override(m *catalog.Model, c *config.Model) error {
 	if c.Price == nil {
 		return nil
 	}
-	r, err := c.Price.Parse()
-	if err != nil {
-		return err
-	}
-	m.Price = &catalog.Price{
+	var err error
+	m.Price, err = declared(c.Price)
+	return err
+}
+
+// declared is a price that the configuration declares.
+func declared(p *config.Price) (*catalog.Price, error) {
+	r, err := p.Parse()
+	out := &catalog.Price{
 		Currency: r.Currency, Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite: r.CacheWrite,
-		Date: time.Now().UTC().Format(time.DateOnly), Source: "configuration",
+		Date: p.Date, Source: cmp.Or(p.Source, "configuration"),
 	}
-	return nil
+	out.CacheAsInput()
+	return out, err
+}
+
+// cost is what tokens cost us on a binding: what it declares, or its engine does, at any tier;
+// for the clouds whose list prices the catalogue has, those. It is unknown for any other engine.
+func cost(b *config.Binding, e *config.Engine, upstream string) (t meter.Tariffs, err error) {
+	own := b.Cost
+	if own == nil {
+		own = e.Cost
+	}
+	if own != nil {
+		p, err := declared(own)
+		flat := meter.NewTariff(upstream, p, infer.TierDefault)
+		for tier := range t {
+			t[tier] = flat
+		}
+		return t, err
+	}
+	if e.Type == "bedrock" || e.Type == "anthropic" {
+		if id, p := catalog.ListPrice(upstream); p != nil {
+			return meter.NewTariffs(id, p), nil
+		}
+	}
+	return t, nil
 }
 
 // topology says what the dispatcher serves with.
 func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.Engine, keys []store.StoredKey) (dispatch.Topology, error) {
 	top := dispatch.Topology{Engines: engines}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
-		top.Models = append(top.Models, s.served(models[id]))
+		m, err := s.served(models[id])
+		if err != nil {
+			return top, fmt.Errorf("models.%s: %w", id, err)
+		}
+		top.Models = append(top.Models, m)
 	}
 	zone, err := time.LoadLocation(s.cfg.Account.Zone)
 	if err != nil {
@@ -233,26 +277,32 @@ func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.E
 	return top, nil
 }
 
-func (s *Server) served(m *catalog.Model) dispatch.Model {
+func (s *Server) served(m *catalog.Model) (dispatch.Model, error) {
 	cm := s.cfg.Models[m.ID]
 	out := dispatch.Model{
 		ID: m.ID, Entry: m, MaxOutput: m.MaxOutput, Burndown: m.Burndown, MaxQueue: cm.MaxQueue, MaxWait: cm.MaxWait,
 		Timeouts: engine.Timeouts{FirstToken: cm.FirstToken, BetweenTokens: cm.Between, Total: cm.Total},
 	}
-	for _, b := range cm.Engines {
+	for i := range cm.Engines {
+		b := &cm.Engines[i]
 		e := s.cfg.Engines[b.Engine]
+		upstream := cmp.Or(b.Model, m.ID)
+		costs, err := cost(b, &e, upstream)
+		if err != nil {
+			return out, fmt.Errorf("cost on engine %s: %w", b.Engine, err)
+		}
 		name := b.Engine
 		if e.Type == "bedrock" {
 			name += "/" + string(m.Family)
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
-			Engine: name, Upstream: cmp.Or(b.Model, m.ID), Weight: b.Weight, Standby: b.Standby, Slots: e.Slots,
+			Engine: name, Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: e.Slots, Cost: costs,
 		})
 	}
 	if len(out.Bindings) == 0 {
 		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID}}
 	}
-	return out
+	return out, nil
 }
 
 // Names of the keys that the first start makes.

@@ -117,6 +117,7 @@ func (s *Server) wire(ctx context.Context) error {
 		strict = s.cfg.Server.Region
 	}
 	s.names = catalog.NewNames(all, s.cfg.Aliases, strict)
+	s.names.ChargeAsked(s.chargeAsked())
 	s.metrics = &metrics{}
 	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
 	s.front = s.services()

@@ -5,15 +5,16 @@ package admin
 
 import (
 	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
 	"forebay/api"
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/meter"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,6 +40,7 @@ type LedgerView interface {
 	Usage(ctx context.Context, q meter.UsageQuery) ([]meter.UsageRow, error)
 	Explain(ctx context.Context, requestID string) (*meter.Explanation, error)
 	ClientsGaveUp(ctx context.Context, since time.Time) ([]meter.GaveUp, error)
+	Verify(ctx context.Context, since, until time.Time) (*meter.Verification, error)
 }
 
 // ModelInfo is a model with what serves it.
@@ -80,6 +82,7 @@ var routes = []route{
 	{http.MethodPost, "keys", actionWrite, (*Service).createKey, "Make a key. Its secret is shown once."},
 	{http.MethodDelete, "keys/", actionWrite, (*Service).revokeKey, "End a key at once."},
 	{http.MethodGet, "usage", actionRead, (*Service).usage, "Usage by dimension. Query: by (comma separated), since, until (RFC 3339), key, team, model."},
+	{http.MethodGet, "verify", actionRead, (*Service).verify, "Compute the ledger's amounts and totals again from its rows. Query: since, until (RFC 3339)."},
 	{http.MethodGet, "explain/", actionRead, (*Service).explain, "What happened to one call."},
 }
 
@@ -202,12 +205,8 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 			q.By = append(q.By, by)
 		}
 	}
-	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		if text := v.Get(name); text != "" {
-			if *to, err = time.Parse(time.RFC3339, text); err != nil {
-				return nil, fault.Newf(fault.Invalid, "%s is not a time such as 2026-01-02T15:04:05Z", name)
-			}
-		}
+	if q.Since, q.Until, err = span(v); err != nil {
+		return nil, err
 	}
 	rows, err := s.view.Ledger().Usage(c.Context(), q)
 	if err != nil {
@@ -218,6 +217,31 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"by": q.By, "rows": rows, "clientsGaveUp": gave}, nil
+}
+
+// span reads since and until; zero where they are absent.
+func span(v url.Values) (since, until time.Time, err error) {
+	read := func(name string) (t time.Time) {
+		if text := v.Get(name); text != "" && err == nil {
+			if t, err = time.Parse(time.RFC3339, text); err != nil {
+				err = fault.Newf(fault.Invalid, "%s is not a time such as 2026-01-02T15:04:05Z", name)
+			}
+		}
+		return t
+	}
+	return read("since"), read("until"), err
+}
+
+func (s *Service) verify(c *api.Call, _ string) (any, error) {
+	v, err := url.ParseQuery(c.Query)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
+	}
+	since, until, err := span(v)
+	if err != nil {
+		return nil, err
+	}
+	return s.view.Ledger().Verify(c.Context(), since, until)
 }
 
 func (s *Service) explain(c *api.Call, id string) (any, error) {
