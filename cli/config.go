@@ -11,6 +11,7 @@ import (
 type configCmd struct {
 	Validate configValidate `cmd:"" help:"Check a configuration file and report everything that is wrong."`
 	Show     configShow     `cmd:"" help:"Show the configuration in effect: defaults, file and environment."`
+	Schema   configSchema   `cmd:"" help:"Print the JSON schema of forebay.yaml, for editors."`
 }
 
 type configValidate struct {
@@ -45,5 +46,13 @@ func (c *configShow) Run(e *env) error {
 		return err
 	}
 	_, err = e.Out.Write(b)
+	return err
+}
+
+type configSchema struct{}
+
+// Run implements the verb.
+func (configSchema) Run(e *env) error {
+	_, err := e.Out.Write(config.Schema())
 	return err
 }

@@ -49,7 +49,7 @@ func TestOperationFaults(t *testing.T) {
 		t.Fatal("all of it passed")
 	}
 	for _, path := range []string{
-		"server.body_timeout", "server.header_limit", "server.max_connections", "server.max_connections_per_address", "engines.e.cost",
+		"server.body_timeout", "server.header_limit", "server.max_connections", "server.max_connections_per_address", "engines.e.cost.input",
 		"models.m.engines[0].cost.date", "charge.m", "tracing.endpoint", "tracing.headers.authorization", "tracing.sample",
 	} {
 		if !strings.Contains(err.Error(), path+":") {

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,10 +12,10 @@ import (
 func (c *Config) checkRules(k *checker, m *Model, path string) {
 	for i, f := range m.Features {
 		if !slices.Contains(catalog.Features(), f) {
-			k.bad(fmt.Sprintf("%s.features[%d]", path, i), "%q is not one of %s", f, strings.Join(catalog.Features(), ", "))
+			k.bad(element(path+".features", i), "%q is not one of %s", f, strings.Join(catalog.Features(), ", "))
 		}
 	}
-	for _, name := range sorted(m.Rules) {
+	for _, name := range slices.Sorted(maps.Keys(m.Rules)) {
 		p := catalog.PartNamed(name)
 		switch {
 		case p == nil:

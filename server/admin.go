@@ -73,7 +73,7 @@ func (k keyAdmin) List(ctx context.Context) ([]identity.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	declared, err := k.s.configKeys()
+	declared, err := configKeys(&k.s.cfg)
 	if err != nil {
 		return nil, err
 	}

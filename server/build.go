@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"forebay/catalog"
@@ -161,7 +162,7 @@ func (s *Server) models() (map[string]*catalog.Model, error) {
 		if err := override(m, &cm); err != nil {
 			errs = append(errs, fmt.Errorf("models.%s: %w", id, err))
 		}
-		m.ManagedBy = s.cfg.Path
+		m.ManagedBy = s.cfg.Where("models." + id)
 		out[id] = m
 	}
 	return out, errors.Join(errs...)
@@ -239,8 +240,8 @@ func cost(b *config.Binding, e *config.Engine, upstream string) (t meter.Tariffs
 	return t, nil
 }
 
-// topology says what the dispatcher serves with.
-func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.Engine, keys []store.StoredKey) (dispatch.Topology, error) {
+// topology says what the dispatcher serves with, but for keys.
+func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.Engine) (dispatch.Topology, error) {
 	top := dispatch.Topology{Engines: engines}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
 		m, err := s.served(models[id])
@@ -249,32 +250,45 @@ func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.E
 		}
 		top.Models = append(top.Models, m)
 	}
-	zone, err := time.LoadLocation(s.cfg.Account.Zone)
+	tenants := s.cfg.Tenants()
+	for _, id := range slices.Sorted(maps.Keys(tenants)) {
+		if err := s.tenant(&top, id, tenants[id]); err != nil {
+			return top, fmt.Errorf("account %s: %w", id, err)
+		}
+	}
+	return top, nil
+}
+
+// tenant adds an account with its teams.
+func (s *Server) tenant(top *dispatch.Topology, id string, t config.Tenant) error {
+	zone, err := time.LoadLocation(t.Zone)
 	if err != nil {
-		return top, err
+		return err
 	}
-	account := dispatch.Account{ID: s.cfg.Account.ID, Zone: zone, Models: map[string]identity.Limits{}}
-	if account.Limits, err = s.cfg.Account.Limits.Parse(); err != nil {
-		return top, err
+	account := dispatch.Account{ID: id, Zone: zone, Models: map[string]identity.Limits{}}
+	if account.Limits, err = t.Limits.Parse(); err != nil {
+		return err
 	}
-	for id, l := range s.cfg.Account.Models {
-		if account.Models[id], err = l.Parse(); err != nil {
-			return top, err
+	for model, m := range s.cfg.Models {
+		if account.Models[model], err = m.Limits.Parse(); err != nil {
+			return err
+		}
+	}
+	for model, l := range t.Models { // the account's own, in place of the model's
+		if account.Models[model], err = l.Parse(); err != nil {
+			return err
 		}
 	}
 	top.Accounts = append(top.Accounts, account)
-	for _, name := range slices.Sorted(maps.Keys(s.cfg.Teams)) {
-		l := s.cfg.Teams[name]
-		limits, err := l.Parse()
+	for _, name := range slices.Sorted(maps.Keys(t.Teams)) {
+		team := t.Teams[name]
+		limits, err := team.Limits.Parse()
 		if err != nil {
-			return top, err
+			return err
 		}
-		top.Teams = append(top.Teams, dispatch.Scope{ID: name, Account: account.ID, Limits: limits})
+		top.Teams = append(top.Teams, dispatch.Scope{ID: name, Account: id, Limits: limits})
 	}
-	for _, k := range keys {
-		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
-	}
-	return top, nil
+	return nil
 }
 
 func (s *Server) served(m *catalog.Model) (dispatch.Model, error) {
@@ -392,27 +406,62 @@ func (s *Server) keepDevKey(ctx context.Context, kind identity.KeyKind, name str
 }
 
 // configKeys are the keys that the configuration declares. They live in memory only.
-func (s *Server) configKeys() ([]store.StoredKey, error) {
+func configKeys(cfg *config.Config) ([]store.StoredKey, error) {
 	var out []store.StoredKey
-	for i, k := range s.cfg.Keys {
-		secret, err := config.Secret(k.Secret)
+	for i := range cfg.Keys {
+		k, err := configKey(cfg, &cfg.Keys[i])
 		if err != nil {
-			return nil, fmt.Errorf("keys[%d].secret: %w", i, err)
+			return nil, fmt.Errorf("keys[%d]: %w", i, err)
 		}
-		limits, err := k.Limits.Parse()
-		if err != nil {
-			return nil, fmt.Errorf("keys[%d].limits: %w", i, err)
-		}
-		sk := store.StoredKey{Key: identity.Key{
-			ID: k.ID, Kind: identity.KeyKind(k.Kind), Name: k.Name, Account: s.cfg.Account.ID, Team: k.Team, ManagedBy: s.cfg.Path,
-			Policy: identity.Policy{Actions: k.Allow, Models: k.Models, Tier: k.Tier, Limits: limits},
-		}}
-		if sk.Kind == identity.KeyBearer {
-			sk.ID, sk.Hash = cmp.Or(k.ID, "key_"+k.Name), identity.HashToken(secret)
-		} else {
-			sk.Secret = secret
-		}
-		out = append(out, sk)
+		k.ManagedBy = cfg.Where(fmt.Sprintf("keys[%d]", i))
+		out = append(out, k)
 	}
 	return out, nil
+}
+
+func configKey(cfg *config.Config, k *config.Key) (store.StoredKey, error) {
+	sk := store.StoredKey{Key: identity.Key{
+		ID: k.ID, Kind: identity.KeyKind(k.Kind), Name: k.Name, Account: cmp.Or(k.Account, cfg.Account.ID), Team: k.Team,
+		Policy: identity.Policy{Actions: k.Allow, Models: k.Models, Tier: k.Tier},
+	}}
+	var err error
+	if sk.Policy.Limits, err = k.Limits.Parse(); err != nil {
+		return sk, err
+	}
+	if k.Expires != "" {
+		if sk.Expires, err = config.ParseTime(k.Expires); err != nil {
+			return sk, err
+		}
+	}
+	secret := ""
+	if k.Hash == "" {
+		if secret, err = config.Secret(k.Secret); err != nil {
+			return sk, err
+		}
+	}
+	if sk.Kind == identity.KeyPair {
+		sk.Secret = secret
+		return sk, nil
+	}
+	sk.ID = cmp.Or(k.ID, "key_"+k.Name)
+	if sk.Account != cfg.Account.ID && k.ID == "" {
+		sk.ID = "key_" + sk.Account + "_" + k.Name
+	}
+	if sk.Hash = strings.ToLower(k.Hash); sk.Hash == "" {
+		sk.Hash = identity.HashToken(secret)
+	}
+	return sk, nil
+}
+
+// tiersDown orders the tiers that can be the highest allowed, dearest first; "" allows all.
+var tiersDown = []string{"", "priority", "default", "flex"}
+
+// capTier returns the lowest of the highest tiers that key, team and account allow.
+func capTier(cfg *config.Config, k *identity.Key) string {
+	t := cfg.Tenants()[k.Account]
+	lowest := 0
+	for _, tier := range []string{k.Policy.Tier, t.Teams[k.Team].Tier, t.Tier} {
+		lowest = max(lowest, slices.Index(tiersDown, tier))
+	}
+	return tiersDown[lowest]
 }

@@ -122,7 +122,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
 	s.front = s.services()
 	s.metrics = newMetrics(s)
-	if s.base, err = s.topology(models, list, nil); err != nil {
+	if s.base, err = s.topology(models, list); err != nil {
 		return err
 	}
 	s.speaks = map[string][]engine.Client{}
@@ -149,7 +149,7 @@ func (s *Server) services() *front {
 		Models: (*modelsView)(s), Infer: s.dispatch.Infer, Count: s.count, KeepAlive: s.cfg.Server.KeepAlive, Region: s.cfg.Server.Region,
 	}
 	f := &front{
-		s: s, log: s.log, limit: s.cfg.Server.BodyLimit, stall: s.cfg.Server.Stall, budget: api.NewBudget(s.cfg.Server.Bodies),
+		s: s, log: s.log, limit: int64(s.cfg.Server.BodyLimit), stall: s.cfg.Server.Stall, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: &bedrockruntime.Service{Gateway: g},
 		bedrock: &bedrock.Service{Gateway: g}, sts: &sts.Service{},
 	}
@@ -175,7 +175,7 @@ func (s *Server) loadKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	declared, err := s.configKeys()
+	declared, err := configKeys(&s.cfg)
 	if err != nil {
 		return err
 	}
@@ -184,6 +184,7 @@ func (s *Server) loadKeys(ctx context.Context) error {
 	top := s.discovery.expand(s.base)
 	for i := range keys {
 		k := &keys[i]
+		k.Policy.Tier = capTier(&s.cfg, &k.Key)
 		if k.Kind == identity.KeyBearer {
 			ring.AddToken(&k.Key, k.Hash)
 		} else {
