@@ -69,6 +69,11 @@ func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
 		return res, err
 	}
 	c.Model = res.Model.ID
+	return res, g.authorize(c, in, res.Model.ID)
+}
+
+// authorize checks that the caller may do what is known of the intent.
+func (g *Gateway) authorize(c *Call, in *Intent, model string) error {
 	action := in.Action
 	if action == "" {
 		action = ActionInvoke
@@ -76,7 +81,7 @@ func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
 			action = ActionInvokeStream
 		}
 	}
-	return res, identity.Authorize(c.Principal, action, res.Model.ID, identity.ModelARN(g.Region, res.Model.ID), tierName(in.Tier))
+	return identity.Authorize(c.Principal, action, model, identity.ModelARN(g.Region, model), tierName(in.Tier))
 }
 
 // Prepare turns a body in a dialect into an authorised request, taking the model's name
@@ -120,6 +125,8 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 			return nil, err
 		}
 		res = &found
+	} else if err := g.authorize(c, in, res.Model.ID); err != nil { // the body may ask for more than was known
+		return nil, err
 	}
 	out, err := g.bind(c, in, req, res)
 	if err != nil {

@@ -3,6 +3,7 @@ package dialect
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"forebay/fault"
 	"forebay/infer"
@@ -33,8 +34,9 @@ type member struct {
 	ctl control
 	// uses is what a value other than null, false or an empty list asks for.
 	uses infer.Features
-	// nested are the control members inside, for ctlNest.
+	// nested are the control members inside, for ctlNest, and folded their names as keyed by fold.
 	nested map[string]nest
+	folded map[string]string
 	system bool   // the member is the system prompt
 	bit    uint32 // tells the member from the table's others
 }
@@ -59,18 +61,23 @@ func within(ctl map[string]control) map[string]nest {
 // inspector returns the Inspect function of a dialect with the given members. Tiles says
 // that images are counted by OpenAI's rule.
 func inspector(w wording, tiles bool, members map[string]member) func([]byte, *infer.Facts) error {
-	table := make(map[string]member, len(members))
+	table, folded := make(map[string]member, len(members)), make(map[string]string, len(members))
 	bit := uint32(1)
 	for name, m := range members {
 		m.bit = bit
 		bit <<= 1
+		m.folded = make(map[string]string, len(m.nested))
+		for inner := range m.nested {
+			m.folded[fold([]byte(inner))] = inner
+		}
 		table[name] = m
+		folded[fold([]byte(name))] = name
 	}
 	if bit == 0 {
 		panic("dialect: more members than bits")
 	}
 	return func(body []byte, f *infer.Facts) error {
-		x := inspection{body: body, f: f, late: w == wordsConverse, tiles: tiles, members: table}
+		x := inspection{body: body, f: f, late: w == wordsConverse, tiles: tiles, members: table, folded: folded}
 		return w.fault(x.run())
 	}
 }
@@ -145,6 +152,7 @@ type inspection struct {
 	tiles   bool
 	late    bool // ranges are checked with everything else, to be told together
 	members map[string]member
+	folded  map[string]string // names of members by fold
 
 	path    [maxPath][]byte
 	top     member
@@ -257,10 +265,17 @@ func (x *inspection) key(t scan.Token) error {
 	}
 	if t.Depth == 1 {
 		x.top, x.nested = x.members[string(name)], 0
+		if x.top.bit == 0 {
+			return lookalike(x.folded, name)
+		}
 		return once(&x.seen, x.top.bit, name)
 	}
 	if x.top.ctl == ctlNest && t.Depth == 2 {
-		return once(&x.nested, x.top.nested[string(name)].bit, name)
+		n := x.top.nested[string(name)]
+		if n.bit == 0 {
+			return lookalike(x.top.folded, name)
+		}
+		return once(&x.nested, n.bit, name)
 	}
 	if x.top.ctl == ctlText && x.inside == 0 {
 		x.f.Uses |= innerUses[string(name)]
@@ -276,6 +291,19 @@ func once(seen *uint32, bit uint32, name []byte) error {
 	*seen |= bit
 	return nil
 }
+
+// lookalike reports a member that is none of ours by its exact name and one of ours to an
+// engine that reads names without regard to case, as Go's encoding/json does.
+func lookalike(folded map[string]string, name []byte) error {
+	if ours, ok := folded[fold(name)]; ok {
+		return fault.Newf(fault.Malformed, "The request body has the member %q, which some engines read as %q.", name, ours)
+	}
+	return nil
+}
+
+// fold returns what all spellings of a name that differ in case have in common. Through
+// upper case, because the long s and the Kelvin sign have no other way to s and k.
+func fold(name []byte) string { return strings.ToLower(strings.ToUpper(string(name))) }
 
 // value reads the value of a top-level member.
 func (x *inspection) value(t scan.Token) error {

@@ -69,6 +69,35 @@ func works(t *testing.T, s *Server) {
 	}
 }
 
+// A policy caps the tier wherever the caller asks for one: in a header or in a body.
+func TestPolicyCapsTheTierOfTheBody(t *testing.T) {
+	s := run(t, testConfig(t))
+	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"Tier":"default"}}`)
+	_, rest, _ := strings.Cut(made.body, `"secret": "`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	const native = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"messages":[{"role":"user","content":"x"}]`
+	for _, c := range []struct {
+		path, body, header string
+		status             int
+	}{
+		{invokePath, native + `}`, "", 200},
+		{invokePath, native + `}`, "priority", 403},
+		{invokePath, native + `,"service_tier":"priority"}`, "", 403},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"serviceTier":{"type":"priority"}}`, "", 403},
+		{chatPath, `{"model":"` + haiku + `","service_tier":"priority","messages":[{"role":"user","content":"x"}]}`, "", 403},
+	} {
+		got := post(t, s, c.path, c.body, func(r *http.Request) {
+			r.Header.Set("Authorization", "Bearer "+secret)
+			if c.header != "" {
+				r.Header.Set("X-Amzn-Bedrock-Service-Tier", c.header)
+			}
+		})
+		if got.status != c.status {
+			t.Errorf("%s %s %s: %d %.200s, want %d", c.path, c.body, c.header, got.status, got.body, c.status)
+		}
+	}
+}
+
 // shortTerm makes a short-term key of the development key pair.
 func shortTerm(t *testing.T, s *Server) string {
 	t.Helper()

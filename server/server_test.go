@@ -124,6 +124,8 @@ func TestBadInput(t *testing.T) {
 		{"NaN", chatPath, `{"model":"m","temperature":NaN,"messages":[]}`, 400, "invalid_request_error"},
 		{"duplicate control member", chatPath, `{"model":"a","model":"b","messages":[]}`, 400, "twice"},
 		{"duplicate, escaped", chatPath, `{"model":"a","\u006dodel":"b","messages":[]}`, 400, "twice"},
+		{"duplicate in another case", chatPath, `{"model":"a","MODEL":"b","messages":[]}`, 400, "some engines read as"},
+		{"stream where there is none", invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"x"}]}`, 400, "extraneous key [stream]"},
 		{"too deep", chatPath, `{"model":"m","messages":` + deep + `}`, 400, "invalid_request_error"},
 		{"invalid UTF-8", chatPath, "{\"model\":\"\xff\"}", 400, "invalid_request_error"},
 		{"no model", chatPath, `{"messages":[{"role":"user","content":"x"}]}`, 400, "you must provide a model parameter"},

@@ -156,6 +156,9 @@ func (s *Service) invoke(c *api.Call, id string, stream bool) error {
 	if err != nil {
 		return nativeError(err)
 	}
+	if req.Stream != stream {
+		return errStreamInBody
+	}
 	if req.Facts.MaxTokens == 0 && in.Dialect == infer.DialectAnthropic {
 		return errMissingMaxTokens
 	}
@@ -198,6 +201,10 @@ func checkLatency(v string) error {
 		return fault.Newf(fault.Invalid, "1 validation error detected: Value '%s' at 'performanceConfigLatency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]", api.HeaderValue(v))
 	}
 }
+
+// errStreamInBody refuses a body that asks for a stream where the operation has none.
+var errStreamInBody = fault.New(fault.Invalid,
+	"Malformed input request: #: extraneous key [stream] is not permitted, please reformat your input and try again.")
 
 // errMissingMaxTokens is what Claude on Bedrock answers.
 var errMissingMaxTokens = fault.New(fault.Invalid,
