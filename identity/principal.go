@@ -36,6 +36,21 @@ type Policy struct {
 	Limits Limits
 }
 
+// Validate reports what in a policy means nothing. Faults: Invalid.
+func (p *Policy) Validate() error {
+	if p.Tier != "" && !slices.Contains(tiersDown, p.Tier) {
+		return fault.Newf(fault.Invalid, "tier %q is not one of %s", p.Tier, strings.Join(tiersDown, ", "))
+	}
+	l := &p.Limits
+	if min(l.RequestsPerMinute, l.TokensPerMinute, l.TokensPerDay, l.SpendPerDay, l.SpendPerMonth) < 0 {
+		return fault.New(fault.Invalid, "a limit is negative; 0 is no limit")
+	}
+	if (l.SpendPerDay > 0 || l.SpendPerMonth > 0) && l.Currency == "" {
+		return fault.New(fault.Invalid, "a limit on spend needs a currency")
+	}
+	return nil
+}
+
 // KeyKind says how a key authenticates.
 type KeyKind string
 

@@ -195,6 +195,17 @@ func TestKeysChangeOneAtATime(t *testing.T) {
 	}
 }
 
+func TestKeysWithSenselessPoliciesAreNotMade(t *testing.T) {
+	s := run(t, testConfig(t))
+	for _, rest := range []string{
+		`"policy":{"Tier":"gold"}`, `"policy":{"Limits":{"TokensPerMinute":-1}}`, `"policy":{"Limits":{"SpendPerDay":5}}`, `"expires":"2020-01-01T00:00:00Z"`,
+	} {
+		if got := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key",`+rest+`}`); got.status != 400 || !strings.Contains(got.body, `"invalid"`) {
+			t.Errorf("%s: %d %s", rest, got.status, got.body)
+		}
+	}
+}
+
 // Who does not hold the secret cannot fill the memory of signing keys.
 func TestOnlyGoodSignaturesAreRemembered(t *testing.T) {
 	var keys signingKeys

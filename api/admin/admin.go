@@ -178,6 +178,12 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	if in.Name == "" || len(in.Name) > 64 || strings.ContainsFunc(in.Name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, fault.New(fault.Invalid, "a key needs a name of 1 to 64 printable characters without spaces")
 	}
+	if err := in.Policy.Validate(); err != nil {
+		return nil, err
+	}
+	if !in.Expires.IsZero() && !in.Expires.After(c.Started) {
+		return nil, fault.New(fault.Invalid, "the key would have expired already")
+	}
 	k := &identity.Key{
 		Kind: kind, Name: in.Name, Account: c.Principal.Account, Team: in.Team, Policy: in.Policy, Created: c.Started.UTC(), Expires: in.Expires,
 	}

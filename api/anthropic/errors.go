@@ -1,9 +1,10 @@
 package anthropic
 
 import (
+	"net/http"
+
 	"forebay/api"
 	"forebay/fault"
-	"net/http"
 )
 
 // statusOverloaded is Anthropic's own status for overloaded_error.

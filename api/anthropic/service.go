@@ -4,13 +4,14 @@
 package anthropic
 
 import (
+	"net/http"
+	"strings"
+	"time"
+
 	"forebay/api"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/infer"
-	"net/http"
-	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"

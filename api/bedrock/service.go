@@ -3,13 +3,14 @@
 package bedrock
 
 import (
-	"forebay/api"
-	"forebay/catalog"
-	"forebay/fault"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"forebay/api"
+	"forebay/catalog"
+	"forebay/fault"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"

@@ -1,9 +1,10 @@
 package bedrockruntime
 
 import (
+	"net/http"
+
 	"forebay/api"
 	"forebay/fault"
-	"net/http"
 )
 
 // Names of the service's errors.

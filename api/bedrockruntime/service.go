@@ -4,15 +4,16 @@
 package bedrockruntime
 
 import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
 	"forebay/api"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/infer"
 	"forebay/wire/eventstream"
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
