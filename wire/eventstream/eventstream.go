@@ -91,7 +91,7 @@ func appendText(dst, payload []byte, pairs ...string) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, preludeSize)...)
 	for i := 0; i+1 < len(pairs); i += 2 {
-		dst = append(dst, byte(len(pairs[i]))) //nolint:gosec // our own names
+		dst = append(dst, byte(len(pairs[i])))
 		dst = append(dst, pairs[i]...)
 		v := pairs[i+1]
 		v = v[:min(len(v), 1<<15)]
@@ -105,8 +105,8 @@ func appendText(dst, payload []byte, pairs ...string) []byte {
 func seal(dst []byte, start int, payload []byte) []byte {
 	headers := len(dst) - start - preludeSize
 	total := overhead + headers + len(payload)
-	binary.BigEndian.PutUint32(dst[start:], uint32(total))                            //nolint:gosec // bounded by MaxPayload
-	binary.BigEndian.PutUint32(dst[start+4:], uint32(headers))                        //nolint:gosec // bounded
+	binary.BigEndian.PutUint32(dst[start:], uint32(total))
+	binary.BigEndian.PutUint32(dst[start+4:], uint32(headers))
 	binary.BigEndian.PutUint32(dst[start+8:], crc32.ChecksumIEEE(dst[start:start+8])) // prelude
 	dst = append(dst, payload...)
 	return binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(dst[start:]))
@@ -153,7 +153,7 @@ func appendHeader(dst []byte, h Header) ([]byte, error) {
 	case int64:
 		return binary.BigEndian.AppendUint64(append(dst, typeInt64), uint64(v)), nil
 	case time.Time:
-		return binary.BigEndian.AppendUint64(append(dst, typeTime), uint64(v.UnixMilli())), nil //nolint:gosec // two's complement
+		return binary.BigEndian.AppendUint64(append(dst, typeTime), uint64(v.UnixMilli())), nil
 	case UUID:
 		return append(append(dst, typeUUID), v[:]...), nil
 	case []byte:
@@ -266,7 +266,6 @@ func decodeHeader(b []byte) (h Header, rest []byte, err error) {
 	return h, b[size:], nil
 }
 
-//nolint:gosec // the conversions restore two's complement
 func decodeValue(kind int, b []byte) any {
 	switch kind {
 	case typeTrue, typeFalse:

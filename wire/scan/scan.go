@@ -70,6 +70,9 @@ func (s *Scanner) Reset(b []byte) {
 	s.b, s.pos, s.depth, s.want = b, 0, 0, wantValue
 }
 
+// Pos returns how many bytes have been read.
+func (s *Scanner) Pos() int { return s.pos }
+
 func (s *Scanner) bad(what string) error {
 	return fmt.Errorf("%w: %s at byte %d", ErrSyntax, what, s.pos)
 }

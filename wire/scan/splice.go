@@ -40,11 +40,12 @@ func Splice(b []byte, edits ...Edit) []byte {
 			}
 		case t.Depth == 1:
 			if cur >= 0 {
-				if t.Kind == ObjectStart || t.Kind == ArrayStart {
+				switch t.Kind {
+				case ObjectStart, ArrayStart:
 					spans[cur] = span{key.Start, key.End, t.Start, 0}
-				} else if t.Kind == ObjectEnd || t.Kind == ArrayEnd {
+				case ObjectEnd, ArrayEnd:
 					spans[cur].end = t.End
-				} else {
+				default:
 					spans[cur] = span{key.Start, key.End, t.Start, t.End}
 				}
 			}
