@@ -84,7 +84,7 @@ func (d *direct) Do(ctx context.Context, req *Request) (*Response, error) {
 	}
 }
 
-// checkRequest guards against a path or header that would split the request.
+// checkRequest guards against a path or header that would split the request or frame it anew.
 func checkRequest(req *Request) error {
 	if req.Path == "" || req.Path[0] != '/' {
 		return fault.Newf(fault.Internal, "request path %q", req.Path)
@@ -95,7 +95,7 @@ func checkRequest(req *Request) error {
 		}
 	}
 	for _, f := range req.Header {
-		if !validName(f.Name) || !validValue(f.Value) {
+		if !validName(f.Name) || !validValue(f.Value) || reserved(f.Name) {
 			return fault.Newf(fault.Internal, "request header %q", f.Name)
 		}
 	}
@@ -110,6 +110,7 @@ type exchange struct {
 	stop    func() bool
 	phases  phases
 	decoder decoder
+	partial bool  // the request was not written in full
 	keep    bool  // the connection may be used again
 	err     error // sticky, once the body has ended or failed
 }
@@ -138,9 +139,9 @@ func (x *exchange) begin(req *Request, path, prefix string) error {
 func (x *exchange) refused(cause error, method string, sent time.Time) error {
 	if x.ctx.Err() == nil && isHangup(cause) {
 		_ = x.conn.nc.SetReadDeadline(time.Now().Add(answerFor))
+		x.partial = true
 		err := x.readHead(method, sent)
 		if err == nil {
-			x.keep = false
 			if x.conn != nil {
 				_ = x.conn.nc.SetReadDeadline(x.phases.deadline)
 			}
@@ -187,7 +188,7 @@ func (x *exchange) readHead(method string, sent time.Time) error {
 			head: string(raw[h.fields : end-2]),
 		}
 		x.decoder = bodyOf(&h, method)
-		x.keep = !h.close && (h.minor == 1 || h.alive) && x.decoder.state != bodyUntilClose
+		x.keep = !x.partial && !h.close && (h.minor == 1 || h.alive) && x.decoder.state != bodyUntilClose
 		if x.decoder.state == bodyDone {
 			x.resp.ContentLength = 0
 			x.keep = x.keep && (method == "HEAD" || h.status == 304 || h.length <= 0 && !h.chunked)
@@ -357,6 +358,13 @@ func (x *exchange) readFailed(err error) error {
 	err = x.failed(err, true)
 	x.end(err)
 	return err
+}
+
+func (x *exchange) within(d time.Duration) {
+	if x.err == nil {
+		x.phases.limit(time.Now().Add(d))
+		_ = x.conn.nc.SetReadDeadline(x.phases.deadline) // a failure shows in the read
+	}
 }
 
 func (x *exchange) drain() {

@@ -3,9 +3,10 @@
 //
 // Plain http addresses are served by our own HTTP/1.1 client. net/http's client spends two
 // goroutines and their hand-offs on each connection; here the caller's goroutine writes the
-// request in one system call and reads the response itself (BenchmarkCall compares the two). https addresses and addresses behind a proxy are served by net/http
+// request in one system call and reads the response itself (BenchmarkCall compares the
+// two). https addresses and addresses behind a proxy are served by net/http
 // (HTTP/2 included) behind the same interface. Neither follows redirects, decompresses,
-// or retries a call that an engine may have seen.
+// or retries a call, but for one that met the end of a connection that had lain idle (see Connections).
 //
 // # Framing
 //
@@ -20,7 +21,8 @@
 // goroutines of our own. Connect bounds the dial, Total the whole call. FirstToken and
 // BetweenTokens apply to calls that stream, since a call answered in one piece sends
 // nothing until the whole text is generated: FirstToken ends with the first
-// Response.Progress, from which on BetweenTokens runs from one Progress to the next.
+// Response.Progress, from which on BetweenTokens runs from one Progress to the next. The
+// body of a failure is bounded by Response.Within instead.
 // A deadline is moved only when it is due to be read against, and may therefore be up to one
 // eighth late.
 //

@@ -65,8 +65,8 @@ func isHangup(err error) bool {
 type phases struct {
 	total          time.Time // zero: none
 	first, between time.Duration
-	begun          bool // the first event has come
-	moved          bool // an event has come since the deadline was set
+	begun          bool // the first token has come
+	moved          bool // a token has come since the deadline was set
 	deadline       time.Time
 }
 
@@ -83,10 +83,18 @@ func newPhases(t engine.Timeouts, stream bool, now time.Time) phases {
 
 func (p *phases) progress() { p.begun, p.moved = true, true }
 
-// start sets the deadline of the wait for the first event.
+// start sets the deadline of the wait for the first token.
 func (p *phases) start(now time.Time) time.Time {
 	p.deadline = p.within(now, p.first)
 	return p.deadline
+}
+
+// limit makes t the only limit from now on, unless there is an earlier one.
+func (p *phases) limit(t time.Time) {
+	if p.deadline.IsZero() || t.Before(p.deadline) {
+		p.deadline = t
+	}
+	p.total, p.between, p.moved = p.deadline, 0, false
 }
 
 // due reports whether the deadline must be moved before the next wait, and sets it. It

@@ -233,6 +233,13 @@ func (n *netCall) read(p []byte) (int, error) {
 func (n *netCall) buffered() bool { return false }
 func (n *netCall) progress()      { n.phases.progress() }
 
+func (n *netCall) within(d time.Duration) {
+	if n.err == nil {
+		n.phases.limit(time.Now().Add(d))
+		n.arm(n.phases.deadline)
+	}
+}
+
 func (n *netCall) drain() {
 	if n.err != nil {
 		return

@@ -178,6 +178,39 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+// The rest of a body that says why a call has failed is waited for only so long, and a limit
+// of the call that ends earlier stays.
+func TestWithin(t *testing.T) {
+	for _, c := range []struct {
+		stream     bool
+		within, at time.Duration
+	}{{false, 2 * time.Second, 2 * time.Second}, {true, 2 * time.Second, 2 * time.Second}, {true, time.Minute, 10 * time.Second}} {
+		for _, std := range []bool{false, true} {
+			piped(t, Config{Timeouts: phaseLimits, NetHTTP: std}, func(_ int, p *peer) {
+				p.request()
+				p.say("HTTP/1.1 500 Oh\r\nContent-Length: 50\r\n\r\nslo")
+				for _, err := p.Write([]byte("o")); err == nil; _, err = p.Write([]byte("o")) {
+					time.Sleep(700 * time.Millisecond)
+				}
+			}, func(t *testing.T, cl Client) {
+				start := time.Now()
+				res, err := cl.Do(t.Context(), &Request{Method: "POST", Path: "/", Stream: c.stream})
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Within(c.within)
+				b, err := res.ReadAll(nil, 1<<10)
+				wantKind(t, err, fault.Timeout)
+				if took := time.Since(start); took != c.at || !strings.HasPrefix(string(b), "slo") {
+					t.Errorf("%q after %v, want %v", b, took, c.at)
+				}
+				_ = res.Close()
+				res.Within(time.Second)
+			})
+		}
+	}
+}
+
 func TestConnectLimit(t *testing.T) {
 	silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()

@@ -114,6 +114,7 @@ type body interface {
 	read(p []byte) (int, error)
 	buffered() bool
 	progress()
+	within(d time.Duration)
 	drain()
 	close() error
 }
@@ -142,9 +143,13 @@ func (r *Response) Read(p []byte) (int, error) { return r.body.read(p) }
 // Buffered reports whether bytes of the body can be read without waiting.
 func (r *Response) Buffered() bool { return r.body.buffered() }
 
-// Progress tells that an event has come, which ends the first-token phase and starts
+// Progress tells that a token has come, which ends the first-token phase and starts
 // the bound between tokens anew.
 func (r *Response) Progress() { r.body.progress() }
+
+// Within bounds the rest of the body by a time from now, where the call's own limits leave
+// it more. It is for bodies that are read to say why a call has failed.
+func (r *Response) Within(d time.Duration) { r.body.within(d) }
 
 // Drain is called after the protocol's own last event: it reads what may be left of the
 // body's framing, for a bounded time and size, so that the connection can be used again.
@@ -195,9 +200,23 @@ func checkField(f Field) error {
 	if !validName(f.Name) || !validValue(f.Value) {
 		return fmt.Errorf("header %q: not a valid name or value", f.Name)
 	}
-	switch strings.ToLower(f.Name) {
-	case "host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "accept-encoding":
+	if reserved(f.Name) {
 		return fmt.Errorf("header %q is set by the client itself", f.Name)
 	}
 	return nil
+}
+
+// reserved reports whether a header frames the message or is about the connection.
+func reserved(name string) bool {
+	switch len(name) {
+	case 2, 4, 7, 10, 14, 15, 17: // the lengths below
+	default:
+		return false
+	}
+	switch strings.ToLower(name) {
+	case "te", "host", "trailer", "upgrade", "connection", "content-length", "accept-encoding", "transfer-encoding":
+		return true
+	default:
+		return false
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -168,6 +169,8 @@ func TestNothingSplitsARequest(t *testing.T) {
 	for _, r := range []*Request{
 		{Method: "GET", Path: "/a b"}, {Method: "GET", Path: "/\r\nX: y"}, {Method: "GET", Path: "x"}, {Method: "GET"},
 		{Method: "GET", Path: "/", Header: []Field{{"A", "b\r\nC: d"}}}, {Method: "GET", Path: "/", Header: []Field{{"A b", "c"}}},
+		{Method: "GET", Path: "/", Header: []Field{{"content-length", "5"}}}, {Method: "GET", Path: "/", Header: []Field{{"Transfer-Encoding", "chunked"}}},
+		{Method: "GET", Path: "/", Header: []Field{{"Host", "other"}}},
 	} {
 		_, err := c.Do(t.Context(), r)
 		wantKind(t, err, fault.Internal)
@@ -347,6 +350,43 @@ func TestAnswerBeforeTheRequestIsRead(t *testing.T) {
 		t.Error(b, err)
 	}
 }
+
+// A connection on which the request was not written in full has no further use, whatever
+// the answer says.
+func TestAnswerWithoutABodyBeforeTheRequestIsRead(t *testing.T) {
+	c := open(t, Config{BaseURL: "http://engine.test", Dial: func(context.Context, string, string) (net.Conn, error) {
+		return &deaf{answer: []byte("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")}, nil
+	}})
+	res, err := c.Do(t.Context(), &Request{Method: "POST", Path: "/", Body: [][]byte{make([]byte, 1<<20)}})
+	if err != nil || res.Status != 413 {
+		t.Fatal(res, err)
+	}
+	_ = res.Close()
+	if n := len(c.(*direct).pool.all); n != 0 {
+		t.Errorf("%d connections are kept", n)
+	}
+}
+
+// deaf is a connection whose peer takes no request and has answered all the same.
+type deaf struct {
+	net.Conn
+	answer []byte
+}
+
+func (d *deaf) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func (d *deaf) Read(p []byte) (int, error) {
+	n := copy(p, d.answer)
+	if d.answer = d.answer[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (*deaf) SetDeadline(time.Time) error      { return nil }
+func (*deaf) SetReadDeadline(time.Time) error  { return nil }
+func (*deaf) SetWriteDeadline(time.Time) error { return nil }
+func (*deaf) Close() error                     { return nil }
 
 func TestLimitOfReadAll(t *testing.T) {
 	s := serve(t, func(_ int, p *peer) {
