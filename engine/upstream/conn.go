@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"syscall"
@@ -86,7 +87,7 @@ func (c *conn) write(req *Request, path, prefix string) error {
 		b = append(b, f.Value...)
 		b = append(b, "\r\n"...)
 	}
-	if len(req.Body) > 0 || req.Method == "POST" {
+	if len(req.Body) > 0 || req.Method == http.MethodPost {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, size, 10)
 		b = append(b, "\r\n"...)

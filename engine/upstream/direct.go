@@ -184,7 +184,7 @@ func (x *exchange) readHead(method string, sent time.Time) error {
 			continue
 		}
 		x.resp = Response{
-			Status: h.status, ContentLength: h.length, body: x,
+			Status: h.status, ContentLength: h.length, body: x, phases: &x.phases,
 			head: string(raw[h.fields : end-2]),
 		}
 		x.decoder = bodyOf(&h, method)
@@ -255,8 +255,6 @@ func (x *exchange) end(err error) {
 	x.err = err
 	x.finish(err == io.EOF && x.keep) //nolint:errorlint // bare
 }
-
-func (x *exchange) progress() { x.phases.progress() }
 
 func (x *exchange) buffered() bool { return x.conn != nil && x.conn.r < x.conn.w }
 

@@ -114,7 +114,7 @@ func (c *netHTTP) Do(ctx context.Context, req *Request) (*Response, error) {
 		return nil, err
 	}
 	call.body = res.Body
-	return &Response{Status: res.StatusCode, ContentLength: res.ContentLength, std: res.Header, body: call}, nil
+	return &Response{Status: res.StatusCode, ContentLength: res.ContentLength, std: res.Header, body: call, phases: &call.phases}, nil
 }
 
 func (c *netHTTP) enter(call *netCall) bool {
@@ -231,7 +231,6 @@ func (n *netCall) read(p []byte) (int, error) {
 }
 
 func (n *netCall) buffered() bool { return false }
-func (n *netCall) progress()      { n.phases.progress() }
 
 func (n *netCall) within(d time.Duration) {
 	if n.err == nil {

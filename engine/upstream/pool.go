@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -297,7 +298,7 @@ func (p *pool) resolve(ctx context.Context, now time.Time) error {
 
 func lookupFailed(ctx context.Context, err error) error {
 	switch {
-	case ctx.Err() == context.Canceled: //nolint:errorlint // Err returns the bare value
+	case errors.Is(ctx.Err(), context.Canceled):
 		return ended(ctx)
 	case ctx.Err() != nil:
 		return timedOut(phaseConnect, err)

@@ -108,12 +108,13 @@ type Response struct {
 	head string      // the raw header lines, of the direct client
 	std  http.Header // of the net/http client
 	body body
+
+	phases *phases // of the call; the body enforces them
 }
 
 type body interface {
 	read(p []byte) (int, error)
 	buffered() bool
-	progress()
 	within(d time.Duration)
 	drain()
 	close() error
@@ -145,7 +146,7 @@ func (r *Response) Buffered() bool { return r.body.buffered() }
 
 // Progress tells that a token has come, which ends the first-token phase and starts
 // the bound between tokens anew.
-func (r *Response) Progress() { r.body.progress() }
+func (r *Response) Progress() { r.phases.progress() }
 
 // Within bounds the rest of the body by a time from now, where the call's own limits leave
 // it more. It is for bodies that are read to say why a call has failed.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -167,17 +168,27 @@ func TestRequestOnTheWire(t *testing.T) {
 func TestNothingSplitsARequest(t *testing.T) {
 	c := open(t, Config{BaseURL: "http://127.0.0.1:1"})
 	for _, r := range []*Request{
-		{Method: "GET", Path: "/a b"}, {Method: "GET", Path: "/\r\nX: y"}, {Method: "GET", Path: "x"}, {Method: "GET"},
-		{Method: "GET", Path: "/", Header: []Field{{"A", "b\r\nC: d"}}}, {Method: "GET", Path: "/", Header: []Field{{"A b", "c"}}},
-		{Method: "GET", Path: "/", Header: []Field{{"content-length", "5"}}}, {Method: "GET", Path: "/", Header: []Field{{"Transfer-Encoding", "chunked"}}},
+		{Method: "GET", Path: "/a b"},
+		{Method: "GET", Path: "/\r\nX: y"},
+		{Method: "GET", Path: "x"},
+		{Method: "GET"},
+		{Method: "GET", Path: "/", Header: []Field{{"A", "b\r\nC: d"}}},
+		{Method: "GET", Path: "/", Header: []Field{{"A b", "c"}}},
+		{Method: "GET", Path: "/", Header: []Field{{"content-length", "5"}}},
+		{Method: "GET", Path: "/", Header: []Field{{"Transfer-Encoding", "chunked"}}},
 		{Method: "GET", Path: "/", Header: []Field{{"Host", "other"}}},
 	} {
 		_, err := c.Do(t.Context(), r)
 		wantKind(t, err, fault.Internal)
 	}
 	for _, cfg := range []Config{
-		{BaseURL: "ftp://x"}, {BaseURL: "http://"}, {BaseURL: "http://u:p@x"}, {BaseURL: "http://x?y"}, {BaseURL: "://"},
-		{BaseURL: "http://x", Header: []Field{{"A", "\n"}}}, {BaseURL: "http://x", Header: []Field{{"content-length", "1"}}},
+		{BaseURL: "ftp://x"},
+		{BaseURL: "http://"},
+		{BaseURL: "http://u:p@x"},
+		{BaseURL: "http://x?y"},
+		{BaseURL: "://"},
+		{BaseURL: "http://x", Header: []Field{{"A", "\n"}}},
+		{BaseURL: "http://x", Header: []Field{{"content-length", "1"}}},
 	} {
 		if _, err := New(cfg); err == nil || strings.Contains(err.Error(), "u:p") {
 			t.Errorf("%v: %v", cfg.BaseURL, err)
@@ -329,7 +340,7 @@ func TestHostileUpstream(t *testing.T) {
 			if string(b) != c.body || c.after != 0 && fault.KindOf(err) != c.after || c.after == 0 && err != nil {
 				t.Errorf("%.50q, %v", b, err)
 			}
-			if _, again := res.Read(make([]byte, 1)); (err != nil) != (again != io.EOF) {
+			if _, again := res.Read(make([]byte, 1)); (err == nil) != errors.Is(again, io.EOF) {
 				t.Errorf("read again: %v", again)
 			}
 			_, _ = res.Close(), res.Close()
