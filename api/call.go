@@ -25,7 +25,10 @@ type Call struct {
 	Path  string
 	Query string
 
+	// Principal is nil until the caller has been authenticated, its signature included.
 	Principal *identity.Principal
+	// Claimed is the id of the existing key that a caller names who is not authenticated (yet).
+	Claimed string
 	Body      []byte
 	// Sent is called when the body has reached the engine and is not needed any more.
 	Sent func()

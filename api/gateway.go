@@ -9,7 +9,6 @@ import (
 	"forebay/infer"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -64,6 +63,7 @@ type Intent struct {
 
 // Resolve finds the model of the intent and checks that the caller may use it.
 func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
+	c.Intent = in
 	res, err := g.Models.Resolve(c.Principal.Account, in.Model)
 	if err != nil {
 		return res, err
@@ -101,6 +101,7 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "This operation is not supported for this model.")
 	}
+	c.Intent = in
 	req := g.request(c, in)
 	req.Body = c.Body
 	if err := codec.Inspect(c.Body, &req.Facts); err != nil {
@@ -118,7 +119,6 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	}
 	in.Stream = in.Stream || req.Facts.Stream
 	req.Stream = in.Stream
-	c.Intent = in
 	if res == nil {
 		found, err := g.Resolve(c, in)
 		if err != nil {
@@ -162,17 +162,14 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 	return &infer.Request{
 		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
 		Sent: c.Sent, Arrived: c.Started, Betas: betas(h.Values("Anthropic-Beta")),
-		Caller: infer.Caller{
-			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN,
-			InvocationID: h.Get("Amz-Sdk-Invocation-Id"), Attempt: sdkAttempt(h.Get("Amz-Sdk-Request")),
-			Tags: in.Tags,
-		},
+		Caller: Caller(c),
 	}
 }
 
 // bind fills in what the resolution says, and refuses what the model does not serve.
 func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) (drops, error) {
 	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
+	req.Caller.Tags, req.Deadline = in.Tags, deadline(c.HTTP.Header, c.Started, req.Stream)
 	tier, ok := infer.ParseTier(tierName(in.Tier))
 	if !ok {
 		return drops{}, fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
@@ -209,19 +206,6 @@ func tierName(s string) string {
 	default:
 		return s
 	}
-}
-
-// sdkAttempt reads the attempt number of the header "attempt=2; max=5".
-func sdkAttempt(v string) int {
-	for part := range strings.SplitSeq(v, ";") {
-		if n, ok := strings.CutPrefix(strings.TrimSpace(part), "attempt="); ok {
-			i, err := strconv.Atoi(n)
-			if err == nil && i > 0 && i < 1000 {
-				return i
-			}
-		}
-	}
-	return 0
 }
 
 // Answer sets the headers that tell the truth about a response.

@@ -72,6 +72,7 @@ func (d *Dispatcher) InFlight() int {
 func (d *Dispatcher) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
 	c := &call{d: d, req: req, start: time.Now()}
 	if err := d.opts.Recorder.Healthy(); err != nil {
+		d.Refuse(ctx, req, err, 0)
 		return nil, err
 	}
 	if err := c.prepare(); err != nil {

@@ -147,10 +147,16 @@ func statusOf(k fault.Kind) int {
 		return 429
 	case fault.Invalid, fault.Malformed, fault.UnknownModel, fault.Unsupported:
 		return 400
-	case fault.Denied:
+	case fault.MissingAuth, fault.IncompleteAuth, fault.UnknownKey:
+		return 401
+	case fault.Denied, fault.BadSignature, fault.Expired:
 		return 403
-	case fault.NotFound:
+	case fault.NotFound, fault.UnknownOperation:
 		return 404
+	case fault.Conflict:
+		return 409
+	case fault.TooLarge:
+		return 413
 	case fault.Timeout:
 		return 504
 	case fault.Overloaded, fault.Unavailable, fault.NotReady:
@@ -181,11 +187,15 @@ func outcomeOf(err error) string {
 // refused writes the row of a call that was never answered, and returns err, or the
 // ledger's own fault.
 func (c *call) refused(ctx context.Context, err error) error {
-	rec := c.row(err)
-	if rerr := c.d.append(ctx, rec); rerr != nil {
-		c.d.opts.Log.ErrorContext(ctx, "a refused call is not on the ledger", "request", c.req.ID, "error", rerr.Error())
-	}
+	c.written(ctx, c.row(err))
 	return err
+}
+
+// written writes the row of a call that was not answered.
+func (c *call) written(ctx context.Context, rec *meter.Record) {
+	if err := c.d.append(ctx, rec); err != nil {
+		c.d.opts.Log.ErrorContext(ctx, "a refused call is not on the ledger", "request", c.req.ID, "error", err.Error())
+	}
 }
 
 // record writes the row of a call that was answered, in part or in full.
@@ -228,8 +238,17 @@ func (c *call) row(outcome error) *meter.Record {
 	return rec
 }
 
-// Refuse writes the row of a call that was refused before it reached the scheduler.
-func (d *Dispatcher) Refuse(ctx context.Context, req *infer.Request, err error) {
+// Refuse writes the row of a call that was refused before it reached the scheduler, with the
+// HTTP status that was sent, 0 when none was. A call whose caller was not authenticated has
+// no account, and is counted rather than written.
+func (d *Dispatcher) Refuse(ctx context.Context, req *infer.Request, err error, status int) {
 	c := &call{d: d, req: req, start: time.Now()}
-	_ = c.refused(ctx, err)
+	rec := c.row(err)
+	if rec.Outcome != meter.OutcomeCanceled {
+		rec.Outcome = meter.OutcomeRefused
+	}
+	if status != 0 {
+		rec.Status = status
+	}
+	c.written(ctx, rec)
 }

@@ -111,6 +111,21 @@ func (r *Keyring) Bearer(token string, now time.Time) (*Entry, error) {
 	return e, nil
 }
 
+// Known returns the id of the key that a caller names by its access key id or presents as a
+// bearer token, live or not; "" when there is none. It authenticates nobody.
+func (r *Keyring) Known(id, token string) string {
+	if e := r.pairs[id]; e != nil && id != "" {
+		return e.Key.ID
+	}
+	if token == "" {
+		return ""
+	}
+	if e := r.tokens[HashToken(token)]; e != nil {
+		return e.Key.ID
+	}
+	return ""
+}
+
 // IsShortTerm reports whether a bearer token is a short-term Bedrock API key.
 func IsShortTerm(token string) bool { return strings.HasPrefix(token, shortTermPrefix) }
 

@@ -49,6 +49,7 @@ type Ledger struct {
 	insertCall *sql.Stmt
 	tariffs    map[*Tariff]int64 // places in the file; the writer's own
 	queue      chan *pending
+	refusals   chan chan struct{} // asks the writer for the counted refusals
 	stop       chan struct{}
 	ended      sync.WaitGroup
 	once       sync.Once
@@ -75,7 +76,7 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &Ledger{opts: o, queue: make(chan *pending, queueRows), stop: make(chan struct{}), refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64)}
+	l := &Ledger{opts: o, queue: make(chan *pending, queueRows), stop: make(chan struct{}), refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64), refusals: make(chan chan struct{})}
 	sync := "NORMAL"
 	if o.Sync {
 		sync = "FULL"
@@ -139,12 +140,13 @@ func (l *Ledger) Lost() int64 { return l.lost.Load() }
 func (l *Ledger) Rows() int64 { return l.rows.Load() }
 
 // Append writes a row and returns when it is durable. Where rows may be lost (Serve) it
-// never fails; else it fails with Unavailable.
+// never fails; else it fails with Unavailable. Refused calls beyond a rate, and those of callers that were not
+// authenticated (without an account), are counted and written by the minute.
 func (l *Ledger) Append(ctx context.Context, rec *Record) error {
 	if rec.Count == 0 {
 		rec.Count = 1
 	}
-	if rec.Outcome == OutcomeRefused && l.aggregate(rec) {
+	if (rec.Outcome == OutcomeRefused || rec.Account == "") && l.aggregate(rec) {
 		return nil
 	}
 	p := &pending{rec: rec, done: make(chan error, 1)}
@@ -176,6 +178,9 @@ func (l *Ledger) run() {
 		case p := <-l.queue:
 			group = l.fill(append(group[:0], p))
 			l.flush(group)
+		case done := <-l.refusals:
+			l.flushRefusals(time.Now(), true)
+			close(done)
 		case <-heal.C:
 			l.flushRefusals(time.Now(), false)
 			l.heal()

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -160,10 +161,82 @@ func TestRefusalsAreAggregated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.flushRefusals(time.Date(2026, 1, 2, 3, 6, 0, 0, time.UTC), false)
 	rows, err := l.Usage(t.Context(), UsageQuery{})
 	if err != nil || rows[0].Refused != n || l.Rows() != refusalsPerMinute+1 {
 		t.Errorf("%+v %v in %d rows", rows, err, l.Rows())
+	}
+}
+
+// A caller without an account has no rows of its own, whatever it invents.
+func TestUnauthenticatedCallersAreOnlyCounted(t *testing.T) {
+	l := open(t, nil)
+	for i := range 500 {
+		r := &Record{
+			RequestID: fmt.Sprint("u", i), API: "openai", Reason: "unknown_key", Outcome: OutcomeRefused, Count: 1, ModelAsked: fmt.Sprint("m", i),
+			InvocationID: fmt.Sprint("i", i), Arrived: time.Now(), Tags: map[string]string{"a": fmt.Sprint(i)},
+		}
+		if err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := l.Usage(t.Context(), UsageQuery{By: []string{"asked", "tag:a"}, Account: "somebody"})
+	if err != nil || len(rows) != 1 || rows[0].Refused != 500 || rows[0].Group[0]+rows[0].Group[1] != "" || l.Rows() > 2 {
+		t.Errorf("%+v %v in %d rows", rows, err, l.Rows())
+	}
+}
+
+// Kinds of refusals beyond a bound are counted together.
+func TestKindsOfRefusalsAreBounded(t *testing.T) {
+	l := open(t, nil)
+	const n = maxRefusals + 1000
+	at := time.Now()
+	for i := range n {
+		r := row(i)
+		r.Key, r.Outcome, r.Arrived, r.Count = fmt.Sprint("k", i), OutcomeRefused, at, 1
+		l.broken.Store(&errFull) // so that nothing is written on the way
+		if err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(l.refused); got > maxRefusals+1 {
+		t.Errorf("%d kinds are remembered", got)
+	}
+	rows, err := l.Usage(t.Context(), UsageQuery{})
+	if err != nil || rows[0].Refused != n || l.Lost() != 0 {
+		t.Errorf("%+v %v, %d lost", rows, err, l.Lost())
+	}
+}
+
+var errFull = errors.New("full")
+
+// What was refused while rows could not be written is written when they can.
+func TestRefusalsOutliveAFullDisk(t *testing.T) {
+	l := open(t, func(o *LedgerOptions) { o.MaxPages = 40 })
+	var acknowledged int64
+	for i := 0; l.Healthy() == nil; i++ {
+		r := row(i)
+		r.Tags = map[string]string{"pad": fmt.Sprintf("%0200d", i)}
+		if l.Append(t.Context(), r) == nil {
+			acknowledged++
+		}
+	}
+	const refused = 2 * refusalsPerMinute
+	for i := range refused {
+		r := row(i)
+		r.RequestID, r.Key, r.Outcome, r.Arrived = fmt.Sprint("late", i), "k", OutcomeRefused, time.Now()
+		if err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Usage(t.Context(), UsageQuery{}); err != nil || l.Healthy() == nil {
+		t.Errorf("%v, %v", err, l.Healthy())
+	}
+	if _, err := l.write.ExecContext(t.Context(), `PRAGMA max_page_count = 10000`); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := l.Usage(t.Context(), UsageQuery{})
+	if err != nil || rows[0].Refused != refused || rows[0].Requests != acknowledged+refused || l.Healthy() != nil {
+		t.Errorf("%+v %v, %v", rows, err, l.Healthy())
 	}
 }
 

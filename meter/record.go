@@ -16,7 +16,7 @@ type Record struct {
 	RequestID    string
 	InvocationID string // equal for all attempts that one client call made
 	Attempt      int    // the client's own number of the attempt; 0 unknown
-	Account      string
+	Account      string // "" for a caller that was not authenticated
 	Team         string
 	Key          string
 	Tags         map[string]string
@@ -54,7 +54,8 @@ type Record struct {
 	Charge      Lines  // what the caller's team is shown
 	Cost        Lines  // what the call cost us
 	Explanation []byte // JSON, for `forebay explain`
-	// Count is more than 1 for a row that stands for refusals aggregated over a minute.
+	// Count is more than 1 for a row that stands for refusals aggregated over a minute; Estimate and
+	// MaxTokens are sums then, and what differs between them is left out.
 	Count    int64
 	Attempts []Attempt
 }

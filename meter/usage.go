@@ -35,7 +35,7 @@ type UsageQuery struct {
 	By      []string
 	Since   time.Time
 	Until   time.Time
-	Account string
+	Account string // with it come the calls that were refused before they had an account
 	Team    string
 	Key     string
 	Model   string
@@ -75,7 +75,8 @@ func expression(by string) (string, []any, error) {
 
 // sums are the columns of a UsageRow behind its group. The currencies are the first two.
 const sums = `COALESCE(currency, ''), CASE WHEN cost IS NULL THEN '' ELSE COALESCE(cost_currency, '') END,
- SUM(count), SUM(CASE outcome WHEN 'refused' THEN count ELSE 0 END), SUM(outcome = 'failed'), SUM(outcome = 'canceled'),
+ SUM(count), SUM(CASE outcome WHEN 'refused' THEN count ELSE 0 END), SUM(CASE outcome WHEN 'failed' THEN count ELSE 0 END),
+ SUM(CASE outcome WHEN 'canceled' THEN count ELSE 0 END),
  SUM(input), SUM(output), SUM(cache_read), SUM(cache_write), SUM(COALESCE(charge, 0)),
  SUM(charge IS NULL AND input + output + cache_read + cache_write > 0), SUM(COALESCE(cost, 0)),
  SUM(cost IS NULL AND input + output + cache_read + cache_write > 0), SUM(simulated)`
@@ -92,6 +93,7 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 		groups = append(groups, "COALESCE("+e+", '')")
 		args = append(args, a...)
 	}
+	l.settleRefusals(ctx)
 	where, wargs := q.where()
 	n := len(groups)
 	order := make([]string, 0, n+2)
@@ -154,7 +156,10 @@ func (q *UsageQuery) where() (string, []any) {
 	if !q.Until.IsZero() {
 		add("arrived < ?", q.Until.UnixNano())
 	}
-	for col, v := range map[string]string{"account": q.Account, "team": q.Team, "key": q.Key, "model": q.Model} {
+	if q.Account != "" {
+		add("account IN (?, '')", q.Account)
+	}
+	for col, v := range map[string]string{"team": q.Team, "key": q.Key, "model": q.Model} {
 		if v != "" {
 			add(col+" = ?", v)
 		}
@@ -174,11 +179,13 @@ type GaveUp struct {
 // minGaveUp is the waiting time below which leaving is taken for a change of mind.
 const minGaveUp = 2 * time.Second
 
-// ClientsGaveUp counts the calls since then whose client left, by whole seconds, the most
+// ClientsGaveUp counts the calls of an account since then whose client left, by whole seconds, the most
 // frequent first: read time-outs show as peaks.
-func (l *Ledger) ClientsGaveUp(ctx context.Context, since time.Time) ([]GaveUp, error) {
+func (l *Ledger) ClientsGaveUp(ctx context.Context, account string, since time.Time) ([]GaveUp, error) {
+	from, _ := bounds(since, time.Time{})
 	rows, err := l.read.QueryContext(ctx, `SELECT CAST(ROUND(total_ns / 1e9) AS INTEGER), COUNT(*) FROM calls
- WHERE outcome = 'canceled' AND arrived >= ? AND total_ns >= ? GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10`, since.UnixNano(), int64(minGaveUp))
+ WHERE outcome = 'canceled' AND account = ? AND arrived >= ? AND total_ns >= ? GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10`,
+		account, from, int64(minGaveUp))
 	if err != nil {
 		return nil, fmt.Errorf("clients that gave up: %w", err)
 	}

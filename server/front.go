@@ -14,7 +14,6 @@ import (
 	"forebay/api/openai"
 	"forebay/fault"
 	"forebay/identity"
-	"forebay/infer"
 )
 
 // front is the front door: it finds the service, authenticates, reads the body within
@@ -53,9 +52,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.Kind != fault.Canceled && !c.W.Started() {
 		svc.Fail(c, e)
 	}
-	if !c.Handed && c.Intent != nil && c.Principal != nil {
-		f.s.dispatch.Refuse(r.Context(), refusedRequest(c), e)
-	}
+	f.refused(c, svc, e)
 }
 
 // recovered answers for a panic: the call fails, the server goes on, the log says where.
@@ -68,7 +65,9 @@ func (f *front) recovered(c *api.Call, svc api.Service) {
 	if c.W.Started() {
 		panic(http.ErrAbortHandler) // the client must see that the answer is not whole
 	}
-	svc.Fail(c, fault.New(fault.Internal, ""))
+	e := fault.New(fault.Internal, "")
+	svc.Fail(c, e)
+	f.refused(c, svc, e)
 }
 
 // tell logs a failure: what is ours as an error, with its cause; the caller's for those who debug.
@@ -117,20 +116,6 @@ func plainPath(path string) error {
 		return fault.New(fault.UnknownOperation, "").WithReason("the path is not in its plain form")
 	}
 	return nil
-}
-
-// refusedRequest is what the ledger is told of a call that never reached the scheduler.
-func refusedRequest(c *api.Call) *infer.Request {
-	in := c.Intent
-	tier, _ := infer.ParseTier(in.Tier)
-	return &infer.Request{
-		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, ModelAsked: in.Model, Model: c.Model, Stream: in.Stream, Tier: tier,
-		Arrived: c.Started,
-		Caller: infer.Caller{
-			Account: c.Principal.Account, Team: c.Principal.Team, Key: c.Principal.KeyID, ARN: c.Principal.ARN, Tags: in.Tags,
-			InvocationID: c.HTTP.Header.Get("Amz-Sdk-Invocation-Id"),
-		},
-	}
 }
 
 // plain answers what needs no caller: probes and metrics.
@@ -279,20 +264,25 @@ func (f *front) region() string {
 }
 
 func (f *front) signed(c *api.Call, r *identity.Request, claim *identity.Claim, signer []string) (func([]byte) error, error) {
+	ring := f.s.keyring.Load()
+	c.Claimed = ring.Known(claim.KeyID, "")
 	if err := claim.Check(c.Started, f.region(), signer...); err != nil {
 		return nil, err
 	}
-	entry, secret, err := f.s.keyring.Load().Pair(claim.KeyID, c.Started)
+	entry, secret, err := ring.Pair(claim.KeyID, c.Started)
 	if err != nil {
 		return nil, err
 	}
-	c.Principal = entry.Principal
 	return func(body []byte) error {
 		hash, err := identity.PayloadHash(r, body)
 		if err != nil {
 			return err
 		}
-		return f.s.signing.verify(claim, secret, r, hash)
+		if err := f.s.signing.verify(claim, secret, r, hash); err != nil {
+			return err
+		}
+		c.Principal = entry.Principal
+		return nil
 	}, nil
 }
 
@@ -302,6 +292,7 @@ func (f *front) bearer(c *api.Call, token string) error {
 	if !identity.IsShortTerm(token) {
 		entry, err := ring.Bearer(token, c.Started)
 		if err != nil {
+			c.Claimed = ring.Known("", token)
 			return err
 		}
 		c.Principal = entry.Principal
@@ -311,6 +302,7 @@ func (f *front) bearer(c *api.Call, token string) error {
 	if err != nil {
 		return errors.Join(fault.New(fault.UnknownKey, ""), err)
 	}
+	c.Claimed = ring.Known(claim.KeyID, "")
 	if err := claim.Check(c.Started, f.region(), "bedrock"); err != nil {
 		return err
 	}

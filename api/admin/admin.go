@@ -39,7 +39,7 @@ type KeyAdmin interface {
 type LedgerView interface {
 	Usage(ctx context.Context, q meter.UsageQuery) ([]meter.UsageRow, error)
 	Explain(ctx context.Context, requestID string) (*meter.Explanation, error)
-	ClientsGaveUp(ctx context.Context, since time.Time) ([]meter.GaveUp, error)
+	ClientsGaveUp(ctx context.Context, account string, since time.Time) ([]meter.GaveUp, error)
 	Verify(ctx context.Context, since, until time.Time) (*meter.Verification, error)
 }
 
@@ -218,7 +218,7 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	gave, err := s.view.Ledger().ClientsGaveUp(c.Context(), q.Since)
+	gave, err := s.view.Ledger().ClientsGaveUp(c.Context(), q.Account, q.Since)
 	if err != nil {
 		return nil, err
 	}
