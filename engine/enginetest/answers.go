@@ -153,8 +153,14 @@ func testRefused(t *testing.T, s *Setup) {
 			status int
 			kind   fault.Kind
 		}{
-			{400, fault.ModelFailed}, {403, fault.ModelFailed}, {404, fault.ModelFailed}, {422, fault.ModelFailed},
-			{429, fault.Overloaded}, {500, fault.Unavailable}, {503, fault.Unavailable}, {301, fault.Unavailable},
+			{400, fault.ModelFailed},
+			{403, fault.ModelFailed},
+			{404, fault.ModelFailed},
+			{422, fault.ModelFailed},
+			{429, fault.Overloaded},
+			{500, fault.Unavailable},
+			{503, fault.Unavailable},
+			{301, fault.Unavailable},
 		} {
 			x.server.Refuse(c.status, "engine says no", http.Header{"Retry-After": {"7"}})
 			for _, stream := range []bool{false, true} {

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"forebay/engine"
 	"forebay/engine/enginetest/fakeupstream"
+	"forebay/engine/upstream"
 	"forebay/fault"
 	"forebay/infer"
 )
@@ -19,6 +21,30 @@ func begin(c *fakeupstream.Call) {
 	for _, p := range c.Protocol.Stream([]string{"word"}, fakeupstream.SaidUsage) {
 		c.Send(p)
 		if strings.Contains(p.Data, "word") {
+			return
+		}
+	}
+}
+
+// open sends the payloads of an answer in front of the first word.
+func open(c *fakeupstream.Call) {
+	for _, p := range c.Protocol.Stream([]string{"word"}, fakeupstream.SaidUsage) {
+		if strings.Contains(p.Data, "word") {
+			return
+		}
+		c.Send(p)
+	}
+}
+
+// keepAlive shows that the server lives, and that the model says nothing, until the client leaves.
+func keepAlive(c *fakeupstream.Call) {
+	for {
+		if c.Protocol.Idle != nil {
+			c.Write(c.Protocol.Idle)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-c.Gone():
 			return
 		}
 	}
@@ -248,6 +274,18 @@ func testPhases(t *testing.T, s *Setup) {
 			begin(c)
 			hang(c)
 		}, 13 * time.Second, 13500 * time.Millisecond},
+		{"first token, kept alive", "first-token", true, func(c *fakeupstream.Call) { c.Start(); keepAlive(c) }, 10 * time.Second, 10 * time.Second},
+		{"first token, opened early", "first-token", true, func(c *fakeupstream.Call) {
+			c.Start()
+			if c.Protocol.Opens {
+				open(c)
+			}
+			keepAlive(c)
+		}, 10 * time.Second, 10 * time.Second},
+		{"between tokens, kept alive", "between-tokens", true, func(c *fakeupstream.Call) {
+			begin(c)
+			keepAlive(c)
+		}, 4 * time.Second, 4500 * time.Millisecond},
 		{"total of a stream", "total", true, func(c *fakeupstream.Call) {
 			for range 100 {
 				begin(c)
@@ -270,6 +308,57 @@ func testPhases(t *testing.T, s *Setup) {
 			})
 		})
 	}
+}
+
+// testConnect dials an engine that takes no connection.
+func testConnect(t *testing.T, s *Setup) {
+	both(t, s, func(t *testing.T, _ *fakeupstream.Protocol, req func(testing.TB, bool) *infer.Request) {
+		synctest.Test(t, func(t *testing.T) {
+			silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			c := s.New(t, upstream.Config{BaseURL: "http://engine.test", Timeouts: engine.Timeouts{Connect: 3 * time.Second, Total: time.Minute}, Dial: silent})
+			defer c.Close() //nolint:errcheck // test
+			start := time.Now()
+			_, err := c.Infer(t.Context(), req(t, true))
+			if e := wantKind(t, err, fault.Timeout); e.Code != "connect" || time.Since(start) != 3*time.Second {
+				t.Errorf("%q after %v", e.Code, time.Since(start))
+			}
+		})
+	})
+}
+
+// testSlowFailure has an engine refuse with a body that never ends: the status alone says
+// that the call may go elsewhere, and it must not wait as long as an answer may take.
+func testSlowFailure(t *testing.T, s *Setup) {
+	const soon = 5 * time.Second
+	drip := func(head string) func(c *fakeupstream.Call) {
+		return seize("HTTP/1.1 "+head+"\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", func(conn net.Conn) {
+			for _, err := conn.Write([]byte(" ")); err == nil; _, err = conn.Write([]byte(" ")) {
+				time.Sleep(time.Second)
+			}
+		})
+	}
+	both(t, s, func(t *testing.T, p *fakeupstream.Protocol, req func(testing.TB, bool) *infer.Request) {
+		bubble(t, s, p, engine.Timeouts{Total: time.Hour}, func(t *testing.T, x *setting) {
+			for _, stream := range []bool{false, true} {
+				x.server.Handle(drip("503 Service Unavailable"))
+				start := time.Now()
+				_, err := x.client.Infer(t.Context(), req(t, stream))
+				if e := wantKind(t, err, fault.Unavailable); e.OriginalStatus != http.StatusServiceUnavailable || time.Since(start) > soon {
+					t.Errorf("%d after %v", e.OriginalStatus, time.Since(start))
+				}
+			}
+			x.server.Handle(drip("200 OK")) // no stream although one was asked for
+			start := time.Now()
+			_, err := x.client.Infer(t.Context(), req(t, true))
+			wantKind(t, err, fault.Unavailable)
+			if took := time.Since(start); took > soon {
+				t.Errorf("after %v", took)
+			}
+		})
+	})
 }
 
 func testCloseClient(t *testing.T, s *Setup) {

@@ -48,16 +48,19 @@ func TestSplices(t *testing.T) {
 		{"no model", `{"messages":[]}`, `{"model":"up","messages":[]}`, false, Config{}},
 		{
 			"other stream options", `{"model":"up","stream":true,"stream_options":{"x":[1] , "include_usage":false}}`,
-			`{"model":"up","stream":true,"stream_options":{"x":[1] , "include_usage":true}}`, true, Config{},
+			`{"model":"up","stream":true,"stream_options":{"x":[1] , "include_usage":true}}`, true,
+			Config{},
 		},
 		{
 			"usage asked for", `{"model":"up","stream":true,"stream_options":{"include_usage":true}}`,
-			`{"model":"up","stream":true,"stream_options":{"include_usage":true}}`, true, Config{},
+			`{"model":"up","stream":true,"stream_options":{"include_usage":true}}`, true,
+			Config{},
 		},
 		{"no usage option", `{"model":"up","stream":true}`, `{"model":"up","stream":true}`, true, Config{NoUsageOption: true}},
 		{
 			"null stream options", `{"stream":true,"stream_options":null,"model":"up"}`,
-			`{"stream":true,"stream_options":{"include_usage":true},"model":"up"}`, true, Config{},
+			`{"stream":true,"stream_options":{"include_usage":true},"model":"up"}`, true,
+			Config{},
 		},
 		{"streaming decided outside", `{"model":"up"}`, `{"stream":true,"stream_options":{"include_usage":true},"model":"up"}`, true, Config{}},
 		{"not streaming, decided outside", `{"model":"up","stream":true}`, `{"model":"up","stream":false}`, false, Config{}},

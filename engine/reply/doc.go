@@ -11,6 +11,9 @@
 // payload for the client is known (and marked Last) although usage and end marks come
 // after it, at no cost to the tokens before.
 //
+// The limits on the first token and between tokens run until a payload with a token comes:
+// comments, pings and openings, which a server sends while its model is stuck, move neither.
+//
 // A stream that ends without its protocol's end is StreamFailed, however clean the end of
 // its connection was.
 package reply

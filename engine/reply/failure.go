@@ -19,6 +19,9 @@ const (
 	maxErrorBody = 64 << 10
 	maxMessage   = 2 << 10
 	maxWait      = 24 * time.Hour // a Retry-After beyond it is not believed
+	// errorWait bounds the wait for the body of a failure. The status has said what matters,
+	// and the call may go elsewhere.
+	errorWait = 2 * time.Second
 )
 
 // overloaded is Anthropic's own status for a lack of capacity.
@@ -36,6 +39,7 @@ func Failure(res *upstream.Response) *fault.Error {
 
 // FailureBody is Failure, with the body for protocols that say more in it.
 func FailureBody(res *upstream.Response) (*fault.Error, []byte) {
+	res.Within(errorWait)
 	body, err := res.ReadAll(nil, maxErrorBody)
 	_ = res.Close()
 	if err != nil && fault.KindOf(err) == fault.Canceled {
@@ -121,17 +125,22 @@ func clean(s string) string {
 func retryAfter(res *upstream.Response) time.Duration {
 	for _, name := range []string{"x-amz-retry-after", "retry-after-ms"} {
 		if ms, err := strconv.ParseFloat(res.Header(name), 64); err == nil && ms > 0 {
-			return min(time.Duration(ms*float64(time.Millisecond)), maxWait)
+			return wait(ms, time.Millisecond)
 		}
 	}
 	v := res.Header("Retry-After")
 	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
-		return min(time.Duration(min(s, maxWait.Seconds())*float64(time.Second)), maxWait)
+		return wait(s, time.Second)
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return min(max(time.Until(at), 0), maxWait)
 	}
 	return 0
+}
+
+// wait is n units, at most maxWait; n may be infinite.
+func wait(n float64, unit time.Duration) time.Duration {
+	return time.Duration(min(n*float64(unit), float64(maxWait)))
 }
 
 // InStream returns the failure that a payload of a stream reports.
@@ -150,6 +159,7 @@ func IsStream(res *upstream.Response, media string) bool {
 // NotAStream is the failure of a response that should be a stream and is not: the
 // engine's error if it holds one (some send errors with status 200), else a broken engine.
 func NotAStream(res *upstream.Response) *fault.Error {
+	res.Within(errorWait)
 	body, err := res.ReadAll(nil, maxErrorBody)
 	_ = res.Close()
 	if err != nil && fault.KindOf(err) == fault.Canceled {

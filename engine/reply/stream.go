@@ -3,6 +3,7 @@ package reply
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"forebay/dialect"
@@ -112,8 +113,10 @@ func (s *Stream) pull() (string, []byte, Note, error) {
 	if err != nil {
 		return "", nil, Note{}, err
 	}
-	s.res.Progress()
 	note, err := s.rules.Look(name, payload)
+	if note.Tokens > 0 {
+		s.res.Progress()
+	}
 	if note.Payload != nil {
 		payload = note.Payload
 	}
@@ -198,14 +201,22 @@ func (s *Stream) nextDecoded() (*infer.Event, error) {
 		if err != nil {
 			return nil, s.fail(err)
 		}
-		s.res.Progress()
 		s.next = 0
 		if s.events, err = s.rules.Decoder.Decode(name, payload, s.events[:0]); err != nil {
 			return nil, s.fail(err)
 		}
+		if slices.ContainsFunc(s.events, written) {
+			s.res.Progress()
+		}
 		s.over = s.rules.Decoder.Complete()
 	}
 	return nil, s.err
+}
+
+// written reports whether an event is of what the model wrote. The opening of a stream and
+// of a block, usage and pings come without a token.
+func written(ev infer.Event) bool {
+	return ev.Kind == infer.EventDelta || ev.Kind == infer.EventBlockStop || ev.Kind == infer.EventStop
 }
 
 func isEOF(err error) bool { return err == io.EOF } //nolint:errorlint // sources return the bare value

@@ -33,7 +33,7 @@ type netHTTP struct {
 func newNetHTTP(cfg Config, u *url.URL) *netHTTP {
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            cfg.Dial,
+		DialContext:            dialWithin(cfg),
 		TLSHandshakeTimeout:    cfg.Timeouts.Connect,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 		ForceAttemptHTTP2:      true,
@@ -42,10 +42,6 @@ func newNetHTTP(cfg Config, u *url.URL) *netHTTP {
 		IdleConnTimeout:        cfg.IdleTimeout,
 		MaxResponseHeaderBytes: maxHead,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-	}
-	if cfg.Dial == nil {
-		d := &net.Dialer{Timeout: cfg.Timeouts.Connect, KeepAliveConfig: keepAlive}
-		t.DialContext = d.DialContext
 	}
 	if cfg.Address.IsValid() {
 		t.DialContext = pinned(t.DialContext, cfg.Address)
@@ -64,6 +60,22 @@ func pinned(dial func(ctx context.Context, network, address string) (net.Conn, e
 			return nil, err
 		}
 		return dial(ctx, network, net.JoinHostPort(ip.String(), port))
+	}
+}
+
+// dialWithin returns the dialer, bound to the connect phase.
+func dialWithin(cfg Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
+	if cfg.Timeouts.Connect <= 0 {
+		return dial
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.Connect)
+		defer cancel()
+		return dial(ctx, network, address)
 	}
 }
 

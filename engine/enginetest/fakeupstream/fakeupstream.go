@@ -41,6 +41,11 @@ type Protocol struct {
 	Whole  func(words []string, u infer.Usage) []byte
 	// Error is the body of an error response; its status and, for Bedrock, name go along.
 	Error func(status int, message string) (http.Header, []byte)
+	// Opens says that a stream may open before its first token is there: what Stream has
+	// in front of the first word carries nothing that the model wrote.
+	Opens bool
+	// Idle is what a server sends to keep a stream alive that has nothing to say; nil for nothing.
+	Idle []byte
 	// Broken is a frame that reports an error within a stream.
 	Broken func(message string) []byte
 }

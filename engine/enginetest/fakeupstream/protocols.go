@@ -31,7 +31,7 @@ func streamMember(_ string, body []byte) bool {
 // OpenAI speaks chat completions. It reports usage in a chunk of its own when
 // asked, as OpenAI, vLLM and llama-server do.
 var OpenAI = &Protocol{
-	Name: "openai", StreamType: "text/event-stream", Frame: sseFrame, End: []byte("data: [DONE]\n\n"), Streams: streamMember,
+	Name: "openai", Idle: []byte(": working on it\n\n"), StreamType: "text/event-stream", Frame: sseFrame, End: []byte("data: [DONE]\n\n"), Streams: streamMember,
 	Stream: openAIStream, Whole: openAIWhole,
 	Error: func(status int, message string) (http.Header, []byte) {
 		return http.Header{}, []byte(js(map[string]any{"error": map[string]any{"message": message, "type": "server_error", "code": status}}))
@@ -66,7 +66,7 @@ func openAIWhole(words []string, u infer.Usage) []byte {
 
 // Anthropic speaks the Messages API.
 var Anthropic = &Protocol{
-	Name: "anthropic", StreamType: "text/event-stream", Frame: sseFrame, Streams: streamMember,
+	Name: "anthropic", Opens: true, Idle: sseFrame(Payload{"ping", `{"type": "ping"}`}), StreamType: "text/event-stream", Frame: sseFrame, Streams: streamMember,
 	Stream: anthropicStream, Whole: anthropicWhole,
 	Error: func(_ int, message string) (http.Header, []byte) {
 		return http.Header{}, []byte(js(map[string]any{"type": "error", "error": map[string]any{"type": "api_error", "message": message}}))
@@ -119,13 +119,16 @@ func bedrockBroken(message string) []byte {
 
 func bedrockStreams(path string, _ []byte) bool { return strings.Contains(path, "-stream") }
 
+// chunkFrame frames a payload as InvokeModelWithResponseStream does.
+func chunkFrame(p Payload) []byte {
+	b64 := base64.StdEncoding.EncodeToString([]byte(p.Data))
+	return eventstream.AppendEvent(nil, "chunk", "application/json", []byte(`{"bytes":"`+b64+`","p":"abcdef"}`))
+}
+
 // BedrockAnthropic speaks InvokeModel and InvokeModelWithResponseStream with Messages bodies.
 var BedrockAnthropic = &Protocol{
-	Name: "bedrock-anthropic", StreamType: frameType, Streams: bedrockStreams,
-	Frame: func(p Payload) []byte {
-		b64 := base64.StdEncoding.EncodeToString([]byte(p.Data))
-		return eventstream.AppendEvent(nil, "chunk", "application/json", []byte(`{"bytes":"`+b64+`","p":"abcdef"}`))
-	},
+	Name: "bedrock-anthropic", Opens: true, Idle: chunkFrame(Payload{Data: `{"type":"ping"}`}), StreamType: frameType, Streams: bedrockStreams,
+	Frame: chunkFrame,
 	Stream: func(words []string, u infer.Usage) []Payload {
 		out := anthropicStream(words, u)
 		last := &out[len(out)-1]
@@ -139,7 +142,7 @@ var BedrockAnthropic = &Protocol{
 
 // Converse speaks Converse and ConverseStream.
 var Converse = &Protocol{
-	Name: "converse", StreamType: frameType, Streams: bedrockStreams,
+	Name: "converse", Opens: true, StreamType: frameType, Streams: bedrockStreams,
 	Frame: func(p Payload) []byte {
 		return eventstream.AppendEvent(nil, p.Name, "application/json", []byte(p.Data))
 	},
