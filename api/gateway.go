@@ -148,6 +148,9 @@ func decode(codec *dialect.Codec, req *infer.Request) (err error) {
 		req.Embed, err = codec.DecodeEmbed(req.Body)
 	case req.Task == infer.TaskChat && codec.DecodeChat != nil:
 		req.Chat, err = codec.DecodeChat(req.Body)
+		if err == nil {
+			codec.Defaults(req.Chat)
+		}
 		if err == nil && req.Facts.MaxTokens == 0 && req.Chat.MaxTokens != nil {
 			req.Facts.MaxTokens = *req.Chat.MaxTokens // a family's own default
 		}

@@ -45,7 +45,10 @@ func encodeAnthropic(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 }
 
 func encodeAnthropicTurns(w *writer, r *anRequest, c *infer.Chat) error {
-	system, turns := w.conversation(c)
+	system, turns, err := w.conversation(c)
+	if err != nil {
+		return err
+	}
 	if len(system) > 0 && system[0].Kind == infer.BlockCachePoint && len(r.Tools) > 0 {
 		r.Tools[len(r.Tools)-1].CacheControl = &anCache{Type: "ephemeral", TTL: system[0].CacheTTL}
 		system = system[1:]
@@ -94,31 +97,31 @@ func encodeAnthropicControls(w *writer, r *anRequest, c *infer.Chat) error {
 		}
 		r.Output = &anOutput{Format: &anFormat{Type: f.Type, Schema: f.Schema}}
 	}
-	encodeAnthropicThinking(w, r, c.Reasoning)
+	r.Thinking = w.thinking(c.Reasoning, *r.MaxTokens)
 	return nil
 }
 
-// encodeAnthropicThinking turns an effort into a budget within the bound on output, which
-// must leave room for the answer.
-func encodeAnthropicThinking(w *writer, r *anRequest, t *infer.Reasoning) {
+// thinking turns an effort into a budget within the bound on output, which must leave room
+// for the answer; nil when nothing is asked for, or there is no room.
+func (w *writer) thinking(t *infer.Reasoning, maxTokens int64) *anThinking {
 	switch {
 	case t == nil:
+		return nil
 	case !t.Enabled:
-		r.Thinking = &anThinking{Type: "disabled"}
+		return &anThinking{Type: "disabled"}
 	case t.Budget == 0 && t.Effort == "":
-		r.Thinking = &anThinking{Type: "adaptive"}
-	default:
-		budget := t.Budget
-		if budget == 0 {
-			budget = max(minThinking, effortBudget[t.Effort])
-			budget = min(budget, *r.MaxTokens/2)
-		}
-		if budget < minThinking || budget >= *r.MaxTokens {
-			w.drop("reasoning")
-			return
-		}
-		r.Thinking = &anThinking{Type: "enabled", Budget: &budget}
+		return &anThinking{Type: "adaptive"}
 	}
+	budget := t.Budget
+	if budget == 0 {
+		budget = max(minThinking, effortBudget[t.Effort])
+		budget = min(budget, maxTokens/2)
+	}
+	if budget < minThinking || budget >= maxTokens {
+		w.drop("reasoning")
+		return nil
+	}
+	return &anThinking{Type: "enabled", Budget: &budget}
 }
 
 // encodeAnthropicBlocks writes blocks. A cache point is a member of the block before it.
@@ -162,9 +165,10 @@ func encodeAnthropicBlock(w *writer, b infer.Block) (anBlock, error) {
 		}
 		return anBlock{Type: "image", Source: anthropicSource(b.Media, "image/"+b.Media.Format)}, nil
 	case infer.BlockDocument:
+		w.cited(&b)
 		src := anthropicSource(b.Media, "application/pdf")
 		switch {
-		case b.Media.Format == "txt" && b.Media.Data != nil:
+		case isText(&b.Media):
 			src = &anSource{Type: "text", MediaType: "text/plain", Data: string(b.Media.Data)}
 		case b.Media.Format != "pdf" || strings.HasPrefix(b.Media.URI, "s3:"):
 			return anBlock{}, unsupported("document of format "+b.Media.Format, w.d)

@@ -1,14 +1,12 @@
 package dialect
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"forebay/infer"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -111,11 +109,15 @@ func decodeCohere(body []byte) (*infer.Chat, error) {
 		MaxTokens: r.MaxTokens, Temperature: r.Temperature, TopP: r.P, TopK: r.K, Stop: r.Stop, Seed: r.Seed,
 		FrequencyPenalty: r.FrequencyPenalty, PresencePenalty: r.PresencePenalty,
 	}
-	if err := boundsOf("", c, "max_tokens", "p", 0); err != nil {
+	if err := ranges(infer.DialectCohereCommand, c); err != nil {
 		return nil, err
 	}
 	if c.TopK != nil && *c.TopK == 0 {
 		c.TopK = nil // the family's way to say: no limit
+	}
+	docs, err := decodeCohereDocuments(r.Documents)
+	if err != nil {
+		return nil, err
 	}
 	if r.Preamble != "" {
 		c.System = []infer.Block{{Kind: infer.BlockText, Text: r.Preamble}}
@@ -131,6 +133,8 @@ func decodeCohere(body []byte) (*infer.Chat, error) {
 		}
 		c.Messages = append(c.Messages, textTurn(role, t.Message))
 	}
+	last := &c.Messages[len(c.Messages)-1]
+	last.Content = append(docs, last.Content...)
 	for _, t := range r.Tools {
 		c.Tools = append(c.Tools, t.tool())
 	}
@@ -154,8 +158,6 @@ func decodeCohere(body []byte) (*infer.Chat, error) {
 // unserved names what of the request has no expression in other dialects.
 func (r *cohereRequest) unserved() string {
 	switch {
-	case len(r.Documents) > 0:
-		return "documents"
 	case r.QueriesOnly:
 		return "search_queries_only"
 	case r.ReturnPrompt:
@@ -169,76 +171,15 @@ func (r *cohereRequest) unserved() string {
 	}
 }
 
-func (t *cohereTool) tool() infer.Tool {
-	schema := cohereSchema{Type: "object", Properties: map[string]cohereProperty{}}
-	for _, name := range slices.Sorted(maps.Keys(t.Parameters)) {
-		p := t.Parameters[name]
-		schema.Properties[name] = cohereProperty{Type: jsonType(p.Type), Description: p.Description}
-		if p.Required {
-			schema.Required = append(schema.Required, name)
-		}
-	}
-	return infer.Tool{Name: t.Name, Description: t.Description, Schema: must(&schema)}
-}
-
-// cohereSchema is the part of JSON schema that parameter_definitions can express.
-type cohereSchema struct {
-	Type        string                    `json:"type"`
-	Properties  map[string]cohereProperty `json:"properties"`
-	Required    []string                  `json:"required,omitzero"`
-	NoOthers    bool                      `json:"additionalProperties,omitzero"`
-	Description string                    `json:"description,omitzero"`
-}
-
-type cohereProperty struct {
-	Type        string `json:"type"`
-	Description string `json:"description,omitzero"`
-}
-
-// pythonTypes are the names of types that the family uses.
-var pythonTypes = map[string]string{
-	"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict",
-}
-
-// jsonType maps them to JSON schema's.
-func jsonType(t string) string {
-	for j, p := range pythonTypes {
-		if t == p {
-			return j
-		}
-	}
-	switch t {
-	case "List":
-		return "array"
-	case "Dict":
-		return "object"
-	default:
-		return t
-	}
-}
-
-func (w *writer) cohereTool(t infer.Tool) (cohereTool, error) {
-	out := cohereTool{Name: t.Name, Description: t.Description, Parameters: map[string]cohereParameter{}}
-	var s cohereSchema
-	if json.Unmarshal(schemaOf(t), &s, json.RejectUnknownMembers(true)) != nil {
-		return out, unsupported("the input schema of tool "+t.Name, w.d)
-	}
-	for name, p := range s.Properties {
-		python, ok := pythonTypes[p.Type]
-		if !ok {
-			return out, unsupported("the input schema of tool "+t.Name, w.d)
-		}
-		out.Parameters[name] = cohereParameter{Description: p.Description, Type: python, Required: slices.Contains(s.Required, name)}
-	}
-	return out, nil
-}
-
 func encodeCohere(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 	w := writer{d: infer.DialectCohereCommand}
 	if err := w.refuse(c, limits{tools: true, seed: true, penalties: true, topK: true}); err != nil {
 		return nil, nil, err
 	}
-	system, turns := w.conversation(c)
+	system, turns, err := w.conversation(c)
+	if err != nil {
+		return nil, nil, err
+	}
 	r := cohereRequest{
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature, P: c.TopP, K: c.TopK, Stop: c.Stop, Seed: c.Seed,
 		FrequencyPenalty: c.FrequencyPenalty, PresencePenalty: c.PresencePenalty, Preamble: joinText(system),
@@ -262,6 +203,10 @@ func encodeCohere(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 			return nil, nil, err
 		}
 		turns = turns[:n-2]
+	}
+	if n := len(turns); n > 0 {
+		turns = slices.Clone(turns)
+		r.Documents, turns[n-1] = cohereDocuments(turns[n-1])
 	}
 	for i := range turns {
 		text, err := w.plainText(&turns[i])

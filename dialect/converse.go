@@ -80,12 +80,26 @@ type cvJSONSchema struct {
 }
 
 type cvInference struct {
-	MaxTokens    *int64   `json:"maxTokens,omitzero"`
-	MaxNewTokens *int64   `json:"max_new_tokens,omitzero"` // Nova's older spelling
-	Temperature  *float64 `json:"temperature,omitzero"`
-	TopP         *float64 `json:"topP,omitzero"`
-	TopK         *int64   `json:"topK,omitzero"` // Nova
-	Stop         []string `json:"stopSequences,omitzero"`
+	MaxTokens    *int64    `json:"maxTokens,omitzero"`
+	MaxNewTokens *int64    `json:"max_new_tokens,omitzero"` // Nova's older spelling
+	Temperature  *float64  `json:"temperature,omitzero"`
+	TopP         *float64  `json:"topP,omitzero"`
+	TopK         *int64    `json:"topK,omitzero"`            // Nova
+	Reasoning    *cvEffort `json:"reasoningConfig,omitzero"` // Nova 2
+	Stop         []string  `json:"stopSequences,omitzero"`
+}
+
+// cvEffort is Nova 2's reasoning.
+type cvEffort struct {
+	Type   string `json:"type"` // enabled, disabled
+	Effort string `json:"maxReasoningEffort,omitzero"`
+}
+
+func (e *cvEffort) reasoning() *infer.Reasoning {
+	if e == nil {
+		return nil
+	}
+	return &infer.Reasoning{Enabled: e.Type != "disabled", Effort: e.Effort}
 }
 
 type cvToolConfig struct {
@@ -234,7 +248,11 @@ func decodeNova(body []byte) (*infer.Chat, error) {
 	if r.Messages == nil {
 		return nil, missing("messages")
 	}
-	return r.Chat()
+	c, err := r.Chat()
+	if err != nil {
+		return nil, err
+	}
+	return c, ranges(infer.DialectNova, c)
 }
 
 // ParseConverse decodes a Converse body.
@@ -340,6 +358,9 @@ func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
 	if c.MaxTokens == nil {
 		c.MaxTokens = i.MaxNewTokens
 	}
+	if i.Reasoning != nil {
+		c.Reasoning = i.Reasoning.reasoning()
+	}
 	if m := c.MaxTokens; m != nil && *m < 1 {
 		bad.add("'"+strconv.FormatInt(*m, 10)+"'", "inferenceConfig.maxTokens", "Member must have value greater than or equal to 1")
 	}
@@ -382,10 +403,19 @@ func (r *ConverseRequest) additional(c *infer.Chat) {
 			}
 		case "inferenceConfig":
 			var i struct {
-				TopK *int64 `json:"topK"`
+				TopK      *int64    `json:"topK"`
+				Reasoning *cvEffort `json:"reasoningConfig"`
 			}
 			if ok = json.Unmarshal(v, &i, json.RejectUnknownMembers(true)) == nil; ok {
 				c.TopK = i.TopK
+				if i.Reasoning != nil {
+					c.Reasoning = i.Reasoning.reasoning()
+				}
+			}
+		case "reasoningConfig":
+			var e cvEffort
+			if ok = json.Unmarshal(v, &e, json.RejectUnknownMembers(true)) == nil; ok {
+				c.Reasoning = e.reasoning()
 			}
 		}
 		if !ok {

@@ -7,6 +7,8 @@ import (
 
 	"forebay/fault"
 	"forebay/infer"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, error) {
@@ -175,6 +177,7 @@ func (w *writer) converseMedia(b infer.Block) (*cvMedia, error) {
 	if m.Detail != "" && m.Detail != "auto" {
 		w.drop("image detail")
 	}
+	w.cited(&b)
 	switch {
 	case m.Data != nil:
 		s := base64.StdEncoding.EncodeToString(m.Data)
@@ -190,7 +193,9 @@ func (w *writer) converseMedia(b infer.Block) (*cvMedia, error) {
 // encodeConverse writes a chat for Converse.
 func encodeConverse(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 	w := writer{d: infer.DialectConverse}
-	if err := w.refuse(c, limits{format: true, tools: true}); err != nil {
+	has := familyLimits[o.Family]
+	has.format, has.tools = true, true
+	if err := w.refuse(c, has); err != nil {
 		return nil, nil, err
 	}
 	r, err := w.converse(c, o)
@@ -199,6 +204,16 @@ func encodeConverse(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 	}
 	if r.Additional, err = w.extras(c); err != nil {
 		return nil, nil, err
+	}
+	maxTokens := int64(defaultMaxTokens)
+	if r.Inference != nil && r.Inference.MaxTokens != nil {
+		maxTokens = *r.Inference.MaxTokens
+	}
+	for name, v := range w.familyFields(c, o.Family, maxTokens) {
+		if r.Additional == nil {
+			r.Additional = map[string]jsontext.Value{}
+		}
+		r.Additional[name] = v
 	}
 	if f := c.ResponseFormat; f != nil && f.Type != "text" {
 		if f.Type != "json_schema" {
@@ -214,7 +229,7 @@ func encodeConverse(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 // encodeNova writes a chat in Nova's own schema.
 func encodeNova(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 	w := writer{d: infer.DialectNova}
-	if err := w.refuse(c, limits{tools: true, topK: true}); err != nil {
+	if err := w.refuse(c, limits{tools: true, topK: true, reasoning: true}); err != nil {
 		return nil, nil, err
 	}
 	r, err := w.converse(c, o)
@@ -222,11 +237,11 @@ func encodeNova(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 		return nil, nil, err
 	}
 	r.SchemaVersion = "messages-v1"
-	if c.TopK != nil {
+	if c.TopK != nil || c.Reasoning != nil {
 		if r.Inference == nil {
 			r.Inference = &cvInference{}
 		}
-		r.Inference.TopK = c.TopK
+		r.Inference.TopK, r.Inference.Reasoning = c.TopK, novaReasoning(c.Reasoning)
 	}
 	return w.finish(c, r)
 }
@@ -248,12 +263,14 @@ func (w *writer) converse(c *infer.Chat, o EncodeOptions) (*ConverseRequest, err
 	if err := w.converseTools(r, c); err != nil {
 		return nil, err
 	}
-	system, turns := w.conversation(c)
+	system, turns, err := w.conversation(c)
+	if err != nil {
+		return nil, err
+	}
 	if len(system) > 0 && system[0].Kind == infer.BlockCachePoint && r.ToolConfig != nil {
 		r.ToolConfig.Tools = append(r.ToolConfig.Tools, cvTool{CachePoint: &cvCachePoint{Type: "default", TTL: system[0].CacheTTL}})
 		system = system[1:]
 	}
-	var err error
 	if r.System, err = w.converseBlocks(system); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"forebay/fault"
 	"forebay/infer"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -129,20 +130,31 @@ func hasToolBlocks(c *infer.Chat) bool {
 }
 
 // conversation returns system prompt and turns for a dialect of messages. A prompt in a
-// published template is taken apart; any other prompt is what one user says.
+// published template is taken apart. One without a template is what one user says; one with
+// only parts of a template is refused, because the engine would read its marks as text.
 // System messages within the conversation stay where only chat completions has them; elsewhere
 // they join the system prompt.
-func (w *writer) conversation(c *infer.Chat) (system []infer.Block, turns []infer.Message) {
+func (w *writer) conversation(c *infer.Chat) (system []infer.Block, turns []infer.Message, err error) {
 	if c.Prompt == nil {
-		return w.hoisted(c)
+		system, turns = w.hoisted(c)
+		return system, turns, nil
 	}
-	if sys, turns, ok := parseTemplate(*c.Prompt); ok {
-		if sys != "" {
-			system = []infer.Block{{Kind: infer.BlockText, Text: sys}}
-		}
-		return system, turns
+	return promptTurns(*c.Prompt)
+}
+
+// promptTurns takes a prompt apart into system prompt and turns.
+func promptTurns(prompt string) (system []infer.Block, turns []infer.Message, err error) {
+	sys, turns, ok := parseTemplate(prompt)
+	switch {
+	case !ok && templateMark(prompt) != "":
+		return nil, nil, fault.New(fault.Invalid, "The prompt cannot be taken apart into the messages that the engine of this model needs.").
+			WithReason("the prompt has %q of a prompt template, but is not in that template from its start to where the model is to speak; send messages, or bind the model to an engine with text completions", templateMark(prompt))
+	case !ok:
+		return nil, []infer.Message{textTurn(infer.RoleUser, prompt)}, nil
+	case sys != "":
+		system = []infer.Block{{Kind: infer.BlockText, Text: sys}}
 	}
-	return nil, []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Kind: infer.BlockText, Text: *c.Prompt}}}}
+	return system, turns, nil
 }
 
 func (w *writer) hoisted(c *infer.Chat) (system []infer.Block, turns []infer.Message) {

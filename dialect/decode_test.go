@@ -227,7 +227,6 @@ var badBodies = []badBody{
 	{infer.DialectCohereEmbed, `{"texts":["x"]}`, "#: required key [input_type] not found", ""},
 	{infer.DialectCohereEmbed, `{"input_type":"search_query","texts":[1]}`, "#/texts/0: expected type: String, found: Integer", ""},
 	{infer.DialectCohereCommand, `{"message":"x","chat_history":[{"role":"BOT","message":"y"}]}`, "#/chat_history/0/role: BOT is not a valid enum value", ""},
-	{infer.DialectCohereCommand, `{"message":"x","documents":[{"text":"d"}]}`, "documents is not supported with this model.", "documents"},
 	{infer.DialectNova, `{"inputText":"x"}`, "#: required key [messages] not found", ""},
 	{infer.DialectNova, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"max_tokens":5}`, "#: extraneous key [max_tokens] is not permitted", ""},
 	{infer.DialectDeepSeek, `{"prompt":"x","max_tokens":32769}`, "#/max_tokens: 32769 is not less or equal to 32768", ""},

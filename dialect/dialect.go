@@ -47,6 +47,8 @@ type StreamDecoder interface {
 type EncodeOptions struct {
 	Model  string // the engine's name of the model; "" writes none
 	Stream bool
+	// Family is the family of the model behind Converse, whose own parameters it takes along.
+	Family infer.Dialect
 	// MaxTokens is used where the dialect demands a bound and the caller gave none.
 	MaxTokens int64
 }

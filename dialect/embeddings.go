@@ -104,8 +104,8 @@ func encodeOpenAIEmbed(e *infer.Embed, o EncodeOptions) ([]byte, error) {
 	switch {
 	case len(e.Images) > 0:
 		return nil, unsupported("image", d)
-	case embedsOnly(e, "float", "binary") != "":
-		return nil, unsupported("embedding type "+embedsOnly(e, "float", "binary"), d)
+	case embedsOnly(e, "float", "binary", "ubinary") != "":
+		return nil, unsupported("embedding type "+embedsOnly(e, "float", "binary", "ubinary"), d)
 	case e.Normalize != nil && !*e.Normalize:
 		return nil, unsupported("normalize", d)
 	case e.Truncate == "START":
@@ -306,6 +306,37 @@ func byType(e *infer.Embed, v infer.Embedding) map[string][]float32 {
 	return out
 }
 
+// packedTypes are Cohere's binary vectors where the engine gave only floats: the signs of
+// eight components in a byte, the first in the highest bit; "binary" counts from -128.
+func packedTypes(e *infer.Embed, v infer.Embedding) map[string][]float32 {
+	out := map[string][]float32{}
+	for _, t := range e.Types {
+		offset := float32(0)
+		switch t {
+		case "binary":
+			offset = 128
+		case "ubinary":
+		default:
+			continue
+		}
+		if given, ok := v.ByType[t]; ok {
+			out[t] = given
+			continue
+		}
+		packed := make([]float32, (len(v.Floats)+7)/8)
+		for i, x := range v.Floats {
+			if x > 0 {
+				packed[i/8] += float32(int(1) << (7 - i%8))
+			}
+		}
+		for i := range packed {
+			packed[i] -= offset
+		}
+		out[t] = packed
+	}
+	return out
+}
+
 func decodeTitanEmbedResult(body []byte) (*infer.Result, error) {
 	var r titanEmbedResponse
 	if err := decodeEngine(body, &r); err != nil {
@@ -419,6 +450,11 @@ func encodeCohereEmbedResult(h Head, res *infer.Result) ([]byte, error) {
 		all := map[string][][]float32{}
 		for _, v := range res.Embeddings {
 			for t, x := range byType(h.Embed, v) {
+				if t != "binary" {
+					all[t] = append(all[t], x)
+				}
+			}
+			for t, x := range packedTypes(h.Embed, v) {
 				all[t] = append(all[t], x)
 			}
 		}

@@ -37,15 +37,22 @@ they are dropped.
 
 const matrixFoot = `
 Prompts. A prompt-style body (Llama, Mistral, DeepSeek, Titan Text) that goes to an engine of
-messages is taken apart when it is exactly in the family's published template (Llama 3,
-Llama 2, Mistral, DeepSeek, ` + "`User:`/`Bot:`" + `); any other prompt becomes one user message. A
-conversation that goes to a prompt-style engine is written in the family's template.
+messages is taken apart when it is in the family's published template (Llama 3, Llama 2, Mistral,
+DeepSeek, ` + "`User:`/`Bot:`" + `) from its start to where the model is to speak. A prompt without any mark of a
+template becomes one user message; one with marks that is not in the template is refused, because the engine would read the
+marks as text. A conversation that goes to a prompt-style engine is written in the family's template. Engines of the OpenAI API
+take prompts as text completions, but for the flavours ` + "`ollama`, `openai` and `chat`" + `, which are engines of messages.
+
+Documents. Plain text (txt, md, csv, html) that a dialect has no document for stands in the message as text, under its name.
+Command R's documents are such text; citations of them are dropped.
 
 Reasoning. An effort becomes a budget of 1,024 (minimal, low), 4,096 (medium), 16,384 (high) or 32,768 (xhigh)
-tokens, but at most half of the bound on output; a budget becomes the nearest effort.
+tokens, but at most half of the bound on output; a budget becomes the nearest effort. Bedrock's Converse takes reasoning, top_k,
+seed and penalties in ` + "`additionalModelRequestFields`" + `, in the names of the family of the model that the engine is bound to;
+the column shows what it takes of its own.
 
 Embeddings. OpenAI's, Titan's and Cohere's bodies convert into one another for texts and
-floats; binary vectors are made of the signs of floats. Images, tokens as input and other
+floats; binary vectors are made of the signs of floats (Cohere's eight to a byte). Images, tokens as input and other
 vector types stay within the dialects that have them.
 `
 
@@ -66,6 +73,7 @@ func matrixDoc() string {
 		b.WriteString("\n")
 	}
 	b.WriteString(matrixFoot)
+	b.WriteString(parametersDoc())
 	return b.String()
 }
 

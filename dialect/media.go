@@ -201,6 +201,23 @@ var magics = map[string][]byte{
 	"png": []byte("\x89PNG"), "jpeg": {0xff, 0xd8}, "gif": []byte("GIF8"), "webp": []byte("RIFF"),
 }
 
+// sniffMedia decodes an inline image whose format nobody says.
+func sniffMedia(path, data string) (infer.Media, error) {
+	if strings.HasPrefix(data, "data:") {
+		return dataURL(path, data)
+	}
+	b, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		return infer.Media{}, invalid(path, "invalid base64 data")
+	}
+	for format, magic := range magics {
+		if bytes.HasPrefix(b, magic) {
+			return infer.Media{Format: format, Data: b}, nil
+		}
+	}
+	return infer.Media{}, invalid(path, "the image is none of PNG, JPEG, GIF and WebP")
+}
+
 func checkImage(path, format string, b []byte) error {
 	if m := magics[format]; m != nil && !bytes.HasPrefix(b, m) {
 		return invalid(path, "Image does not match the provided media type image/%s", format)

@@ -83,15 +83,8 @@ func (w *writer) sampling(r *oaRequest, c *infer.Chat) {
 	if has.minP {
 		r.MinP = c.MinP
 	}
-	if t := c.Reasoning; t != nil && has.reasoning {
-		switch {
-		case t.Effort != "":
-			r.ReasoningEffort = t.Effort
-		case t.Enabled && t.Budget > 0:
-			r.ReasoningEffort = effortOf(t.Budget)
-		case !t.Enabled:
-			r.ReasoningEffort = "none"
-		}
+	if has.reasoning {
+		r.ReasoningEffort = openAIEffort(c.Reasoning)
 	}
 }
 
@@ -131,7 +124,10 @@ func (w *writer) parallel(c *infer.Chat) {
 }
 
 func (w *writer) messages(r *oaRequest, c *infer.Chat) error {
-	system, turns := w.conversation(c)
+	system, turns, err := w.conversation(c)
+	if err != nil {
+		return err
+	}
 	if text := joinText(system); text != "" {
 		r.Messages = append(r.Messages, oaMessage{Role: "system", Content: must(text)})
 	}
@@ -173,6 +169,11 @@ func (w *writer) message(r *oaRequest, m *infer.Message) error {
 			}
 			r.Messages = append(r.Messages, oaMessage{Role: "tool", ToolCallID: b.ToolID, Content: must(text)})
 		case infer.BlockThinking, infer.BlockRedacted:
+			if w.d == infer.DialectGPTOSS && b.Kind == infer.BlockThinking && m.Role == infer.RoleAssistant {
+				text := tagOpen + b.Text + tagClose
+				parts = append(parts, oaPart{Type: "text", Text: &text})
+				continue
+			}
 			w.drop("reasoning of earlier turns")
 		case infer.BlockCachePoint:
 			w.drop("cache point")
@@ -206,6 +207,8 @@ func (w *writer) message(r *oaRequest, m *infer.Message) error {
 }
 
 func (w *writer) part(b *infer.Block) (oaPart, error) {
+	text := w.inlined(b)
+	b = &text
 	m := &b.Media
 	switch {
 	case b.Kind == infer.BlockText:
@@ -217,6 +220,7 @@ func (w *writer) part(b *infer.Block) (oaPart, error) {
 	case b.Kind == infer.BlockAudio && w.d == infer.DialectOpenAI && m.Data != nil:
 		return oaPart{Type: "input_audio", InputAudio: &oaAudio{Data: base64.StdEncoding.EncodeToString(m.Data), Format: m.Format}}, nil
 	case b.Kind == infer.BlockDocument && w.d == infer.DialectOpenAI && m.Format == "pdf" && m.Data != nil:
+		w.cited(b)
 		return oaPart{Type: "file", File: &oaFile{Data: pdfURL + base64.StdEncoding.EncodeToString(m.Data), Name: m.Name}}, nil
 	default:
 		return oaPart{}, unsupported(blockNames[b.Kind], w.d)

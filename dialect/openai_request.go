@@ -40,6 +40,12 @@ func decodeOpenAI(d infer.Dialect) func([]byte) (*infer.Chat, error) {
 				return nil, err
 			}
 		}
+		if d == infer.DialectGPTOSS {
+			untag(c)
+		}
+		if err := ranges(d, c); err != nil {
+			return nil, err
+		}
 		if err := decodeOpenAITools(c, &r); err != nil {
 			return nil, err
 		}
@@ -191,6 +197,36 @@ func decodeOpenAIAnswer(c *infer.Chat, m *oaMessage, path string, blocks []infer
 	}
 	c.Messages = append(c.Messages, infer.Message{Role: infer.RoleAssistant, Name: m.Name, Content: blocks})
 	return nil
+}
+
+// untag takes the reasoning out of the tags in which gpt-oss has it in the text of its answers,
+// and in which clients send earlier answers back.
+func untag(c *infer.Chat) {
+	for i := range c.Messages {
+		m := &c.Messages[i]
+		if m.Role != infer.RoleAssistant || len(m.Content) == 0 || m.Content[0].Kind != infer.BlockText {
+			continue
+		}
+		think, text, ok := tagged(m.Content[0].Text)
+		if !ok {
+			continue
+		}
+		blocks := []infer.Block{{Kind: infer.BlockThinking, Text: think}}
+		if text != "" {
+			blocks = append(blocks, infer.Block{Kind: infer.BlockText, Text: text})
+		}
+		m.Content = append(blocks, m.Content[1:]...)
+	}
+}
+
+// tagged splits a text that opens with reasoning in tags.
+func tagged(s string) (think, text string, ok bool) {
+	rest, ok := strings.CutPrefix(s, tagOpen)
+	if !ok {
+		return "", s, false
+	}
+	think, text, _ = strings.Cut(rest, tagClose)
+	return think, text, true
 }
 
 func isToolResults(m *infer.Message) bool {

@@ -325,11 +325,9 @@ func (m *engineMessage) blocks(tags bool) []infer.Block {
 	var out []infer.Block
 	text, think := m.text()
 	if tags {
-		if rest, ok := strings.CutPrefix(text, tagOpen); ok {
-			var inner string
-			inner, text, _ = strings.Cut(rest, tagClose)
-			think += inner
-		}
+		var inner string
+		inner, text, _ = tagged(text)
+		think += inner
 	}
 	if think != "" {
 		out = append(out, infer.Block{Kind: infer.BlockThinking, Text: think})

@@ -1,7 +1,10 @@
 package dialect
 
 import (
+	"encoding/base64"
+	"slices"
 	"strconv"
+	"strings"
 
 	"forebay/infer"
 )
@@ -28,7 +31,7 @@ func init() { //nolint:gochecknoinits // four codecs of one shape
 			DecodeResult: decodeLlamaResult, NewStreamEncoder: promptEncoder(llamaChunk), NewStreamDecoder: promptDecoder(decodeLlamaResult),
 		},
 		{
-			Name: infer.DialectMistral, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(mistralMaxTokens), EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
+			Name: infer.DialectMistral, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(infer.DialectMistral), EncodeChat: encodeMistral, EncodeResult: encodeMistralResult,
 			DecodeResult: decodeMistralResult, NewStreamEncoder: promptEncoder(mistralChunk), NewStreamDecoder: promptDecoder(decodeMistralResult),
 		},
 		{
@@ -36,7 +39,7 @@ func init() { //nolint:gochecknoinits // four codecs of one shape
 			DecodeResult: decodeTitanResult, NewStreamEncoder: promptEncoder(titanChunk), NewStreamDecoder: promptDecoder(decodeTitanChunk),
 		},
 		{
-			Name: infer.DialectDeepSeek, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(deepSeekMaxTokens), EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
+			Name: infer.DialectDeepSeek, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, mistralMembers), DecodeChat: decodeMistralLike(infer.DialectDeepSeek), EncodeChat: encodeDeepSeek, EncodeResult: encodeDeepSeekResult,
 			DecodeResult: decodeDeepSeekResult, NewStreamEncoder: promptEncoder(deepSeekChunk), NewStreamDecoder: promptDecoder(decodeDeepSeekResult),
 		},
 	} {
@@ -53,6 +56,7 @@ func (w *writer) promptOf(c *infer.Chat, render func(system string, turns []infe
 		return *c.Prompt, nil
 	}
 	system, turns := w.hoisted(c)
+	turns = w.inlineDocuments(turns)
 	for _, m := range turns {
 		if m.Name != "" {
 			w.drop("name")
@@ -91,32 +95,6 @@ func (w *writer) finish(c *infer.Chat, body any) ([]byte, []string, error) {
 	}
 	b, err := marshal(body)
 	return b, w.dropped, err
-}
-
-// boundsOf holds the numbers of a prompt-style body against the family's ranges.
-func boundsOf(prefix string, c *infer.Chat, maxName, topP string, maxTokens int64) error {
-	if m := c.MaxTokens; m != nil {
-		n := strconv.FormatInt(*m, 10)
-		if *m < 1 {
-			return outOfRange(breachMin, prefix+maxName, "1", n)
-		}
-		if maxTokens > 0 && *m > maxTokens {
-			return outOfRange(breachMax, prefix+maxName, strconv.FormatInt(maxTokens, 10), n)
-		}
-	}
-	for name, v := range map[string]*float64{"temperature": c.Temperature, topP: c.TopP} {
-		if v == nil {
-			continue
-		}
-		text := strconv.FormatFloat(*v, 'g', -1, 64)
-		if *v < 0 {
-			return outOfRange(breachMin, prefix+name, "0", text)
-		}
-		if *v > 1 {
-			return outOfRange(breachMax, prefix+name, "1", text)
-		}
-	}
-	return nil
 }
 
 // progress is what a payload of a prompt-style stream may say beside its text.
@@ -262,11 +240,8 @@ type llamaResponse struct {
 	StopReason       *string `json:"stop_reason"`
 }
 
-// llamaMaxGenLen is the family's bound on max_gen_len, and llamaGenLen its default.
-const (
-	llamaMaxGenLen = 2048
-	llamaGenLen    = int64(512)
-)
+// llamaGenLen is the family's default of max_gen_len.
+const llamaGenLen = int64(512)
 
 func decodeLlama(body []byte) (*infer.Chat, error) {
 	var r llamaRequest
@@ -276,15 +251,83 @@ func decodeLlama(body []byte) (*infer.Chat, error) {
 	if r.Prompt == nil {
 		return nil, missing("prompt")
 	}
-	if len(r.Images) > 0 {
-		return nil, unsupported("images", infer.DialectLlama)
-	}
 	if r.MaxGenLen == nil {
 		n := llamaGenLen
 		r.MaxGenLen = &n
 	}
 	c := &infer.Chat{Prompt: r.Prompt, Temperature: r.Temperature, TopP: r.TopP, MaxTokens: r.MaxGenLen}
-	return c, boundsOf("", c, "max_gen_len", "top_p", llamaMaxGenLen)
+	if err := ranges(infer.DialectLlama, c); err != nil || len(r.Images) == 0 {
+		return c, err
+	}
+	return c, decodeLlamaImages(c, r.Images)
+}
+
+// llamaImage stands in a prompt for the next image of the list.
+const llamaImage = "<|image|>"
+
+// decodeLlamaImages turns a prompt with images into messages, which alone have a place for
+// both. Images that the prompt does not mark stand ahead of the last turn.
+func decodeLlamaImages(c *infer.Chat, images []string) error {
+	var err error
+	if c.System, c.Messages, err = promptTurns(*c.Prompt); err != nil {
+		return err
+	}
+	c.Prompt = nil
+	blocks := make([]infer.Block, len(images))
+	for i, data := range images {
+		m, err := sniffMedia("images."+strconv.Itoa(i), data)
+		if err != nil {
+			return err
+		}
+		blocks[i] = infer.Block{Kind: infer.BlockImage, Media: m}
+	}
+	marks := 0
+	for i := range c.Messages {
+		marks += strings.Count(joinText(c.Messages[i].Content), llamaImage)
+	}
+	last := &c.Messages[len(c.Messages)-1]
+	switch {
+	case marks == 0:
+		last.Content = slices.Concat(blocks, last.Content)
+		return nil
+	case marks != len(images):
+		return invalid("images", "the prompt has %d marks %s for %d images", marks, llamaImage, len(images))
+	}
+	for i := range c.Messages {
+		var content []infer.Block
+		rest, found := joinText(c.Messages[i].Content), true
+		for found {
+			var text string
+			if text, rest, found = strings.Cut(rest, llamaImage); text != "" {
+				content = append(content, infer.Block{Kind: infer.BlockText, Text: text})
+			}
+			if found {
+				content, blocks = append(content, blocks[0]), blocks[1:]
+			}
+		}
+		c.Messages[i].Content = content
+	}
+	return nil
+}
+
+// llamaTurns marks the images of a conversation where they stand, and lists them.
+func (w *writer) llamaTurns(turns []infer.Message) (out []infer.Message, images []string, err error) {
+	for _, m := range turns {
+		content := make([]infer.Block, 0, len(m.Content))
+		for _, b := range m.Content {
+			if b.Kind != infer.BlockImage {
+				content = append(content, b)
+				continue
+			}
+			if b.Media.Data == nil {
+				return nil, nil, unsupported("image by reference", w.d)
+			}
+			images = append(images, base64.StdEncoding.EncodeToString(b.Media.Data))
+			content = append(content, infer.Block{Kind: infer.BlockText, Text: llamaImage})
+		}
+		out = append(out, infer.Message{Role: m.Role, Name: m.Name, Content: content})
+	}
+	return out, images, nil
 }
 
 func encodeLlama(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
@@ -295,11 +338,17 @@ func encodeLlama(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {
 	if len(c.Stop) > 0 {
 		return nil, nil, unsupported("stop sequences", w.d)
 	}
-	p, err := w.promptOf(c, renderLlama)
+	turns, images, err := w.llamaTurns(c.Messages)
 	if err != nil {
 		return nil, nil, err
 	}
-	return w.finish(c, &llamaRequest{Prompt: &p, Temperature: c.Temperature, TopP: c.TopP, MaxGenLen: c.MaxTokens})
+	marked := *c
+	marked.Messages = turns
+	p, err := w.promptOf(&marked, renderLlama)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.finish(c, &llamaRequest{Images: images, Prompt: &p, Temperature: c.Temperature, TopP: c.TopP, MaxGenLen: c.MaxTokens})
 }
 
 func encodeLlamaResult(_ Head, res *infer.Result) ([]byte, error) {

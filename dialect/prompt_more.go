@@ -26,15 +26,10 @@ type mistralResponse struct {
 	Outputs []mistralOutput `json:"outputs"`
 }
 
-// The families' bounds on max_tokens: the models of Mistral's completion differ (4,096 to
-// 8,192), so the largest stands; DeepSeek R1 takes 32,768.
-const (
-	mistralMaxTokens  = 8192
-	deepSeekMaxTokens = 32768
-	maxStops          = 10
-)
+// maxStops bounds the stop sequences of the families.
+const maxStops = 10
 
-func decodeMistralLike(maxTokens int64) func([]byte) (*infer.Chat, error) {
+func decodeMistralLike(d infer.Dialect) func([]byte) (*infer.Chat, error) {
 	return func(body []byte) (*infer.Chat, error) {
 		var r mistralRequest
 		if err := unmarshal("", body, &r); err != nil {
@@ -47,7 +42,7 @@ func decodeMistralLike(maxTokens int64) func([]byte) (*infer.Chat, error) {
 			return nil, outOfRange(breachMaxItems, "stop", strconv.Itoa(maxStops), strconv.Itoa(n))
 		}
 		c := &infer.Chat{Prompt: r.Prompt, MaxTokens: r.MaxTokens, Stop: r.Stop, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK}
-		return c, boundsOf("", c, "max_tokens", "top_p", maxTokens)
+		return c, ranges(d, c)
 	}
 }
 
@@ -175,7 +170,7 @@ func decodeTitan(body []byte) (*infer.Chat, error) {
 			c.MaxTokens = g.MaxTokens
 		}
 	}
-	return c, boundsOf("textGenerationConfig.", c, "maxTokenCount", "topP", 0)
+	return c, ranges(infer.DialectTitanText, c)
 }
 
 func encodeTitan(c *infer.Chat, _ EncodeOptions) ([]byte, []string, error) {

@@ -22,6 +22,22 @@ func parseTemplate(p string) (system string, turns []infer.Message, ok bool) {
 	return "", nil, false
 }
 
+// marks are what only the templates have, Titan's apart, which are words of any text.
+var marks = []string{
+	llamaBegin, llamaHeader, llamaEOT, "[INST]", "[/INST]", "<<SYS>>", deepSeekBegin, deepSeekUser, deepSeekSpeak,
+}
+
+// templateMark returns the first mark of a template in a prompt; "" when there is none.
+func templateMark(p string) string {
+	at, first := len(p), ""
+	for _, m := range marks {
+		if i := strings.Index(p[:at], m); i >= 0 {
+			at, first = i, m
+		}
+	}
+	return first
+}
+
 func textTurn(role infer.Role, text string) infer.Message {
 	return infer.Message{Role: role, Content: []infer.Block{{Kind: infer.BlockText, Text: text}}}
 }
@@ -57,11 +73,11 @@ func parseLlama3(p string) (system string, turns []infer.Message, ok bool) {
 		if role, p, ok = strings.Cut(p, "<|end_header_id|>"); !ok {
 			return "", nil, false
 		}
-		p = strings.TrimPrefix(p, "\n\n")
 		last := false
 		if text, p, ok = strings.Cut(p, llamaEOT); !ok {
 			text, last = text+p, true
 		}
+		text = strings.Trim(text, "\n") // the template's own line ends, of which writers differ
 		switch {
 		case last:
 			return system, turns, role == "assistant" && strings.TrimSpace(text) == ""

@@ -90,6 +90,7 @@ type Block struct {
 
 	Data     []byte // redacted reasoning
 	CacheTTL string // cache point: "", "5m", "1h"
+	Cite     bool   // document: the answer should cite it
 }
 
 // Media is an image, document, video or audio clip, inline or by reference.

@@ -205,7 +205,7 @@ func (c *Client) plan(req *infer.Request) (plan, error) {
 		if req.Stream {
 			op = "converse-stream"
 		}
-		body, dropped, err := c.converse.EncodeChat(req.Chat, dialect.EncodeOptions{MaxTokens: c.cfg.MaxTokens})
+		body, dropped, err := c.converse.EncodeChat(req.Chat, dialect.EncodeOptions{MaxTokens: c.cfg.MaxTokens, Family: c.cfg.Family})
 		return plan{codec: c.converse, path: operation(req.UpstreamModel, op), body: cloudMembers(req, body), dropped: dropped}, err
 	}
 	return plan{}, fault.New(fault.Internal, "a call without a body or a decoded request")

@@ -31,6 +31,7 @@ const (
 	TGI         Flavour = "tgi"
 	Ollama      Flavour = "ollama"
 	OpenAI      Flavour = "openai" // OpenAI's own API
+	Chat        Flavour = "chat"   // an engine with chat completions and nothing else for text
 )
 
 // habits are what differs between flavours.
@@ -38,6 +39,10 @@ type habits struct {
 	health           string // path of the probe, below the root; "" means the list of models
 	count            counter
 	completionTokens bool // the bound on output is named max_completion_tokens
+	// chat says that prompts go to chat completions as messages: the engine has no text completions for
+	// its models (OpenAI), or puts the prompt into the model's template once more (Ollama).
+	chat bool
+	only bool // there are no text completions at all
 }
 
 var flavours = map[Flavour]habits{
@@ -46,8 +51,9 @@ var flavours = map[Flavour]habits{
 	VLLM:        {health: "/health", count: countVLLM},
 	SGLang:      {health: "/health"},
 	TGI:         {health: "/health"},
-	Ollama:      {health: "/api/version"},
-	OpenAI:      {completionTokens: true},
+	Ollama:      {health: "/api/version", chat: true},
+	OpenAI:      {completionTokens: true, chat: true},
+	Chat:        {chat: true, only: true},
 }
 
 // Config describes one engine.
@@ -112,7 +118,14 @@ func (c *Client) Close() error { return c.up.Close() }
 
 // Speaks implements engine.Client.
 func (c *Client) Speaks(d infer.Dialect) bool {
-	return path(d) != "" && (d != infer.DialectGPTOSS || c.cfg.GPTOSS)
+	switch d {
+	case infer.DialectGPTOSS:
+		return c.cfg.GPTOSS
+	case infer.DialectOpenAICompletions:
+		return !c.habits.only
+	default:
+		return path(d) != ""
+	}
 }
 
 // path returns the operation of a dialect below the prefix.
@@ -237,7 +250,7 @@ func (c *Client) encode(req *infer.Request) (plan, error) {
 		p.dialect = infer.DialectOpenAIEmbeddings
 	case req.Chat == nil:
 		return p, fault.New(fault.Internal, "a call without a body or a decoded request")
-	case req.Chat.Prompt != nil:
+	case req.Chat.Prompt != nil && !c.habits.chat:
 		p.dialect = infer.DialectOpenAICompletions
 	}
 	codec, ok := dialect.Get(p.dialect)
@@ -274,7 +287,7 @@ func (c *Client) encodeEdits(req *infer.Request, body []byte) []splice.Edit {
 			edits = append(edits, splice.Edit{Name: "stream_options", Value: usageOption(have)})
 		}
 	}
-	if have := splice.Member(body, "max_tokens"); c.habits.completionTokens && have != nil && req.Chat.Prompt == nil {
+	if have := splice.Member(body, "max_tokens"); c.habits.completionTokens && have != nil && req.Embed == nil {
 		edits = append(edits, splice.Edit{Name: "max_tokens"}, splice.Edit{Name: "max_completion_tokens", Value: have})
 	}
 	return edits

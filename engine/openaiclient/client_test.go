@@ -1,6 +1,7 @@
 package openaiclient
 
 import (
+	"strings"
 	"testing"
 
 	"forebay/engine"
@@ -50,4 +51,31 @@ func TestConformance(t *testing.T) { enginetest.Run(t, setup(nil)) }
 
 func TestConformanceOverNetHTTP(t *testing.T) {
 	enginetest.Run(t, setup(func(cfg *Config) { cfg.Upstream.NetHTTP = true }))
+}
+
+// A prompt goes to text completions, and as messages to engines that have none or would put
+// it into the model's template once more.
+func TestPromptsByFlavour(t *testing.T) {
+	const prompt = "<s>[INST] hi [/INST]"
+	for flavour, want := range map[Flavour]struct{ path, body string }{
+		VLLM:   {"/v1/completions", `"prompt":"` + prompt + `"`},
+		Ollama: {"/v1/chat/completions", `"messages":[{"role":"user","content":"hi"}]`},
+		OpenAI: {"/v1/chat/completions", `"max_completion_tokens":9`},
+		Chat:   {"/v1/chat/completions", `"max_tokens":9`},
+	} {
+		up := fakeupstream.New(t, fakeupstream.OpenAI)
+		c := open(t, Config{Upstream: upstream.Config{BaseURL: up.URL}, Flavour: flavour})
+		text, limit := prompt, int64(9)
+		res, err := c.Infer(t.Context(), &infer.Request{UpstreamModel: "up", Chat: &infer.Chat{Prompt: &text, MaxTokens: &limit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Close()
+		if call := up.Calls()[0]; call.Target != want.path || !strings.Contains(string(call.Body), want.body) {
+			t.Errorf("%s: %s %s, want %s with %s", flavour, call.Target, call.Body, want.path, want.body)
+		}
+		if c.Speaks(infer.DialectOpenAICompletions) != (flavour != Chat) {
+			t.Errorf("%s: completions pass through: %v", flavour, flavour == Chat)
+		}
+	}
 }
