@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"forebay/internal/version"
 
@@ -17,6 +18,9 @@ import (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
+	// Hangup returns what asks a server to read its configuration again. Only a server calls it,
+	// so that other commands end with their terminal; nil never asks.
+	Hangup func() <-chan os.Signal
 }
 
 // commands is the grammar of the command line.

@@ -38,7 +38,8 @@ func (c *demoCmd) Run(e *env) error {
 	if _, ok := cfg.Engines["simulated"]; !ok && len(cfg.Models) == 0 {
 		cfg.Engines = map[string]config.Engine{"simulated": {Type: "simulated", Profile: "demo"}}
 	}
-	s, err := server.New(e.ctx, cfg, logger(&cfg, e))
+	log, _ := logger(&cfg, e)
+	s, err := server.New(e.ctx, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
@@ -90,23 +89,13 @@ type upCmd struct {
 	Pprof string `name:"pprof" help:"Serve Go profiles (/debug/pprof/) on a loopback address." placeholder:"HOST:PORT"`
 }
 
-func logger(cfg *config.Config, e *env) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Logging.Level)) // validated
-	o := &slog.HandlerOptions{Level: level}
-	if cfg.Logging.Format == "json" {
-		return slog.New(slog.NewJSONHandler(e.Err, o))
-	}
-	return slog.New(slog.NewTextHandler(e.Err, o))
-}
-
 // Run implements the verb.
 func (c *upCmd) Run(e *env) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
 	}
-	log := logger(&cfg, e)
+	log, level := logger(&cfg, e)
 	if c.Pprof != "" {
 		addr, err := servePprof(e.ctx, c.Pprof)
 		if err != nil {
@@ -119,6 +108,13 @@ func (c *upCmd) Run(e *env) error {
 		return err
 	}
 	banner(e, s)
+	watched := make(chan struct{})
+	ctx, stop := context.WithCancel(e.ctx)
+	defer func() { stop(); <-watched }()
+	go func() {
+		defer close(watched)
+		c.reloads(ctx, e.hangups(), s, log, level)
+	}()
 	return run(e, s, func(ctx context.Context) error {
 		if c.Quiet {
 			return nil

@@ -20,7 +20,7 @@ import (
 //
 // The tags of its members: yaml is the name, doc what the schema says, enum the values
 // allowed (an empty one among them makes the member optional), required what must be there,
-// and format a form that is checked: money or time.
+// format a form that is checked: money or time, and live marks what a reload changes.
 type Config struct {
 	Server   Server            `yaml:"server,omitempty" doc:"The front door."`
 	DataDir  string            `yaml:"data_dir,omitempty" doc:"Where keys, objects made at run time and the ledger are kept."`
@@ -50,12 +50,12 @@ type Config struct {
 type Server struct {
 	Listen    string        `yaml:"listen,omitempty" doc:"HOST:PORT; port 0 takes a free one."`
 	TLSListen string        `yaml:"tls_listen" doc:"HOST:PORT of the TLS port; empty serves no TLS."`
-	TLSCert   string        `yaml:"tls_cert,omitempty" doc:"PEM file of the certificate chain; none makes a development certificate. It is read again when it changes."`
-	TLSKey    string        `yaml:"tls_key,omitempty" doc:"PEM file of the certificate's key."`
+	TLSCert   string        `yaml:"tls_cert,omitempty" live:"true" doc:"PEM file of the certificate chain; none makes a development certificate. It is read again when it changes."`
+	TLSKey    string        `yaml:"tls_key,omitempty" live:"true" doc:"PEM file of the certificate's key."`
 	KeepAlive time.Duration `yaml:"keep_alive,omitempty" doc:"Silence before a comment on server-sent events."`
-	Stall     time.Duration `yaml:"stall,omitempty" doc:"How long a client may take to read what it was sent."`
+	Stall     time.Duration `yaml:"stall,omitempty" live:"true" doc:"How long a client may take to read what it was sent."`
 	Drain     time.Duration `yaml:"drain,omitempty" doc:"How long a stop waits for calls under way."`
-	BodyLimit Size          `yaml:"body_limit,omitempty" doc:"The largest body of a request."`
+	BodyLimit Size          `yaml:"body_limit,omitempty" live:"true" doc:"The largest body of a request."`
 	Bodies    Size          `yaml:"body_budget,omitempty" doc:"Memory for the bodies of all requests under way; 0 is no bound."`
 
 	HeaderTimeout time.Duration `yaml:"header_timeout,omitempty" doc:"How long a client may take to send its head."`
@@ -65,7 +65,7 @@ type Server struct {
 	PerAddress    int           `yaml:"max_connections_per_address,omitempty" doc:"Open connections of one client address; 0 is no bound."`
 
 	Region string `yaml:"region,omitempty" doc:"The region that this server plays."`
-	Strict bool   `yaml:"strict_region,omitempty" doc:"Refuse other regions in signatures and ARNs."`
+	Strict bool   `yaml:"strict_region,omitempty" live:"true" doc:"Refuse other regions in signatures and ARNs."`
 }
 
 // Account is the operator's account: the development keys belong to it, and its keys may
@@ -185,7 +185,7 @@ type Ledger struct {
 
 // Logging says what is logged.
 type Logging struct {
-	Level   string `yaml:"level,omitempty" enum:"debug,info,warn,error" doc:"The least level that is logged."`
+	Level   string `yaml:"level,omitempty" live:"true" enum:"debug,info,warn,error" doc:"The least level that is logged."`
 	Format  string `yaml:"format,omitempty" enum:"text,json" doc:"Form of log lines."`
 	Access  bool   `yaml:"access,omitempty" doc:"One line for every request."`
 	Prompts bool   `yaml:"prompts,omitempty" doc:"Add the bodies of requests to the lines of the access log."`

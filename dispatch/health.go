@@ -39,9 +39,9 @@ func (d *Dispatcher) Health() []EngineHealth {
 func (d *Dispatcher) replicaFailed(r *replica, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r.engine.breaker.failed(time.Now()) {
+	if e := d.current(r.engine); e != nil && e.breaker.failed(time.Now()) {
 		d.opts.Log.Warn("engine taken out", "engine", r.name, "kind", fault.KindOf(err).String())
-		d.down(r.engine)
+		d.down(e)
 	}
 }
 
@@ -49,9 +49,18 @@ func (d *Dispatcher) replicaFailed(r *replica, err error) {
 func (d *Dispatcher) replicaOK(r *replica) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r.engine.breaker.failures > 0 && r.engine.breaker.ok() {
-		d.up(r.engine)
+	if e := d.current(r.engine); e != nil && e.breaker.failures > 0 && e.breaker.ok() {
+		d.up(e)
 	}
+}
+
+// current returns what an engine's health is kept in now: the topology may have been replaced
+// since a call or probe began. It is nil when the engine has gone, or has become another one.
+func (d *Dispatcher) current(e *engineState) *engineState {
+	if now := d.ids.engines[e.Name]; now != nil && now.Client == e.Client {
+		return now
+	}
+	return nil
 }
 
 func (d *Dispatcher) down(e *engineState) {
@@ -122,7 +131,7 @@ func (d *Dispatcher) due(now time.Time, last map[string]time.Time) []*engineStat
 func (d *Dispatcher) probed(e *engineState, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
+	if e = d.current(e); e == nil || d.ctx.Err() != nil {
 		return
 	}
 	if err == nil {

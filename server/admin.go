@@ -48,11 +48,12 @@ func (v adminView) Status(context.Context) (any, error) {
 // Models implements admin.View.
 func (v adminView) Models() []admin.ModelInfo {
 	var out []admin.ModelInfo
-	for _, m := range v.s.base.Models {
+	p := v.s.live.Load()
+	for _, m := range p.base.Models {
 		in := admin.ModelInfo{Model: m.Entry, Simulated: true}
 		for _, b := range m.Bindings {
 			in.Engines = append(in.Engines, b.Engine)
-			in.Simulated = in.Simulated && (b.Engine == simulatedEngine || v.s.cfg.Engines[b.Engine].Type == simulatedEngine)
+			in.Simulated = in.Simulated && (b.Engine == simulatedEngine || p.cfg.Engines[b.Engine].Type == simulatedEngine)
 		}
 		out = append(out, in)
 	}
@@ -73,7 +74,7 @@ func (k keyAdmin) List(ctx context.Context) ([]identity.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	declared, err := configKeys(&k.s.cfg)
+	declared, err := configKeys(&k.s.live.Load().cfg)
 	if err != nil {
 		return nil, err
 	}

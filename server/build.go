@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -36,21 +37,22 @@ const simulatedEngine = "simulated"
 // defaultTotal bounds a call where the configuration says nothing: long generations are first class.
 const defaultTotal = time.Hour
 
-// engines builds a client for every engine, and for bedrock one for every family that is
-// bound to it, because the families' bodies differ.
-func (s *Server) engines(models map[string]*catalog.Model) (map[string]engine.Client, []dispatch.Engine, error) {
-	clients := map[string]engine.Client{}
+// engines opens a client for every engine, and for bedrock one for every family that is
+// bound to it, because the families' bodies differ. What old has open and has not changed is
+// taken over, with its connections and its health.
+func (p *serving) engines(models map[string]*catalog.Model, old *serving) ([]dispatch.Engine, error) {
 	var list []dispatch.Engine
 	var errs []error
-	add := func(name string, e config.Engine, c engine.Client, err error) {
+	add := func(name string, e config.Engine, family infer.Dialect) {
+		o, err := p.open(name, e, family, old)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("engines.%s: %w", name, err))
 			return
 		}
-		clients[name] = c
-		list = append(list, dispatch.Engine{Name: name, Client: c, ProbeEvery: e.ProbeEvery, Simulated: e.Type == simulatedEngine})
+		p.opened[name] = o
+		list = append(list, dispatch.Engine{Name: name, Client: o.client, ProbeEvery: e.ProbeEvery, Simulated: e.Type == simulatedEngine})
 	}
-	all := maps.Clone(s.cfg.Engines)
+	all := maps.Clone(p.cfg.Engines)
 	if all == nil {
 		all = map[string]config.Engine{}
 	}
@@ -59,26 +61,56 @@ func (s *Server) engines(models map[string]*catalog.Model) (map[string]engine.Cl
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e := all[name]
-		if e.Type == "bedrock" {
-			for _, family := range s.families(name, models) {
-				c, err := s.bedrock(e, family)
-				add(name+"/"+string(family), e, c, err)
-			}
+		if e.Type != "bedrock" {
+			add(name, e, "")
 			continue
 		}
-		c, err := s.client(e, netip.Addr{})
-		if err == nil && e.Resolve == "dns" {
-			err = s.discovery.follow(name, &e, s.longest(), func(ip netip.Addr) (engine.Client, error) { return s.client(e, ip) })
+		for _, family := range p.families(name, models) {
+			add(name+"/"+string(family), e, family)
 		}
-		add(name, e, c, err)
 	}
-	return clients, list, errors.Join(errs...)
+	return list, errors.Join(errs...)
+}
+
+// opened is an engine with its client, and what it was opened with.
+type opened struct {
+	cfg    config.Engine
+	key    string // the secret itself
+	region string
+	hint   string
+	client engine.Client
+	name   *name // where its addresses are looked up, nil elsewhere
+}
+
+// open returns old's client of an engine when nothing of it has changed, a new one otherwise.
+func (p *serving) open(name string, e config.Engine, family infer.Dialect, old *serving) (*opened, error) {
+	o := &opened{cfg: e, region: cmp.Or(e.Region, p.cfg.Server.Region), hint: p.cfg.Hint}
+	var err error
+	if o.key, err = apiKey(e); err != nil {
+		return nil, err
+	}
+	if old != nil {
+		if was := old.opened[name]; was != nil && was.key == o.key && was.region == o.region && was.hint == o.hint && reflect.DeepEqual(was.cfg, e) {
+			return was, nil
+		}
+	}
+	if family != "" {
+		o.client, err = bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e, netip.Addr{}), Region: o.region, Family: family, APIKey: o.key})
+		return o, err
+	}
+	if o.client, err = o.dial(netip.Addr{}); err != nil {
+		return nil, err
+	}
+	if e.Resolve == "dns" {
+		o.name, err = newName(&e, p.longest(), o.dial)
+	}
+	return o, err
 }
 
 // families lists the families of the models that are bound to an engine.
-func (s *Server) families(name string, models map[string]*catalog.Model) []infer.Dialect {
+func (p *serving) families(name string, models map[string]*catalog.Model) []infer.Dialect {
 	seen := map[infer.Dialect]bool{}
-	for id, m := range s.cfg.Models {
+	for id, m := range p.cfg.Models {
 		for _, b := range m.Engines {
 			if b.Engine == name && models[id] != nil {
 				seen[models[id].Family] = true
@@ -89,12 +121,12 @@ func (s *Server) families(name string, models map[string]*catalog.Model) []infer
 }
 
 // longest is how long a call may take at most.
-func (s *Server) longest() time.Duration {
+func (p *serving) longest() time.Duration {
 	d := defaultTotal
-	for _, e := range s.cfg.Engines {
+	for _, e := range p.cfg.Engines {
 		d = max(d, e.Total)
 	}
-	for _, m := range s.cfg.Models {
+	for _, m := range p.cfg.Models {
 		d = max(d, m.Total)
 	}
 	return d
@@ -119,41 +151,30 @@ func apiKey(e config.Engine) (string, error) {
 	return config.Secret(e.APIKey)
 }
 
-func (s *Server) client(e config.Engine, ip netip.Addr) (engine.Client, error) {
-	key, err := apiKey(e)
-	if err != nil {
-		return nil, err
-	}
-	switch e.Type {
+// dial opens a client; an address pins the engine's name to one replica.
+func (o *opened) dial(ip netip.Addr) (engine.Client, error) {
+	switch o.cfg.Type {
 	case "openai":
-		return openaiclient.New(openaiclient.Config{Upstream: upstreamOf(e, ip), APIKey: key, Flavour: openaiclient.Flavour(e.Flavour)})
+		return openaiclient.New(openaiclient.Config{Upstream: upstreamOf(o.cfg, ip), APIKey: o.key, Flavour: openaiclient.Flavour(o.cfg.Flavour)})
 	case "anthropic":
-		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(e, ip), APIKey: key})
+		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(o.cfg, ip), APIKey: o.key})
 	default:
-		profile, err := perf.Named(cmp.Or(e.Profile, "demo"))
+		profile, err := perf.Named(cmp.Or(o.cfg.Profile, "demo"))
 		if err != nil {
 			return nil, err
 		}
-		return simulated.New(simulated.Options{Profile: profile, Seed: e.Seed, Hint: s.cfg.Hint, Directives: e.Directives})
+		return simulated.New(simulated.Options{Profile: profile, Seed: o.cfg.Seed, Hint: o.hint, Directives: o.cfg.Directives})
 	}
-}
-
-func (s *Server) bedrock(e config.Engine, family infer.Dialect) (engine.Client, error) {
-	key, err := apiKey(e)
-	if err != nil {
-		return nil, err
-	}
-	return bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e, netip.Addr{}), Region: cmp.Or(e.Region, s.cfg.Server.Region), Family: family, APIKey: key})
 }
 
 // models merges the built-in catalogue with what the configuration declares.
-func (s *Server) models() (map[string]*catalog.Model, error) {
+func (p *serving) models() (map[string]*catalog.Model, error) {
 	out := map[string]*catalog.Model{}
 	for _, m := range catalog.Builtin() {
 		out[m.ID] = m
 	}
 	var errs []error
-	for id, cm := range s.cfg.Models {
+	for id, cm := range p.cfg.Models {
 		m := &catalog.Model{ID: id, Provider: "custom", Name: id, Family: infer.DialectOpenAI, Input: []string{"TEXT"}, Output: []string{"TEXT"}, Streaming: true, Context: 8192, MaxOutput: 4096, Burndown: 1000, Features: catalog.Unknown()}
 		if known := out[id]; known != nil {
 			c := *known
@@ -162,16 +183,16 @@ func (s *Server) models() (map[string]*catalog.Model, error) {
 		if err := override(m, &cm); err != nil {
 			errs = append(errs, fmt.Errorf("models.%s: %w", id, err))
 		}
-		m.ManagedBy = s.cfg.Where("models." + id)
+		m.ManagedBy = p.cfg.Where("models." + id)
 		out[id] = m
 	}
 	return out, errors.Join(errs...)
 }
 
 // chargeAsked lists the aliases and models whose calls are charged at the price of what was asked for.
-func (s *Server) chargeAsked() []string {
+func (p *serving) chargeAsked() []string {
 	var out []string
-	for name, rule := range s.cfg.Charge {
+	for name, rule := range p.cfg.Charge {
 		if rule == config.ChargeAsked {
 			out = append(out, name)
 		}
@@ -241,18 +262,18 @@ func cost(b *config.Binding, e *config.Engine, upstream string) (t meter.Tariffs
 }
 
 // topology says what the dispatcher serves with, but for keys.
-func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.Engine) (dispatch.Topology, error) {
+func (p *serving) topology(models map[string]*catalog.Model, engines []dispatch.Engine) (dispatch.Topology, error) {
 	top := dispatch.Topology{Engines: engines}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
-		m, err := s.served(models[id])
+		m, err := p.served(models[id])
 		if err != nil {
 			return top, fmt.Errorf("models.%s: %w", id, err)
 		}
 		top.Models = append(top.Models, m)
 	}
-	tenants := s.cfg.Tenants()
+	tenants := p.cfg.Tenants()
 	for _, id := range slices.Sorted(maps.Keys(tenants)) {
-		if err := s.tenant(&top, id, tenants[id]); err != nil {
+		if err := p.tenant(&top, id, tenants[id]); err != nil {
 			return top, fmt.Errorf("account %s: %w", id, err)
 		}
 	}
@@ -260,7 +281,7 @@ func (s *Server) topology(models map[string]*catalog.Model, engines []dispatch.E
 }
 
 // tenant adds an account with its teams.
-func (s *Server) tenant(top *dispatch.Topology, id string, t config.Tenant) error {
+func (p *serving) tenant(top *dispatch.Topology, id string, t config.Tenant) error {
 	zone, err := time.LoadLocation(t.Zone)
 	if err != nil {
 		return err
@@ -269,7 +290,7 @@ func (s *Server) tenant(top *dispatch.Topology, id string, t config.Tenant) erro
 	if account.Limits, err = t.Limits.Parse(); err != nil {
 		return err
 	}
-	for model, m := range s.cfg.Models {
+	for model, m := range p.cfg.Models {
 		if account.Models[model], err = m.Limits.Parse(); err != nil {
 			return err
 		}
@@ -291,15 +312,15 @@ func (s *Server) tenant(top *dispatch.Topology, id string, t config.Tenant) erro
 	return nil
 }
 
-func (s *Server) served(m *catalog.Model) (dispatch.Model, error) {
-	cm := s.cfg.Models[m.ID]
+func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
+	cm := p.cfg.Models[m.ID]
 	out := dispatch.Model{
 		ID: m.ID, Entry: m, MaxOutput: m.MaxOutput, Burndown: m.Burndown, MaxQueue: cm.MaxQueue, MaxWait: cm.MaxWait,
 		Timeouts: engine.Timeouts{FirstToken: cm.FirstToken, BetweenTokens: cm.Between, Total: cm.Total},
 	}
 	for i := range cm.Engines {
 		b := &cm.Engines[i]
-		e := s.cfg.Engines[b.Engine]
+		e := p.cfg.Engines[b.Engine]
 		upstream := cmp.Or(b.Model, m.ID)
 		costs, err := cost(b, &e, upstream)
 		if err != nil {

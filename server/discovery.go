@@ -43,8 +43,11 @@ type name struct {
 	open       func(netip.Addr) (engine.Client, error)
 	// keep is how long the client of an address that has gone is kept for the calls that it still
 	// serves: no call lasts longer.
-	keep     time.Duration
+	keep time.Duration
+
+	mu       sync.Mutex
 	replicas map[netip.Addr]*address
+	dropped  bool // the configuration has it no more: what a late look-up finds is not opened
 }
 
 // address is one replica of an engine.
@@ -63,24 +66,46 @@ func newDiscovery(log *slog.Logger) *discovery {
 	}
 }
 
-// follow has the addresses of an engine's name looked up.
-func (d *discovery) follow(engineName string, e *config.Engine, keep time.Duration, open func(netip.Addr) (engine.Client, error)) error {
+// follow has the addresses of these engines' names looked up, and of no others.
+func (d *discovery) follow(names map[string]*name) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names = names
+}
+
+// drop gives up a name and returns its clients.
+func (n *name) drop() []engine.Client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make([]engine.Client, 0, len(n.replicas))
+	for _, a := range n.replicas {
+		out = append(out, a.client)
+	}
+	clear(n.replicas)
+	n.dropped = true
+	return out
+}
+
+// newName returns what follows the addresses of an engine's name.
+func newName(e *config.Engine, keep time.Duration, open func(netip.Addr) (engine.Client, error)) (*name, error) {
 	u, err := url.Parse(e.URL)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	d.names[engineName] = &name{host: u.Hostname(), port: port, open: open, keep: keep, replicas: map[netip.Addr]*address{}}
-	return nil
+	return &name{host: u.Hostname(), port: port, open: open, keep: keep, replicas: map[netip.Addr]*address{}}, nil
 }
 
 // refresh looks every name up and reports whether replicas have come or gone.
 func (d *discovery) refresh(ctx context.Context, now time.Time) (changed bool) {
-	for _, engineName := range slices.Sorted(maps.Keys(d.names)) {
-		n := d.names[engineName]
+	d.mu.Lock()
+	names := d.names
+	d.mu.Unlock()
+	for _, engineName := range slices.Sorted(maps.Keys(names)) {
+		n := names[engineName]
 		lctx, cancel := context.WithTimeout(ctx, lookupLimit)
 		found, err := d.lookup(lctx, n.host)
 		cancel()
@@ -94,6 +119,19 @@ func (d *discovery) refresh(ctx context.Context, now time.Time) (changed bool) {
 		changed = d.set(engineName, n, oneFamily(found), now) || changed
 	}
 	return changed
+}
+
+// live lists the replicas that are there.
+func (n *name) live() []*address {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make([]*address, 0, len(n.replicas))
+	for _, a := range n.replicas {
+		if a.gone.IsZero() {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // oneFamily leaves out the IPv6 addresses of a host that has IPv4 ones as well: they would
@@ -113,8 +151,11 @@ func oneFamily(found []netip.Addr) []netip.Addr {
 
 // set takes the addresses that a name has now.
 func (d *discovery) set(engineName string, n *name, found []netip.Addr, now time.Time) (changed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dropped {
+		return false
+	}
 	for _, ip := range found {
 		if a := n.replicas[ip]; a != nil {
 			changed = changed || !a.gone.IsZero()
@@ -153,12 +194,7 @@ func (d *discovery) expand(top dispatch.Topology) dispatch.Topology {
 	}
 	live := map[string][]*address{}
 	for engineName, n := range d.names {
-		live[engineName] = []*address{}
-		for _, a := range n.replicas {
-			if a.gone.IsZero() {
-				live[engineName] = append(live[engineName], a)
-			}
-		}
+		live[engineName] = n.live()
 		slices.SortFunc(live[engineName], func(a, b *address) int { return cmp.Compare(a.engine, b.engine) })
 	}
 	var engines []dispatch.Engine
@@ -195,9 +231,6 @@ func (d *discovery) expand(top dispatch.Topology) dispatch.Topology {
 
 // run looks names up until ctx ends and calls apply after each change.
 func (d *discovery) run(ctx context.Context, apply func(ctx context.Context) error) error {
-	if len(d.names) == 0 {
-		return nil
-	}
 	for {
 		timer := time.NewTimer(d.pause())
 		select {
@@ -220,23 +253,9 @@ func (d *discovery) pause() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range d.names {
-		if len(n.replicas) == 0 {
+		if len(n.live()) == 0 {
 			return lookupEmpty
 		}
 	}
 	return lookupEvery
-}
-
-// close closes the clients.
-func (d *discovery) close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var errs []error
-	for _, n := range d.names {
-		for _, a := range n.replicas {
-			errs = append(errs, a.client.Close())
-		}
-		clear(n.replicas)
-	}
-	return errors.Join(errs...)
 }

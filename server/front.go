@@ -21,8 +21,6 @@ import (
 type front struct {
 	s      *Server
 	log    *slog.Logger
-	limit  int64
-	stall  time.Duration
 	budget *api.Budget
 
 	openai    api.Service
@@ -36,7 +34,7 @@ type front struct {
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
-	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, f.stall), Log: f.log}
+	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, f.s.live.Load().cfg.Server.Stall), Log: f.log}
 	c.Path, c.Query = api.SplitTarget(r.RequestURI)
 	if f.plain(c) {
 		return
@@ -91,7 +89,7 @@ func (f *front) serve(c *api.Call, svc api.Service, signer []string) error {
 	if err != nil {
 		return err
 	}
-	body, err := api.ReadBody(c.HTTP, f.limit, f.budget)
+	body, err := api.ReadBody(c.HTTP, int64(f.s.live.Load().cfg.Server.BodyLimit), f.budget)
 	if err != nil {
 		return err
 	}
@@ -257,8 +255,8 @@ func signedRequest(c *api.Call) *identity.Request {
 }
 
 func (f *front) region() string {
-	if f.s.cfg.Server.Strict {
-		return f.s.cfg.Server.Region
+	if cfg := &f.s.live.Load().cfg; cfg.Server.Strict {
+		return cfg.Server.Region
 	}
 	return ""
 }

@@ -13,14 +13,16 @@ import (
 type modelsView Server
 
 // Resolve implements api.Models.
-func (v *modelsView) Resolve(_, id string) (catalog.Resolution, error) { return v.names.Resolve(id) }
+func (v *modelsView) Resolve(_, id string) (catalog.Resolution, error) {
+	return v.live.Load().names.Resolve(id)
+}
 
 // List implements api.Models.
-func (v *modelsView) List(string) []*catalog.Model { return v.names.List() }
+func (v *modelsView) List(string) []*catalog.Model { return v.live.Load().names.List() }
 
 // Speaks implements api.Models.
 func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
-	clients := v.speaks[model]
+	clients := v.live.Load().speaks[model]
 	for _, c := range clients {
 		if c == nil || !c.Speaks(d) {
 			return false
@@ -31,12 +33,13 @@ func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
 
 // count answers CountTokens by the first engine of the model that can.
 func (s *Server) count(ctx context.Context, req *infer.Request) (int64, error) {
-	for i, c := range s.speaks[req.Model] {
+	p := s.live.Load()
+	for i, c := range p.speaks[req.Model] {
 		counter, ok := c.(engine.TokenCounter)
 		if !ok {
 			continue
 		}
-		for _, m := range s.base.Models {
+		for _, m := range p.base.Models {
 			if m.ID == req.Model {
 				req.UpstreamModel = m.Bindings[i].Upstream
 			}

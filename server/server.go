@@ -21,10 +21,8 @@ import (
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
 	"forebay/api/sts"
-	"forebay/catalog"
 	"forebay/config"
 	"forebay/dispatch"
-	"forebay/engine"
 	"forebay/identity"
 	"forebay/meter"
 	"forebay/store"
@@ -39,28 +37,26 @@ const credentialsFile = "credentials.json"
 
 // Server is one Forebay.
 type Server struct {
-	cfg      config.Config
+	cfg      config.Config // at the start; what can change since is in live
 	log      *slog.Logger
 	store    *store.Store
 	ledger   *meter.Ledger
 	dispatch *dispatch.Dispatcher
 	metrics  *metrics
 	front    *front
-	clients  map[string]engine.Client
-	names    *catalog.Names
-	speaks   map[string][]engine.Client // by model
+	live     atomic.Pointer[serving]
+	retired  []retired // guarded by keys
 	creds    Credentials
-	keys     sync.Mutex // held while keys, or the addresses of engines, change
+	keys     sync.Mutex // held while keys, the addresses of engines or the configuration change
 	keyring  atomic.Pointer[identity.Keyring]
 	signing  signingKeys
-	base     dispatch.Topology
 	started  time.Time
 
 	discovery *discovery
 
 	plain   net.Listener
 	secure  net.Listener
-	cert    tls.Certificate
+	cert    certificate
 	stopped atomic.Bool
 }
 
@@ -71,6 +67,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Server, err
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: log, started: time.Now(), discovery: newDiscovery(log)}
+	s.cert.warn = func(err error) {
+		log.WarnContext(context.WithoutCancel(ctx), "the new certificate cannot be read; the old one stays", "error", err)
+	}
 	for _, step := range []func(context.Context) error{s.open, s.wire, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -99,40 +98,11 @@ func (s *Server) open(ctx context.Context) error {
 
 // wire builds the scheduler, the engines and the services.
 func (s *Server) wire(ctx context.Context) error {
-	models, err := s.models()
-	if err != nil {
-		return err
-	}
-	clients, list, err := s.engines(models)
-	s.clients = clients
-	if err != nil {
-		return err
-	}
-	var all []*catalog.Model
-	for _, m := range models {
-		all = append(all, m)
-	}
-	strict := ""
-	if s.cfg.Server.Strict {
-		strict = s.cfg.Server.Region
-	}
-	s.names = catalog.NewNames(all, s.cfg.Aliases, strict)
-	s.names.ChargeAsked(s.chargeAsked())
 	s.metrics = &metrics{}
 	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
 	s.front = s.services()
 	s.metrics = newMetrics(s)
-	if s.base, err = s.topology(models, list); err != nil {
-		return err
-	}
-	s.speaks = map[string][]engine.Client{}
-	for _, m := range s.base.Models {
-		for _, b := range m.Bindings {
-			s.speaks[m.ID] = append(s.speaks[m.ID], clients[b.Engine])
-		}
-	}
-	s.discovery.refresh(ctx, time.Now())
-	if err := s.loadKeys(ctx); err != nil {
+	if err := s.serve(ctx, &s.cfg); err != nil {
 		return err
 	}
 	return s.dispatch.Rebuild(ctx, s.ledger)
@@ -149,7 +119,7 @@ func (s *Server) services() *front {
 		Models: (*modelsView)(s), Infer: s.dispatch.Infer, Count: s.count, KeepAlive: s.cfg.Server.KeepAlive, Region: s.cfg.Server.Region,
 	}
 	f := &front{
-		s: s, log: s.log, limit: int64(s.cfg.Server.BodyLimit), stall: s.cfg.Server.Stall, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
+		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: &bedrockruntime.Service{Gateway: g},
 		bedrock: &bedrock.Service{Gateway: g}, sts: &sts.Service{},
 	}
@@ -169,35 +139,8 @@ func (s *Server) changeKeys(ctx context.Context, change func() error) error {
 	return s.loadKeys(context.WithoutCancel(ctx))
 }
 
-// loadKeys makes a new keyring, and gives the keys' limits to the scheduler.
-func (s *Server) loadKeys(ctx context.Context) error {
-	keys, err := s.store.Keys(ctx)
-	if err != nil {
-		return err
-	}
-	declared, err := configKeys(&s.cfg)
-	if err != nil {
-		return err
-	}
-	keys = append(keys, declared...)
-	ring := identity.NewKeyring(len(keys))
-	top := s.discovery.expand(s.base)
-	for i := range keys {
-		k := &keys[i]
-		k.Policy.Tier = capTier(&s.cfg, &k.Key)
-		if k.Kind == identity.KeyBearer {
-			ring.AddToken(&k.Key, k.Hash)
-		} else {
-			ring.AddPair(&k.Key, k.Secret)
-		}
-		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
-	}
-	if err := s.dispatch.Configure(top); err != nil {
-		return err
-	}
-	s.keyring.Store(ring)
-	return nil
-}
+// loadKeys puts the stored keys, and the addresses of engines, in force.
+func (s *Server) loadKeys(ctx context.Context) error { return s.apply(ctx, s.live.Load()) }
 
 // listen opens the ports.
 func (s *Server) listen(ctx context.Context) error {
@@ -217,15 +160,12 @@ func (s *Server) listen(ctx context.Context) error {
 }
 
 func (s *Server) listenTLS(ctx context.Context, lc *net.ListenConfig) error {
-	var err error
-	if s.cfg.Server.TLSCert != "" {
-		s.cert, err = tls.LoadX509KeyPair(s.cfg.Server.TLSCert, s.cfg.Server.TLSKey)
-	} else {
-		s.cert, err = DevCertificate(s.cfg.DataDir, time.Now())
-		s.creds.CA = CAPath(s.cfg.DataDir)
-	}
+	err := s.loadCertificate(&s.cfg)
 	if err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		return err
+	}
+	if s.cfg.Server.TLSCert == "" {
+		s.creds.CA = CAPath(s.cfg.DataDir)
 	}
 	if s.secure, err = lc.Listen(ctx, "tcp", s.cfg.Server.TLSListen); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", s.cfg.Server.TLSListen, err)
@@ -274,7 +214,7 @@ func (s *Server) httpServer(secure bool) *http.Server {
 	return &http.Server{
 		Handler: s.front, Protocols: p, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{s.cert}, MinVersion: tls.VersionTLS12},
+		TLSConfig: &tls.Config{GetCertificate: s.cert.get, MinVersion: tls.VersionTLS12},
 	}
 }
 
@@ -327,9 +267,10 @@ func (s *Server) Close() error {
 	if s.dispatch != nil {
 		s.dispatch.Close()
 	}
-	errs = append(errs, s.discovery.close())
-	for _, c := range s.clients {
-		errs = append(errs, c.Close())
+	s.sweep(time.Now(), true)
+	if p := s.live.Load(); p != nil {
+		errs = append(errs, closeAll(p.release(nil)))
+		s.live.Store(nil)
 	}
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.Close())

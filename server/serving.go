@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"forebay/catalog"
+	"forebay/config"
+	"forebay/dispatch"
+	"forebay/engine"
+	"forebay/identity"
+)
+
+// serving is what follows from the configuration and may change while the server runs. It
+// is immutable once it is in force: calls read the one that they find, and a change puts
+// another in its place.
+type serving struct {
+	cfg    config.Config
+	names  *catalog.Names
+	speaks map[string][]engine.Client // by model
+	base   dispatch.Topology          // but for keys, and the addresses of names
+	opened map[string]*opened         // by engine, as the scheduler knows it
+}
+
+// build makes what a configuration asks for, with what old has and did not change. It has no
+// effect on what is served. After an error nothing is left open.
+func build(cfg *config.Config, old *serving) (*serving, error) {
+	p := &serving{cfg: *cfg, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
+	models, err := p.models()
+	if err != nil {
+		return nil, err
+	}
+	list, err := p.engines(models, old)
+	if err == nil {
+		p.base, err = p.topology(models, list)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeAll(p.release(old)))
+	}
+	all := make([]*catalog.Model, 0, len(models))
+	for _, m := range models {
+		all = append(all, m)
+	}
+	strict := ""
+	if p.cfg.Server.Strict {
+		strict = p.cfg.Server.Region
+	}
+	p.names = catalog.NewNames(all, p.cfg.Aliases, strict)
+	p.names.ChargeAsked(p.chargeAsked())
+	for i := range p.base.Models {
+		m := &p.base.Models[i]
+		for _, b := range m.Bindings {
+			p.speaks[m.ID] = append(p.speaks[m.ID], p.opened[b.Engine].client)
+		}
+	}
+	return p, nil
+}
+
+// release takes from p the clients that other has not, to be closed.
+func (p *serving) release(other *serving) []engine.Client {
+	var out []engine.Client
+	for name, o := range p.opened {
+		if other != nil && other.opened[name] == o {
+			continue
+		}
+		out = append(out, o.client)
+		if o.name != nil {
+			out = append(out, o.name.drop()...)
+		}
+	}
+	return out
+}
+
+func closeAll(clients []engine.Client) error {
+	var errs []error
+	for _, c := range clients {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lookedUp lists the engines whose addresses are looked up.
+func (p *serving) lookedUp() map[string]*name {
+	out := map[string]*name{}
+	for engineName, o := range p.opened {
+		if o.name != nil {
+			out[engineName] = o.name
+		}
+	}
+	return out
+}
+
+// retired are clients that serve no new calls. They are closed when no call can run on them any more.
+type retired struct {
+	clients []engine.Client
+	until   time.Time
+}
+
+// Reload puts a configuration in force without disturbing the calls under way: they end on
+// the engines, limits and prices that they began with. It returns the members that differ and
+// cannot change before a restart; what runs keeps its values. After an error nothing has changed.
+func (s *Server) Reload(ctx context.Context, cfg config.Config) (restart []string, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	restart = cfg.KeepFixed(&s.cfg)
+	if err := s.loadCertificate(&cfg); err != nil {
+		return nil, err
+	}
+	return restart, s.serve(ctx, &cfg)
+}
+
+// serve puts a configuration in force. s.keys is held, or the server is not running yet.
+func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
+	old := s.live.Load()
+	next, err := build(cfg, old)
+	if err != nil {
+		return err
+	}
+	s.discovery.follow(next.lookedUp())
+	s.discovery.refresh(ctx, time.Now())
+	if err := s.apply(ctx, next); err != nil {
+		if old != nil {
+			s.discovery.follow(old.lookedUp())
+		}
+		return errors.Join(err, closeAll(next.release(old)))
+	}
+	s.sweep(time.Now(), false)
+	if old != nil {
+		s.retired = append(s.retired, retired{old.release(next), time.Now().Add(max(old.longest(), next.longest()))})
+	}
+	return nil
+}
+
+// apply gives a configuration to the scheduler, together with the keys as they are stored now.
+func (s *Server) apply(ctx context.Context, p *serving) error {
+	keys, err := s.store.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	declared, err := configKeys(&p.cfg)
+	if err != nil {
+		return err
+	}
+	keys = append(keys, declared...)
+	ring := identity.NewKeyring(len(keys))
+	top := s.discovery.expand(p.base)
+	for i := range keys {
+		k := &keys[i]
+		k.Policy.Tier = capTier(&p.cfg, &k.Key)
+		if k.Kind == identity.KeyBearer {
+			ring.AddToken(&k.Key, k.Hash)
+		} else {
+			ring.AddPair(&k.Key, k.Secret)
+		}
+		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
+	}
+	if err := s.dispatch.Configure(top); err != nil {
+		return err
+	}
+	s.keyring.Store(ring)
+	s.live.Store(p)
+	return nil
+}
+
+// sweep closes retired clients whose last call must have ended, or all of them.
+func (s *Server) sweep(now time.Time, all bool) {
+	s.retired = slices.DeleteFunc(s.retired, func(r retired) bool {
+		if !all && now.Before(r.until) {
+			return false
+		}
+		if err := closeAll(r.clients); err != nil {
+			s.log.Warn("a retired engine could not be closed", "error", err)
+		}
+		return true
+	})
+}
