@@ -13,12 +13,14 @@ import (
 	"hash/crc32"
 	"io"
 	"time"
+	"unicode/utf8"
 )
 
 // Bounds of the format.
 const (
 	MaxHeaders  = 128 << 10
 	MaxPayload  = 24 << 20
+	maxValue    = 1<<15 - 1 // of a header's text or bytes
 	overhead    = 16
 	preludeSize = 12
 )
@@ -93,12 +95,23 @@ func appendText(dst, payload []byte, pairs ...string) []byte {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		dst = append(dst, byte(len(pairs[i])))
 		dst = append(dst, pairs[i]...)
-		v := pairs[i+1]
-		v = v[:min(len(v), 1<<15)]
+		v := clip(pairs[i+1])
 		dst = append(dst, typeString, byte(len(v)>>8), byte(len(v)))
 		dst = append(dst, v...)
 	}
 	return seal(dst, start, payload)
+}
+
+// clip cuts a text to what a header holds, between two characters.
+func clip(v string) string {
+	if len(v) <= maxValue {
+		return v
+	}
+	n := maxValue
+	for n > maxValue-utf8.UTFMax && !utf8.RuneStart(v[n]) {
+		n--
+	}
+	return v[:n]
 }
 
 // seal fills in the prelude of the frame that begins at start and appends payload and checksum.
@@ -166,7 +179,7 @@ func appendHeader(dst []byte, h Header) ([]byte, error) {
 }
 
 func appendSized(dst, v []byte) ([]byte, error) {
-	if len(v) > 1<<15-1 {
+	if len(v) > maxValue {
 		return dst, fmt.Errorf("event header value of %d bytes", len(v))
 	}
 	return append(binary.BigEndian.AppendUint16(dst, uint16(len(v))), v...), nil
@@ -259,7 +272,7 @@ func decodeHeader(b []byte) (h Header, rest []byte, err error) {
 		size = int(binary.BigEndian.Uint16(b))
 		b = b[2:]
 	}
-	if len(b) < size {
+	if size > maxValue || len(b) < size {
 		return h, nil, corrupt("header value")
 	}
 	h.Value = decodeValue(kind, b[:size])

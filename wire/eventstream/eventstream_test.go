@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"forebay/internal/testenv"
 
@@ -131,6 +133,23 @@ func TestEveryByteCounts(t *testing.T) {
 		}
 		if _, err := NewReader(bytes.NewReader(frame[:i])).Next(); err == nil {
 			t.Errorf("%d of %d bytes were taken for a frame", i, len(frame))
+		}
+	}
+}
+
+// Texts that are too long for a header are cut to fit, between two characters.
+func TestLongTextsAreCut(t *testing.T) {
+	for _, text := range []string{strings.Repeat("x", 1<<16), strings.Repeat("é", 1<<15), "x" + strings.Repeat("é", 1<<15), strings.Repeat("\x80", 1<<16)} {
+		m, err := NewReader(bytes.NewReader(AppendError(nil, "InternalFailure", text))).Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := m.String(":error-message")
+		if len(got) > 1<<15-1 || len(got) < 1<<15-5 || !strings.HasPrefix(text, got) || utf8.ValidString(text) && !utf8.ValidString(got) {
+			t.Errorf("%d bytes of %d", len(got), len(text))
+		}
+		if _, err := Append(nil, m); err != nil {
+			t.Errorf("what was written is over the format's own bound: %v", err)
 		}
 	}
 }

@@ -64,28 +64,6 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 }
 
-func TestSplice(t *testing.T) {
-	for _, c := range []struct {
-		in    string
-		edits []Edit
-		want  string
-	}{
-		{`{"model":"a","x":1}`, []Edit{{"model", []byte(`"b"`)}}, `{"model":"b","x":1}`},
-		{`{ "x" : [1, {"model":2}] ,"model" : "a" }`, []Edit{{"model", []byte(`"b"`)}}, `{ "x" : [1, {"model":2}] ,"model" : "b" }`},
-		{`{}`, []Edit{{"model", []byte(`"b"`)}}, `{"model":"b"}`},
-		{`{"x":1 }`, []Edit{{"a", []byte(`2`)}, {"b", []byte(`3`)}}, `{"x":1,"a":2,"b":3 }`},
-		{`{"x":1,"y":2,"z":3}`, []Edit{{"y", nil}}, `{"x":1,"z":3}`},
-		{`{"x":1,"y":2}`, []Edit{{"y", nil}}, `{"x":1}`},
-		{`{"x":{"a":[]}}`, []Edit{{"x", nil}, {"b", []byte(`1`)}}, `{"b":1}`},
-		{`{"\u006dodel":"a"}`, []Edit{{"model", []byte(`"b"`)}}, `{"\u006dodel":"b"}`},
-		{`{"x":1,"y":{"q":1}}`, []Edit{{"y", []byte(`{}`)}, {"x", nil}}, `{"y":{}}`},
-	} {
-		if got := string(Splice([]byte(c.in), c.edits...)); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.in, got, c.want)
-		}
-	}
-}
-
 func TestText(t *testing.T) {
 	b := []byte(`"a\n\u00e9\ud83d\ude00\/"`)
 	var s Scanner

@@ -16,6 +16,8 @@ const (
 	// image of a few megabytes.
 	MaxEvent = 16 << 20
 	readSize = 16 << 10
+	// keepSize is the largest buffer that Reset leaves a reader.
+	keepSize = 64 << 10
 )
 
 // ErrTooLong is returned for an event over MaxEvent.
@@ -33,6 +35,8 @@ type Reader struct {
 	name []byte
 	data []byte
 	long []byte // a line that outgrew the buffer
+
+	begun bool // the first line has been read
 }
 
 // NewReader returns a reader of the events of r.
@@ -42,21 +46,39 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, r
 func NewReaderSize(r io.Reader, n int) *Reader { return &Reader{r: bufio.NewReaderSize(r, n)} }
 
 // Reset makes the reader read the events of r from now on, so that readers can be pooled.
+// What a large event left behind is given up.
 func (r *Reader) Reset(src io.Reader) {
 	r.r.Reset(src)
-	r.name, r.data, r.long = r.name[:0], r.data[:0], r.long[:0]
+	r.begun = false
+	for _, b := range []*[]byte{&r.name, &r.data, &r.long} {
+		if *b = (*b)[:0]; cap(*b) > keepSize {
+			*b = nil
+		}
+	}
 }
 
-// Buffered reports whether at least one more event lies in the buffer, so that Next will
-// not wait. It may report false although one does.
+// Buffered reports whether an event with data lies in the buffer in full, so that Next will
+// not wait. It may report false although Next would not.
 func (r *Reader) Buffered() bool {
-	n := r.r.Buffered()
-	if n == 0 {
-		return false
+	b, _ := r.r.Peek(r.r.Buffered())
+	for data := false; ; {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			return false
+		}
+		line := trimEnd(b[:i+1])
+		if len(line) == 0 && data {
+			return true
+		}
+		data = data || bytes.HasPrefix(line, dataField)
+		b = b[i+1:]
 	}
-	b, _ := r.r.Peek(n)
-	return bytes.Contains(b, []byte("\n\n"))
 }
+
+var (
+	dataField = []byte("data:")
+	byteOrder = []byte("\xEF\xBB\xBF") // a byte order mark, which may begin a stream
+)
 
 // Next returns the next event that has data. Comments and events without data are
 // passed over. At the end it is io.EOF; an event that the end cuts off is discarded, as
@@ -68,6 +90,10 @@ func (r *Reader) Next() (Event, error) {
 		line, err := r.line()
 		if err != nil {
 			return Event{}, err
+		}
+		if !r.begun {
+			r.begun = true
+			line = bytes.TrimPrefix(line, byteOrder)
 		}
 		if len(line) == 0 {
 			if seen {

@@ -29,6 +29,7 @@ func TestEvents(t *testing.T) {
 		"data\n\n":                                      "|",
 		"id: 1\nretry: 5\nunknown: x\ndata:  two\n\n":   "| two",
 		"data: cut off":                                 "",
+		"\ufeffdata: a\n\n\ufeffdata: b\n\ndata: c\n\n": "|a;|c",
 		"data: a\n\ndata: [DONE]\n\n":                   "|a;|[DONE]",
 		"data: " + strings.Repeat("x", 40_000) + "\n\n": "|" + strings.Repeat("x", 40_000),
 	} {
@@ -38,6 +39,33 @@ func TestEvents(t *testing.T) {
 				t.Errorf("%s %.30q: %.60q %v, want %.60q", name, in, got, err, want)
 			}
 		}
+	}
+}
+
+// What Buffered promises, Next keeps without asking the source for more.
+func TestBuffered(t *testing.T) {
+	for rest, want := range map[string]bool{
+		"": false, "\n": false, ": ping\n\n": false, "event: ping\n\n": false, ": ping\n\ndata: b\n": false, "data: b\r\n": false,
+		"data: b\n\n": true, "data: b\r\n\r\n": true, ": ping\n\ndata: b\n\n": true, "id: 1\ndata:b\nretry: 1\n\n": true,
+	} {
+		r := NewReader(strings.NewReader("data: a\n\n" + rest))
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Buffered(); got != want {
+			t.Errorf("%q: %v", rest, got)
+		}
+	}
+}
+
+func TestPooledReadersKeepNoLargeBuffers(t *testing.T) {
+	r := NewReader(strings.NewReader("data: " + strings.Repeat("x", 1<<20) + "\ndata: y\n\n"))
+	if ev, err := r.Next(); err != nil || len(ev.Data) != 1<<20+2 {
+		t.Fatal(len(ev.Data), err)
+	}
+	r.Reset(strings.NewReader(""))
+	if n := cap(r.data) + cap(r.long) + cap(r.name); n > 3*keepSize {
+		t.Errorf("%d bytes are kept", n)
 	}
 }
 
