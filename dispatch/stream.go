@@ -122,7 +122,9 @@ func (s *stream) conclude(outcome error) error {
 	if !known {
 		u = infer.Usage{Input: c.arrival.Input, Output: s.tokens, Estimated: true}
 	} else {
-		u.Output = max(u.Output, 0)
+		if outcome != nil && s.tokens > u.Output { // the engine's last report came before the end
+			u.Output, u.Estimated = s.tokens, true
+		}
 		c.model.ratio.learn(c.req.Facts.TextBytes, u.Input+u.CacheRead+u.CacheWrite-c.req.Facts.MediaUnits)
 	}
 	if outcome == nil {

@@ -233,3 +233,16 @@ type Usage struct {
 
 // Total is all tokens read and written.
 func (u Usage) Total() int64 { return u.Input + u.Output + u.CacheRead + u.CacheWrite }
+
+// maxCount is more tokens than any call has; what an engine reports beyond it is its mistake.
+// Sums and prices of such counts stay far from the ends of an int64.
+const maxCount = 1_000_000_000
+
+// Bounded returns the usage with every count between zero and a thousand million, for counts
+// that come from an engine.
+func (u Usage) Bounded() Usage {
+	for _, n := range []*int64{&u.Input, &u.Output, &u.CacheRead, &u.CacheWrite, &u.Reasoning} {
+		*n = min(max(*n, 0), maxCount)
+	}
+	return u
+}

@@ -143,6 +143,7 @@ func (r *Response) Next() (*Event, error) {
 		return nil, err
 	}
 	if ev.HasUsage {
+		ev.Usage = ev.Usage.Bounded()
 		r.usage, r.seen = ev.Usage, true
 	}
 	return ev, nil
