@@ -1,11 +1,13 @@
 package api
 
 import (
-	"forebay/fault"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"forebay/fault"
 )
 
 // ErrorRow is how one kind of failure looks in one API.
@@ -28,6 +30,21 @@ func (t *ErrorTable) Row(e *fault.Error) (ErrorRow, string) {
 		return row, row.Message
 	}
 	return row, e.Message
+}
+
+// maxEcho bounds what is repeated of a caller's words.
+const maxEcho = 256
+
+// NameModel puts an unknown model into the words of an API. The format takes the id as the
+// caller wrote it. Other errors stay as they are.
+func NameModel(err error, format, id string) error {
+	e := fault.From(err)
+	if e.Kind != fault.UnknownModel {
+		return err
+	}
+	named := *e
+	named.Message = fmt.Sprintf(format, strings.ToValidUTF8(id[:min(len(id), maxEcho)], ""))
+	return &named
 }
 
 // The response headers that explain a failure.

@@ -82,7 +82,9 @@ func ParseAuthorization(r *Request) (*Claim, error) {
 	}
 	rest, ok := strings.CutPrefix(value, algorithm)
 	if !ok {
-		return nil, incomplete("Unsupported AWS 'algorithm': '%s'.", clip(value))
+		name, _, _ := strings.Cut(value, " ")
+		return nil, fault.Newf(fault.IncompleteAuth, "Unsupported AWS 'algorithm': '%s'.", clip(name)).
+			WithReason("signatures are verified with %s only; asymmetric ones (SigV4A) are not", algorithm)
 	}
 	c := &Claim{}
 	var credential, signed string

@@ -155,6 +155,8 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 		switch {
 		case scope == "bedrock" && bedrockruntime.Owns(c.Path):
 			return f.runtime, []string{"bedrock"}
+		case scope == "bedrock" && anthropic.Owns(c.HTTP, c.Path):
+			return f.anthropic, []string{"bedrock"}
 		case scope == "bedrock" && openai.Owns(c.Path):
 			return f.openai, []string{"bedrock"}
 		case scope == "bedrock":

@@ -149,8 +149,12 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	keys = append(keys, declared...)
 	ring := identity.NewKeyring(len(keys))
 	top := s.discovery.expand(p.base)
+	tenants := p.cfg.Tenants()
 	for i := range keys {
 		k := &keys[i]
+		if _, known := tenants[k.Account]; !known {
+			continue // its account is no longer configured, so that nothing would limit it
+		}
 		k.Policy.Tier = capTier(&p.cfg, &k.Key)
 		if k.Kind == identity.KeyBearer {
 			ring.AddToken(&k.Key, k.Hash)

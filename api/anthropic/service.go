@@ -58,7 +58,10 @@ func (s *Service) message(c *api.Call) error {
 	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectAnthropic}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return err
+		return api.NameModel(err, unknownModel, in.Model)
+	}
+	if req.Facts.MaxTokens == 0 {
+		return fault.New(fault.Invalid, "max_tokens: Field required")
 	}
 	head := dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started}
 	if req.Stream {
@@ -82,12 +85,15 @@ func (s *Service) message(c *api.Call) error {
 	return c.W.Body(http.StatusOK, "application/json", body)
 }
 
+// unknownModel is the API's text for an id that names no model.
+const unknownModel = "model: %s"
+
 func (s *Service) count(c *api.Call) error {
 	c.Operation = "CountTokens"
 	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectAnthropic, Action: api.ActionCountTokens, Counting: true}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return err
+		return api.NameModel(err, unknownModel, in.Model)
 	}
 	n, err := s.Count(c.Context(), req)
 	if err != nil {
@@ -114,7 +120,7 @@ func (s *Service) models(c *api.Call, id string) error {
 		in := api.Intent{Model: api.Unescape(id), Action: api.ActionGetModel}
 		res, err := s.Resolve(c, &in)
 		if err != nil {
-			return err
+			return api.NameModel(err, unknownModel, in.Model)
 		}
 		return reply(c, model{Type: "model", ID: in.Model, DisplayName: res.Model.Name})
 	}

@@ -1,9 +1,10 @@
 package openai
 
 import (
+	"net/http"
+
 	"forebay/api"
 	"forebay/fault"
-	"net/http"
 )
 
 // table follows the error reference of the OpenAI API: 400 invalid_request_error, 401

@@ -1,9 +1,10 @@
 package openai
 
 import (
+	"net/http"
+
 	"forebay/api"
 	"forebay/fault"
-	"net/http"
 
 	"github.com/go-json-experiment/json"
 )
@@ -25,7 +26,7 @@ func (s *Service) models(c *api.Call, id string) error {
 		in := api.Intent{Model: api.Unescape(id), Action: api.ActionGetModel}
 		res, err := s.Resolve(c, &in)
 		if err != nil {
-			return err
+			return api.NameModel(err, unknownModel, in.Model)
 		}
 		return reply(c, model{ID: in.Model, Object: "model", OwnedBy: res.Model.Provider})
 	}

@@ -1,12 +1,13 @@
 package openai
 
 import (
+	"net/http"
+	"strings"
+
 	"forebay/api"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/infer"
-	"net/http"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,7 +59,7 @@ func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error
 	in := api.Intent{API: apiName, Operation: operation, Dialect: d}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return err
+		return api.NameModel(err, unknownModel, in.Model)
 	}
 	head := dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, IncludeUsage: req.Facts.WantUsage}
 	if req.Stream {
@@ -67,12 +68,15 @@ func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error
 	return s.whole(c, req, d, head)
 }
 
+// unknownModel is the API's text for an id that names no model.
+const unknownModel = "The model `%s` does not exist or you do not have access to it."
+
 func (s *Service) embed(c *api.Call) error {
 	c.Operation = "Embeddings"
 	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectOpenAIEmbeddings, Task: infer.TaskEmbed}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return err
+		return api.NameModel(err, unknownModel, in.Model)
 	}
 	return s.whole(c, req, infer.DialectOpenAIEmbeddings, dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, Embed: req.Embed})
 }

@@ -1,0 +1,189 @@
+package server
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"forebay/config"
+)
+
+// raw writes bytes to a connection of its own and reads the first answer and whether the
+// connection was closed behind it. It closes its sending side first when asked to.
+func raw(t *testing.T, s *Server, text string, cut bool) (a answer, closed bool) {
+	t.Helper()
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.creds.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	if cut {
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}
+	br := bufio.NewReader(conn)
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return answer{}, true // closed without a word
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Errorf("an answer that breaks off: %v", err)
+	}
+	_ = res.Body.Close()
+	return answer{res.StatusCode, res.Header, string(b)}, res.Close
+}
+
+// request is a request as it goes over the wire, with the development key.
+func (s *Server) request(line string, headers []string, body string) string {
+	all := append([]string{line, "Host: h", "Authorization: Bearer " + s.creds.APIKey, "Content-Type: application/json"}, headers...)
+	return strings.Join(all, "\r\n") + "\r\n\r\n" + body
+}
+
+func length(body string) string { return "Content-Length: " + strconv.Itoa(len(body)) }
+
+// Paths that mean something else once they are cleaned or decoded are no operation, and
+// never a redirect, which a signature would not survive.
+func TestPathTricks(t *testing.T) {
+	s, tidy := runTidy(t)
+	defer tidy()
+	body := viaChat.body(`[{"role":"user","content":"x"}]`)
+	for _, path := range []string{
+		"/model/../v1/models", "/v1//models", "/v1/./models", "/v1/models/..", "//v1/models", "/model/" + haiku + "//invoke",
+		"/model/a%00b/invoke", "/model/" + haiku + "/%2e%2e/invoke", "/model//invoke", "/model/invoke", "/model/" + haiku + "/invoke/",
+		"/v1/%2e%2e/admin/v1/keys", "/v1/chat/completions/../../../admin/v1/keys", "/v1/chat/completions%00", "/V1/chat/completions", "/.", "/..",
+		"/v1/chat/completions;jsessionid=1", `/v1\chat\completions`, "/admin/v1/../../v1/chat/completions",
+	} {
+		got, _ := raw(t, s, s.request("POST "+path+" HTTP/1.1", []string{length(body)}, body), false)
+		if got.status != http.StatusNotFound && got.status != http.StatusBadRequest || got.header.Get("Location") != "" || strings.HasPrefix(got.body, "<") {
+			t.Errorf("%s: %d %v %.200s", path, got.status, got.header, got.body)
+		}
+	}
+}
+
+// Framing that two parsers could read in two ways is refused, and the connection ends.
+func TestAmbiguousFraming(t *testing.T) {
+	s, tidy := runTidy(t)
+	defer tidy()
+	body := viaChat.body(`[{"role":"user","content":"x"}]`)
+	chunk := strconv.FormatInt(int64(len(body)), 16) + "\r\n" + body + "\r\n"
+	post := "POST " + chatPath + " HTTP/1.1"
+	for name, text := range map[string]string{
+		"two lengths":                   s.request(post, []string{length(body), "Content-Length: 5"}, body),
+		"a negative length":             s.request(post, []string{"Content-Length: -1"}, body),
+		"a length that is no number":    s.request(post, []string{"Content-Length: 1e3"}, body),
+		"a coding nobody knows":         s.request(post, []string{"Transfer-Encoding: gzip, chunked"}, chunk+"0\r\n\r\n"),
+		"a chunk size that is none":     s.request(post, []string{"Transfer-Encoding: chunked"}, "zz\r\n"+body+"\r\n0\r\n\r\n"),
+		"a space before the colon":      s.request(post, []string{length(body), "X-A : a"}, body),
+		"a null in a header":            s.request(post, []string{length(body), "X-A: a\x00b"}, body),
+		"a bare carriage return inside": s.request(post, []string{length(body), "X-A: a\rX-B: b"}, body),
+		"two hosts":                     s.request(post, []string{length(body), "Host: other"}, body),
+		"no host":                       strings.Replace(s.request(post, []string{length(body)}, body), "Host: h\r\n", "", 1),
+		"headers over the limit":        s.request(post, []string{length(body), "X-A: " + strings.Repeat("a", 80<<10)}, ""),
+		"no protocol":                   s.request("POST "+chatPath, []string{length(body)}, body),
+		"another protocol":              s.request("POST "+chatPath+" HTTP/3.0", []string{length(body)}, body),
+	} {
+		got, closed := raw(t, s, text, false)
+		if got.status >= 200 && got.status < 400 || got.status >= 500 && got.status != http.StatusHTTPVersionNotSupported && got.status != http.StatusNotImplemented || !closed {
+			t.Errorf("%s: %d, closed %v: %.200s", name, got.status, closed, got.body)
+		}
+	}
+}
+
+// Where both a length and chunks are stated the chunks count (RFC 9112, 6.3), in this server and in any proxy before it.
+func TestLengthAndChunks(t *testing.T) {
+	s := run(t, testConfig(t))
+	body := viaChat.body(`[{"role":"user","content":"x"}]`)
+	text := s.request("POST "+chatPath+" HTTP/1.1", []string{"Content-Length: 3", "Transfer-Encoding: chunked"}, strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body+"\r\n0\r\n\r\n")
+	if got, _ := raw(t, s, text, false); got.status != http.StatusOK {
+		t.Errorf("%d %.200s", got.status, got.body)
+	}
+}
+
+// Trailers behind the last chunk are taken and count for nothing.
+func TestChunkedTrailers(t *testing.T) {
+	s := run(t, testConfig(t))
+	body := viaChat.body(`[{"role":"user","content":"x"}]`)
+	text := s.request("POST "+chatPath+" HTTP/1.1", []string{"Transfer-Encoding: chunked", "Trailer: Authorization, X-Checksum"},
+		strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body+"\r\n0\r\nAuthorization: Bearer nonsense\r\nX-Checksum: 1\r\n\r\n")
+	if got, _ := raw(t, s, text, false); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	// What only a trailer says is not said: no key, no model.
+	nameless := strings.Replace(text, "Authorization: Bearer "+s.creds.APIKey+"\r\n", "", 1)
+	nameless = strings.Replace(nameless, "Bearer nonsense", "Bearer "+s.creds.APIKey, 1)
+	if got, _ := raw(t, s, nameless, false); got.status != http.StatusUnauthorized {
+		t.Errorf("a key in a trailer: %d %s", got.status, got.body)
+	}
+}
+
+// A body that breaks off is refused, whoever reads it, and leaves nothing.
+func TestTruncatedBody(t *testing.T) {
+	s, tidy := runTidy(t)
+	defer tidy()
+	for _, d := range []door{viaConverse, viaInvoke, viaChat, viaMessages} {
+		body := d.body(`[{"role":"user","content":"x"}]`)
+		for name, text := range map[string]string{
+			"with a length": s.request("POST "+d.path+" HTTP/1.1", []string{length(body)}, body[:len(body)/2]),
+			"in chunks":     s.request("POST "+d.path+" HTTP/1.1", []string{"Transfer-Encoding: chunked"}, strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body[:len(body)/2]),
+		} {
+			if got, _ := raw(t, s, text, true); got.status != 0 && got.status != http.StatusBadRequest {
+				t.Errorf("%s, %s: %d %s", d.name, name, got.status, got.body)
+			}
+		}
+	}
+}
+
+// A body over the limit gets each API's own error, with a stated length before a byte of it is read.
+func TestBodyOverTheLimit(t *testing.T) {
+	s, tidy := runTidy(t, func(c *config.Config) { c.Server.BodyLimit = 1000 })
+	defer tidy()
+	for _, w := range []told{
+		{viaConverse, "", badValidation, "1000 bytes"},
+		{viaInvoke, "", badValidation, "1000 bytes"},
+		{viaChat, "", "Request Entity Too Large invalid_request_error", "1000 bytes"},
+		{viaMessages, "", "Request Entity Too Large request_too_large", "1000 bytes"},
+	} {
+		big := w.door.body(`[{"role":"user","content":"` + strings.Repeat("y", 2000) + `"}]`)
+		w.check(t, post(t, s, w.path, big))
+		w.check(t, post(t, s, w.path, "", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(big)), -1 }))
+		got, _ := raw(t, s, s.request("POST "+w.path+" HTTP/1.1", []string{"Content-Length: 99999999999"}, ""), false)
+		w.check(t, got)
+		got, _ = raw(t, s, s.request("POST "+w.path+" HTTP/1.1", []string{"Content-Length: 99999999999", "Expect: 100-continue"}, ""), false)
+		w.check(t, got)
+	}
+}
+
+// Nothing that a client writes becomes a header line of the answer.
+func TestHeaderInjection(t *testing.T) {
+	s := run(t, testConfig(t))
+	const evil = `\r\nX-Evil: 1\r\n\r\n<html>`
+	for _, c := range []struct{ path, body string }{
+		{chatPath, `{"model":"no` + evil + `","messages":[]}`},
+		{messagesPath, `{"model":"no` + evil + `","max_tokens":5,"messages":[]}`},
+		{"/model/no%0d%0aX-Evil:%201%0d%0a/converse", hiConverse},
+		{"/v1/models/no%0d%0aX-Evil:%201", ""},
+		{"/v1/no%0d%0aX-Evil:%201", "{}"},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"requestMetadata":{"a":"b` + evil + `"}}`},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"odd` + evil + `":1}`},
+	} {
+		got, _ := raw(t, s, s.request("POST "+c.path+" HTTP/1.1", []string{length(c.body)}, c.body), false)
+		if got.status == 0 || got.status >= 500 || got.header.Get("X-Evil") != "" || strings.HasPrefix(got.body, "<") {
+			t.Errorf("%s: %d %v %.200s", c.path, got.status, got.header, got.body)
+		}
+		for name, values := range got.header {
+			if strings.ContainsAny(strings.Join(values, ""), "\r\n") {
+				t.Errorf("%s: %s is %q", c.path, name, values)
+			}
+		}
+	}
+}
