@@ -21,7 +21,6 @@ import (
 	"forebay/identity"
 
 	"github.com/go-json-experiment/json"
-
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -29,6 +28,7 @@ import (
 const (
 	databaseFile = "state.db"
 	sealingFile  = "sealing.key"
+	sealingSize  = 32 // bytes: AES-256
 )
 
 // Store is the database. It is safe for concurrent use.
@@ -53,10 +53,6 @@ CREATE TABLE idempotence (
 
 // Open opens or creates the store in a data directory. Close must be called.
 func Open(ctx context.Context, dir string) (*Store, error) {
-	aead, err := sealingKey(filepath.Join(dir, sealingFile))
-	if err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, databaseFile)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
 	if err != nil {
@@ -65,65 +61,109 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	q := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"}}
-	db, err := sql.Open("sqlite", "file:"+path+"?"+q.Encode())
+	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &Store{db: db, seal: aead}
-	if err := s.migrate(ctx); err != nil {
+	s := &Store{db: db}
+	err = s.migrate(ctx)
+	if err == nil {
+		err = s.unlock(ctx, filepath.Join(dir, sealingFile))
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
 }
 
+// dsn is the driver's name of a database file. Transactions take the lock for writing when they
+// begin: one that has read first could not wait for it.
+func dsn(path string) string {
+	q := url.Values{
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(5000)", "foreign_keys(1)"},
+		"_txlock": {"immediate"},
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}
+	return u.String()
+}
+
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
-// sealingKey reads the key file, or makes it the first time.
-func sealingKey(path string) (cipher.AEAD, error) {
-	key, err := os.ReadFile(path) //nolint:gosec // the operator's own directory
-	if errors.Is(err, fs.ErrNotExist) {
-		key = make([]byte, 32)
-		_, _ = rand.Read(key) // never fails, see crypto/rand
-		err = os.WriteFile(path, key, 0o600)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(key) != 32 {
-		return nil, fmt.Errorf("%s holds %d bytes, want 32: restore it from a backup, or remove it and %s to start anew", path, len(key), databaseFile)
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	var version int
-	if err := s.db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return err
-	}
-	if version > len(schemas) {
-		return fmt.Errorf("written by a newer forebay (schema %d, this one knows %d): upgrade forebay", version, len(schemas))
-	}
-	for v := version; v < len(schemas); v++ {
-		err := s.update(ctx, func(tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, schemas[v]); err != nil {
+// unlock takes the sealing key from its file. The file is made while nothing is sealed, and only
+// then: in place of a lost one it would seal what the restored one cannot unseal. The
+// transaction keeps others out that open the same directory.
+func (s *Store) unlock(ctx context.Context, path string) error {
+	return s.update(ctx, func(tx *sql.Tx) error {
+		var sealed bool
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys WHERE sealed IS NOT NULL)`).Scan(&sealed); err != nil {
+			return err
+		}
+		key, err := os.ReadFile(path) //nolint:gosec // the operator's own directory
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		switch {
+		case len(key) == sealingSize:
+		case sealed:
+			return fmt.Errorf("%s has no %d bytes, and secrets are sealed with it: restore it from a backup, or remove %s to start anew", path, sealingSize, databaseFile)
+		default:
+			if key, err = newSealingKey(path); err != nil {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, v+1))
-			return err
-		})
+		}
+		block, err := aes.NewCipher(key)
 		if err != nil {
 			return err
 		}
+		s.seal, err = cipher.NewGCM(block)
+		return err
+	})
+}
+
+// newSealingKey makes the file, and returns when it is on the disk.
+func newSealingKey(path string) ([]byte, error) {
+	key := make([]byte, sealingSize)
+	_, _ = rand.Read(key)                                                  // never fails, see crypto/rand
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own directory
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	_, err = f.Write(key)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync() // not every file system can
+		_ = dir.Close()
+	}
+	return key, nil
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	return s.update(ctx, func(tx *sql.Tx) error {
+		var version int
+		if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+			return err
+		}
+		if version > len(schemas) {
+			return fmt.Errorf("written by a newer forebay (schema %d, this one knows %d): upgrade forebay", version, len(schemas))
+		}
+		for v := version; v < len(schemas); v++ {
+			if _, err := tx.ExecContext(ctx, schemas[v]); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, v+1)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // update runs f in a transaction: all of it, or nothing.
@@ -133,7 +173,8 @@ func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+		_ = tx.Rollback() // err says more; a connection that cannot roll back is closed
+		return err
 	}
 	return tx.Commit()
 }

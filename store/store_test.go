@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,6 +141,86 @@ func TestWrongSealingKeyIsTold(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), dir); err == nil {
 		t.Error("a short key file passed")
+	}
+}
+
+// Without its file, what was sealed is lost; a new file in its place would hide that, and
+// keys would be sealed with it that the restored one cannot unseal.
+func TestLostSealingKeyIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	k, secret := pair(t, "a")
+	if err := s.CreateKey(t.Context(), k, secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, sealingFile)
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := open(t, dir).Keys(t.Context()); err != nil || keys[0].Secret != secret {
+		t.Errorf("%v", err)
+	}
+}
+
+// A file that a power cut left empty at the first start holds nothing that anybody needs.
+func TestSealingKeyThatSealsNothingIsMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, sealingFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, secret := pair(t, "a")
+	if err := open(t, dir).CreateKey(t.Context(), k, secret); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := open(t, dir).Keys(t.Context()); err != nil || keys[0].Secret != secret {
+		t.Errorf("%v", err)
+	}
+}
+
+// Several that open one directory at once agree on schema and sealing key.
+func TestConcurrentFirstStarts(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 6 {
+		k, secret := pair(t, fmt.Sprint("k", i))
+		wg.Go(func() {
+			s, err := Open(context.Background(), dir)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.CreateKey(context.Background(), k, secret); err != nil {
+				t.Error(err)
+			}
+			_ = s.Close()
+		})
+	}
+	wg.Wait()
+	if keys, err := open(t, dir).Keys(t.Context()); err != nil || len(keys) != 6 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+func TestDirectoryNamesAreTakenLiterally(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "what?mode=memory#1 50%25")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k, secret := pair(t, "a")
+	if err := open(t, dir).CreateKey(t.Context(), k, secret); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := open(t, dir).Keys(t.Context()); err != nil || len(keys) != 1 {
+		t.Errorf("%d keys, %v", len(keys), err)
 	}
 }
 
