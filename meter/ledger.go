@@ -85,7 +85,8 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	if o.MaxPages > 0 {
 		pragmas.Add("_pragma", fmt.Sprintf("max_page_count(%d)", o.MaxPages))
 	}
-	dsn := "file:" + o.Path + "?" + pragmas.Encode()
+	file := url.URL{Scheme: "file", OmitHost: true, Path: o.Path, RawQuery: pragmas.Encode()} // escapes what a path may hold
+	dsn := file.String()
 	if l.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
