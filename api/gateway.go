@@ -2,15 +2,16 @@ package api
 
 import (
 	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
 	"forebay/catalog"
 	"forebay/dialect"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/infer"
-	"net/http"
-	"slices"
-	"strings"
-	"time"
 )
 
 // Models finds the model that an id stands for, and what serves it.
@@ -59,6 +60,8 @@ type Intent struct {
 	Tags      map[string]string
 	Guardrail *infer.Guardrail // that the caller names
 	Latency   string           // the performance configuration that the caller asks for
+	// Chat gives the body in no particular dialect where the operation has decoded it already.
+	Chat func() (*infer.Chat, error)
 }
 
 // Resolve finds the model of the intent and checks that the caller may use it.
@@ -135,15 +138,17 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting && (!out.ruled || out.uses == 0) {
 		return req, nil
 	}
-	if err := decode(codec, req); err != nil {
+	if err := decode(codec, in, req); err != nil {
 		return nil, err
 	}
 	return req, leaveOut(c, req, out)
 }
 
 // decode turns the body into what is in no particular dialect.
-func decode(codec *dialect.Codec, req *infer.Request) (err error) {
+func decode(codec *dialect.Codec, in *Intent, req *infer.Request) (err error) {
 	switch {
+	case in.Chat != nil:
+		req.Chat, err = in.Chat()
 	case req.Task == infer.TaskEmbed && codec.DecodeEmbed != nil:
 		req.Embed, err = codec.DecodeEmbed(req.Body)
 	case req.Task == infer.TaskChat && codec.DecodeChat != nil:

@@ -3,13 +3,14 @@ package api
 import (
 	"bytes"
 	"errors"
-	"forebay/dialect"
-	"forebay/fault"
-	"forebay/infer"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
+
+	"forebay/dialect"
+	"forebay/fault"
+	"forebay/infer"
 )
 
 // Run hands a request to the scheduler. From here on the scheduler writes the ledger row.

@@ -10,10 +10,12 @@ import (
 
 	"forebay/api"
 	"forebay/api/anthropic"
+	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
 	"forebay/fault"
 	"forebay/identity"
+	"forebay/wire/awsjson"
 )
 
 // front is the front door: it finds the service, authenticates, reads the body within
@@ -146,28 +148,13 @@ func (w flatWriter) Write(b []byte) (int, error) { return len(b), w.c.W.Raw(b, f
 func (w flatWriter) WriteHeader(int)             {}
 
 // route finds the service of a request: by target header, by the scope of its signature, by
-// its path. It also returns the signing names that are right for it.
+// its path, by its host. It also returns the signing names that are right for it.
 func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
-	if c.HTTP.Header.Get("X-Amz-Target") != "" {
+	if c.HTTP.Header.Get(awsjson.TargetHeader) != "" {
 		return unknownAWS{}, nil
 	}
 	if scope := scopeOf(c); scope != "" {
-		switch {
-		case scope == "bedrock" && bedrockruntime.Owns(c.Path):
-			return f.runtime, []string{"bedrock"}
-		case scope == "bedrock" && anthropic.Owns(c.HTTP, c.Path):
-			return f.anthropic, []string{"bedrock"}
-		case scope == "bedrock" && openai.Owns(c.Path):
-			return f.openai, []string{"bedrock"}
-		case scope == "bedrock":
-			return f.bedrock, []string{"bedrock"}
-		case scope == "sts":
-			return f.sts, []string{"sts"}
-		case strings.HasPrefix(c.Path, adminPrefix):
-			return f.admin, nil
-		default:
-			return unknownAWS{}, nil
-		}
+		return f.signedRoute(c, scope)
 	}
 	switch {
 	case strings.HasPrefix(c.Path, adminPrefix):
@@ -178,9 +165,44 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 		return f.openai, nil
 	case bedrockruntime.Owns(c.Path):
 		return f.runtime, []string{"bedrock"}
-	case c.Path == "/foundation-models" || strings.HasPrefix(c.Path, "/foundation-models/"):
+	case bedrock.Owns(c.Path):
 		return f.bedrock, []string{"bedrock"}
-	case c.Path == "/" && strings.HasPrefix(c.HTTP.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+	case c.Path == "/" && strings.HasPrefix(c.HTTP.Header.Get("Content-Type"), formType):
+		return f.sts, []string{"sts"}
+	default:
+		return f.hostRoute(c.HTTP.Host)
+	}
+}
+
+// signedRoute finds the service of a signed request.
+func (f *front) signedRoute(c *api.Call, scope string) (svc api.Service, signer []string) {
+	switch {
+	case scope == "bedrock" && bedrockruntime.Owns(c.Path):
+		return f.runtime, []string{"bedrock"}
+	case scope == "bedrock" && anthropic.Owns(c.HTTP, c.Path):
+		return f.anthropic, []string{"bedrock"}
+	case scope == "bedrock" && openai.Owns(c.Path):
+		return f.openai, []string{"bedrock"}
+	case scope == "bedrock":
+		return f.bedrock, []string{"bedrock"}
+	case scope == "sts":
+		return f.sts, []string{"sts"}
+	case strings.HasPrefix(c.Path, adminPrefix):
+		return f.admin, nil
+	default:
+		return unknownAWS{}, nil
+	}
+}
+
+// hostRoute finds the service whose error a request gets that nothing else tells apart: host names that
+// begin as those of AWS do are of its services.
+func (f *front) hostRoute(host string) (svc api.Service, signer []string) {
+	switch name, _, _ := strings.Cut(host, "."); name {
+	case "bedrock-runtime":
+		return f.runtime, []string{"bedrock"}
+	case "bedrock":
+		return f.bedrock, []string{"bedrock"}
+	case "sts":
 		return f.sts, []string{"sts"}
 	default:
 		return f.openai, nil
@@ -205,17 +227,6 @@ func scopeOf(c *api.Call) string {
 	}
 	return parts[len(parts)-2]
 }
-
-// unknownAWS answers signed calls to services that Forebay does not have.
-type unknownAWS struct{}
-
-func (unknownAWS) Name() string { return "unknown" }
-
-func (unknownAWS) Serve(*api.Call) error {
-	return fault.New(fault.UnknownOperation, "").WithReason("this server has bedrock, bedrock-runtime and sts")
-}
-
-func (unknownAWS) Fail(c *api.Call, e *fault.Error) { bedrockruntime.Fail(c, e) }
 
 // authenticate finds out who calls, from the head alone. For a signed request it returns
 // what remains to be checked when the body is there.

@@ -132,7 +132,7 @@ func TestEveryRefusalOfAKnownCallerHasItsRow(t *testing.T) {
 	for _, want := range []string{
 		" malformed openai ChatCompletions  refused 1", " unknown_model openai ChatCompletions  refused 1", " too_large openai   refused 1",
 		" invalid openai ChatCompletions  refused 1", " unknown_operation openai   refused 1", " unknown_model bedrock-runtime InvokeModel  refused 1",
-		" invalid openai ChatCompletions " + haiku + " refused 1", " unsupported bedrock-runtime   refused 1",
+		" invalid openai ChatCompletions " + haiku + " refused 1", " unsupported bedrock-runtime ApplyGuardrail  refused 1",
 	} {
 		if !slices.ContainsFunc(got, func(r string) bool { return strings.HasSuffix(r, want) }) {
 			t.Errorf("no row %q in %s", want, strings.Join(got, "\n"))

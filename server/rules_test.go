@@ -99,19 +99,19 @@ func TestTheCloudsOwnFeaturesArePassedOn(t *testing.T) {
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "aws"}}, Rules: serve}
 	s := run(t, c)
 	post(t, s, conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"performanceConfig":{"latency":"optimized"},`+
-		`"guardrailConfig":{"guardrailIdentifier":"gr-1","guardrailVersion":"2","trace":"enabled"}}`)
+		`"guardrailConfig":{"guardrailIdentifier":"gr1a","guardrailVersion":"2","trace":"enabled"}}`)
 	post(t, s, invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
-		header("X-Amzn-Bedrock-GuardrailIdentifier", "gr-1"), header("X-Amzn-Bedrock-GuardrailVersion", "2"), header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"))
+		header("X-Amzn-Bedrock-GuardrailIdentifier", "gr1a"), header("X-Amzn-Bedrock-GuardrailVersion", "2"), header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"))
 	calls := up.Calls()
 	if len(calls) != 2 {
 		t.Fatalf("%d calls arrived", len(calls))
 	}
-	for _, want := range []string{`"guardrailConfig":{"guardrailIdentifier":"gr-1","guardrailVersion":"2","trace":"enabled"}`, `"performanceConfig":{"latency":"optimized"}`} {
+	for _, want := range []string{`"guardrailConfig":{"guardrailIdentifier":"gr1a","guardrailVersion":"2","trace":"enabled"}`, `"performanceConfig":{"latency":"optimized"}`} {
 		if !strings.Contains(string(calls[0].Body), want) {
 			t.Errorf("Converse arrived as %s, want %s", calls[0].Body, want)
 		}
 	}
-	for name, want := range map[string]string{"Guardrailidentifier": "gr-1", "Guardrailversion": "2", "Performanceconfig-Latency": "optimized"} {
+	for name, want := range map[string]string{"Guardrailidentifier": "gr1a", "Guardrailversion": "2", "Performanceconfig-Latency": "optimized"} {
 		if got := calls[1].Header.Get("X-Amzn-Bedrock-" + name); got != want {
 			t.Errorf("InvokeModel arrived with %s %q", name, got)
 		}

@@ -120,8 +120,8 @@ func (s *Server) services() *front {
 	}
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
-		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: &bedrockruntime.Service{Gateway: g},
-		bedrock: &bedrock.Service{Gateway: g}, sts: &sts.Service{},
+		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
+		bedrock: bedrock.New(g), sts: sts.New(),
 	}
 	f.admin = admin.New(adminView{s})
 	return f

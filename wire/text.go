@@ -34,7 +34,7 @@ func (m *Member) at() string { return m.Name }
 func (m *Member) SetText(text, path string, def TimeFormat, into Target, bad *Faults) error {
 	s := m.Shape
 	wrong := func(err error) error {
-		return fault.Wrap(fault.Malformed, err, "STRING_VALUE cannot be converted to "+typeNames[s.Type]).WithReason("the value at '%s' has another type than the service's model says", path)
+		return fault.Wrap(fault.Malformed, err, "STRING_VALUE cannot be converted to "+typeNames[s.Type]+" at '"+path+"'")
 	}
 	switch s.Type {
 	case String:
@@ -73,7 +73,7 @@ func (m *Member) setString(text, path string, into Target, bad *Faults) error {
 	if (m.JSONValue || m.Shape.JSONValue) && m.Location == InHeader {
 		b, err := base64.StdEncoding.DecodeString(text)
 		if err != nil || !jsontext.Value(b).IsValid() {
-			return fault.Wrap(fault.Malformed, err, "Invalid JSON value").WithReason("the header for '%s' must be JSON in base64", path)
+			return fault.Wrap(fault.Malformed, err, "Invalid JSON value at '"+path+"'")
 		}
 		into.set(jsontext.Value(b))
 		return nil

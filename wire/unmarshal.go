@@ -92,6 +92,14 @@ func (d *decoder) at() string {
 	return b.String()
 }
 
+// where says the path in a message; nothing of the whole.
+func (d *decoder) where() string {
+	if len(d.path) == 0 {
+		return ""
+	}
+	return " at '" + d.at() + "'"
+}
+
 func (d *decoder) in(s step) { d.path = append(d.path, s) }
 func (d *decoder) out()      { d.path = d.path[:len(d.path)-1] }
 
@@ -139,7 +147,7 @@ func (d *decoder) mismatch(s *Shape, t scan.Token) error {
 			text = kind + "_VALUE cannot be converted to " + typeNames[s.Type]
 		}
 	}
-	return fault.New(fault.Malformed, text).WithReason("the value at '%s' has another type than the service's model says", d.at())
+	return fault.New(fault.Malformed, text+d.where())
 }
 
 func (d *decoder) value(m *Member, t scan.Token, into Target, hide bool) error {
@@ -229,7 +237,7 @@ func (d *decoder) structure(f Fields, hide bool) error {
 			continue
 		}
 		if named[i] {
-			return fault.Newf(fault.Malformed, "Duplicate field '%s'", s.Members[i].Wire()).WithReason("the object at '%s' has it twice", d.at())
+			return fault.New(fault.Malformed, "Duplicate field '"+s.Members[i].Wire()+"'"+d.where())
 		}
 		if named[i] = true; v.Kind == scan.Null {
 			continue
@@ -421,7 +429,7 @@ func (d *decoder) str(m *Member, t scan.Token, into Target, hide bool) error {
 	}
 	if s.JSONValue || m.JSONValue {
 		if !jsontext.Value(str).IsValid() {
-			return fault.New(fault.Malformed, "Invalid JSON value").WithReason("the text at '%s' must be JSON", d.at())
+			return fault.New(fault.Malformed, "Invalid JSON value"+d.where())
 		}
 		if !into.nowhere() {
 			into.set(jsontext.Value(str))
@@ -438,11 +446,11 @@ func (d *decoder) blob(s *Shape, text []byte, into Target) error {
 		b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 		var err error
 		if n, err = base64.StdEncoding.Decode(b, text); err != nil {
-			return fault.Wrap(fault.Malformed, err, "Invalid base64 value").WithReason("the value at '%s' must be base64", d.at())
+			return fault.Wrap(fault.Malformed, err, "Invalid base64 value"+d.where())
 		}
 		into.set(b[:n])
 	}
-	if s.Bounds != nil {
+	if s.Bounds != nil && len(text)%4 == 0 { // what is no base64 has no length: who reads it refuses it
 		d.bad.length(s, n, d.at, func() string { return "" })
 	}
 	return nil
@@ -460,8 +468,7 @@ func (d *decoder) number(s *Shape, t scan.Token, into Target, hide bool) error {
 	}
 	v, err := parseNumber(s.Type, text)
 	if err != nil {
-		return fault.Wrap(fault.Malformed, err, "NUMBER_VALUE cannot be converted to "+typeNames[s.Type]).
-			WithReason("the value at '%s' is out of range", d.at())
+		return fault.Wrap(fault.Malformed, err, "NUMBER_VALUE cannot be converted to "+typeNames[s.Type]+d.where())
 	}
 	into.set(v)
 	if s.Bounds != nil {
@@ -484,7 +491,7 @@ func (d *decoder) timestamp(m *Member, t scan.Token, into Target) error {
 	}
 	v, err := parseTime(format, string(text))
 	if err != nil {
-		return fault.Wrap(fault.Malformed, err, "Invalid timestamp").WithReason("the value at '%s' is no timestamp of the service's format", d.at())
+		return fault.Wrap(fault.Malformed, err, "Invalid timestamp"+d.where())
 	}
 	into.set(v)
 	return nil

@@ -2,7 +2,6 @@ package restjson
 
 import (
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,12 +18,7 @@ func (Protocol) Decode(op *wire.Operation, r *wire.Request, in wire.Target) erro
 	var bad wire.Faults
 	s := op.Input
 	f := in.Fields(s)
-	d := decoder{shape: s, header: r.Header, body: r.Body, path: map[string]string{}}
-	labels(op.Path, r.Path, func(name, text string) { d.path[name] = text })
-	var err error
-	if d.query, err = url.ParseQuery(r.Query); err != nil {
-		return fault.Wrap(fault.Malformed, err, "The query string is malformed.")
-	}
+	d := decoder{op: op, shape: s, request: r}
 	if err := d.bindings(f, &bad); err != nil {
 		return err
 	}
@@ -36,11 +30,10 @@ func (Protocol) Decode(op *wire.Operation, r *wire.Request, in wire.Target) erro
 
 // decoder reads a structure from the parts of an HTTP message.
 type decoder struct {
-	shape  *wire.Shape
-	path   map[string]string
-	query  url.Values
-	header http.Header
-	body   []byte
+	op      *wire.Operation
+	shape   *wire.Shape
+	request *wire.Request
+	query   url.Values // once a member asks for it
 }
 
 // bindings reads the members outside of the body.
@@ -67,15 +60,8 @@ func (d *decoder) bindings(f wire.Fields, bad *wire.Faults) error {
 func (d *decoder) binding(m *wire.Member, into wire.Target, bad *wire.Faults) (set bool, err error) {
 	switch m.Location {
 	case wire.InPath:
-		raw, ok := d.path[m.Wire()]
-		if !ok {
-			return false, nil
-		}
-		text, err := url.PathUnescape(raw)
-		if err != nil {
-			text = raw // ids are compared as they came where their escapes are none
-		}
-		return true, m.SetText(text, m.Name, wire.ISO8601, into, bad)
+		text := Label(d.op, d.request.Path, m.Wire())
+		return text != "", m.SetText(text, m.Name, wire.ISO8601, into, bad)
 	case wire.InQuery:
 		return d.fromQuery(m, into, bad)
 	case wire.InStatus:
@@ -87,7 +73,12 @@ func (d *decoder) binding(m *wire.Member, into wire.Target, bad *wire.Faults) (s
 	}
 }
 
-func (d *decoder) fromQuery(m *wire.Member, into wire.Target, bad *wire.Faults) (bool, error) {
+func (d *decoder) fromQuery(m *wire.Member, into wire.Target, bad *wire.Faults) (set bool, err error) {
+	if d.query == nil {
+		if d.query, err = url.ParseQuery(d.request.Query); err != nil {
+			return false, fault.Wrap(fault.Malformed, err, "The query string is malformed.")
+		}
+	}
 	if m.Shape.Type == wire.Map { // all parameters, those of other members as well
 		keys := slices.Sorted(maps.Keys(d.query))
 		return len(keys) > 0, m.SetMap(keys, func(k string) []string { return d.query[k] }, wire.ISO8601, into, bad)
@@ -104,7 +95,7 @@ func (d *decoder) fromQuery(m *wire.Member, into wire.Target, bad *wire.Faults) 
 }
 
 func (d *decoder) fromHeader(m *wire.Member, into wire.Target, bad *wire.Faults) (bool, error) {
-	values := d.header.Values(m.Wire())
+	values := d.request.Header.Values(m.Wire())
 	switch {
 	case len(values) == 0:
 		return false, nil
@@ -123,7 +114,7 @@ func (d *decoder) fromHeader(m *wire.Member, into wire.Target, bad *wire.Faults)
 // keys are in lower case.
 func (d *decoder) fromHeaders(m *wire.Member, into wire.Target, bad *wire.Faults) (bool, error) {
 	byKey := map[string][]string{}
-	for name, values := range d.header {
+	for name, values := range d.request.Header {
 		if len(name) >= len(m.WireName) && strings.EqualFold(name[:len(m.WireName)], m.WireName) {
 			byKey[strings.ToLower(name[len(m.WireName):])] = []string{strings.Join(values, ",")}
 		}
@@ -181,11 +172,11 @@ func (d *decoder) payload(f wire.Fields, bad *wire.Faults) error {
 		if !slices.ContainsFunc(s.Members, func(m wire.Member) bool { return m.Location == wire.InBody }) {
 			return nil
 		}
-		return wire.UnmarshalBody(d.body, f, bad)
+		return wire.UnmarshalBody(d.request.Body, f, bad)
 	}
 	i := s.Payload - 1
 	m := &s.Members[i]
-	if len(d.body) == 0 || m.Shape.Streaming {
+	if len(d.request.Body) == 0 || m.Shape.Streaming {
 		if m.Required && !m.Shape.Streaming {
 			bad.Null(m.Name)
 		}
@@ -194,13 +185,13 @@ func (d *decoder) payload(f wire.Fields, bad *wire.Faults) error {
 	into := f.At(i)
 	switch m.Shape.Type {
 	case wire.Blob:
-		m.SetBytes(d.body, into, bad)
+		m.SetBytes(d.request.Body, into, bad)
 	case wire.String:
-		if err := m.SetText(string(d.body), m.Name, wire.TimeDefault, into, bad); err != nil {
+		if err := m.SetText(string(d.request.Body), m.Name, wire.TimeDefault, into, bad); err != nil {
 			return err
 		}
 	default:
-		if err := wire.Unmarshal(d.body, m, into, bad); err != nil {
+		if err := wire.Unmarshal(d.request.Body, m, into, bad); err != nil {
 			return err
 		}
 	}

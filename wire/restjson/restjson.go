@@ -8,6 +8,7 @@ package restjson
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"forebay/fault"
@@ -63,6 +64,21 @@ func (Protocol) Fail(_ *wire.Service, f *wire.Failure) *wire.Response {
 		}
 	}
 	return r
+}
+
+// Label returns what stands in a path for a label of the operation's template, without
+// escapes; escapes that are none are left as they are. It is empty when there is no such label.
+func Label(op *wire.Operation, path, name string) string {
+	var text string
+	labels(op.Path, path, func(label, raw string) {
+		if label == name {
+			text = raw
+		}
+	})
+	if s, err := url.PathUnescape(text); err == nil {
+		return s
+	}
+	return text
 }
 
 // literal counts the characters of a template outside of labels.

@@ -1,0 +1,104 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// What no operation answers to is refused in the form of the protocol that it came in: never HTML, plain
+// text, or a redirect. Operations that the services have and this server does not are refused by name.
+func TestUnknownOperations(t *testing.T) {
+	s := run(t, testConfig(t))
+	const (
+		rest  = "application/json"
+		json0 = "application/x-amz-json-1.0"
+		json1 = "application/x-amz-json-1.1"
+		form  = "application/x-www-form-urlencoded"
+	)
+	set := func(pairs ...string) []func(*http.Request) {
+		var out []func(*http.Request)
+		for i := 0; i < len(pairs); i += 2 {
+			out = append(out, header(pairs[i], pairs[i+1]))
+		}
+		return out
+	}
+	host := func(name string) []func(*http.Request) {
+		return []func(*http.Request){func(r *http.Request) { r.Host = name }}
+	}
+	method := func(m string) []func(*http.Request) {
+		return []func(*http.Request){func(r *http.Request) { r.Method = m }}
+	}
+	for _, c := range []struct {
+		name, path, body string
+		change           []func(*http.Request)
+		status           int
+		kind, errName    string
+		text             string
+	}{
+		{"a target of no service", "/", `{}`, set("X-Amz-Target", "SageMaker.CreateModel", "Content-Type", json1), 400, json1, "UnknownOperationException", ""},
+		{"a target, awsJson1.0", "/", `{}`, set("X-Amz-Target", "AmazonSQS.SendMessage", "Content-Type", json0), 400, json0, "UnknownOperationException", ""},
+		{"an action of sts", "/", "Action=AssumeRole&Version=2011-06-15", set("Content-Type", form), 400, "text/xml", "InvalidAction", "The operation AssumeRole is not supported by this server."},
+		{"no action of sts", "/", "Action=%3Cscript%3E&Version=2011-06-15", set("Content-Type", form), 400, "text/xml", "InvalidAction", "Could not find operation &lt;script&gt; for version 2011-06-15"},
+		{"no action at all", "/", "", set("Content-Type", form), 400, "text/xml", "InvalidAction", ""},
+		{"a path of bedrock-runtime", "/model/x/nope", `{}`, nil, 404, rest, "UnknownOperationException", ""},
+		{"another method", "/model/x/invoke", ``, method("GET"), 404, rest, "UnknownOperationException", ""},
+		{"ApplyGuardrail", "/guardrail/g/version/1/apply", `{}`, nil, 400, rest, "ValidationException", "The operation ApplyGuardrail is not supported by this server."},
+		{"the bidirectional stream", "/model/x/invoke-with-bidirectional-stream", ``, nil, 400, rest, "ValidationException", "InvokeModelWithBidirectionalStream"},
+		{"CreateProvisionedModelThroughput", "/provisioned-model-throughput", `{}`, nil, 400, rest, "ValidationException", "The operation CreateProvisionedModelThroughput is not supported"},
+		{"ListGuardrails", "/guardrails", ``, method("GET"), 400, rest, "ValidationException", "ListGuardrails"},
+		{"a path of nothing at a host of bedrock", "/nope", `{}`, host("bedrock.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},
+		{"the same, of the runtime", "/nope", `{}`, host("bedrock-runtime.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},
+	} {
+		a := post(t, s, c.path, c.body, c.change...)
+		if a.status != c.status || a.header.Get("Content-Type") != c.kind || !strings.Contains(a.body, c.text) {
+			t.Errorf("%s: %d, %s: %.300s; want %d, %s, with %q", c.name, a.status, a.header.Get("Content-Type"), a.body, c.status, c.kind, c.text)
+		}
+		inBody := `"__type":"` + c.errName + `"`
+		if c.kind == "text/xml" {
+			inBody = "<Code>" + c.errName + "</Code>"
+		} else if got := a.header.Get("X-Amzn-Errortype"); got != c.errName {
+			t.Errorf("%s: X-Amzn-Errortype %q, want %s", c.name, got, c.errName)
+		}
+		if !strings.Contains(a.body, inBody) {
+			t.Errorf("%s: %.300s, want %s", c.name, a.body, inBody)
+		}
+		if a.header.Get("X-Amzn-Requestid") == "" || a.header.Get("Date") == "" || a.header.Get("Location") != "" {
+			t.Errorf("%s: headers %v", c.name, a.header)
+		}
+	}
+}
+
+// The services' models say what a request may hold: all that is wrong is told at once, wherever it stands.
+func TestModelValidation(t *testing.T) {
+	s := run(t, testConfig(t))
+	const bad = " failed to satisfy constraint: "
+	for _, c := range []struct {
+		name, path, body string
+		change           []func(*http.Request)
+		want             string
+	}{
+		{
+			"headers of InvokeModel", invokePath, `{`,
+			[]func(*http.Request){header("X-Amzn-Bedrock-Trace", "maybe"), header("X-Amzn-Bedrock-Service-Tier", "gold"), header("X-Amzn-Bedrock-GuardrailIdentifier", "NOT-ONE")},
+			"3 validation errors detected: Value 'maybe' at 'trace'" + bad + "Member must satisfy enum value set: [ENABLED, DISABLED, ENABLED_FULL]; Value 'NOT-ONE' at 'guardrailIdentifier'" + bad + "Member must satisfy regular expression pattern: ",
+		},
+		{"metadata header", invokePath, `{}`, []func(*http.Request){header("X-Amzn-Bedrock-Request-Metadata", `{"a":"ü"}`)}, "1 validation error detected: Value at 'requestMetadata'" + bad + "Map value must satisfy constraint: ["},
+		{"a long model id", "/model/" + strings.Repeat("x", 2049) + "/converse", `{"inferenceConfig":{"maxTokens":0}}`, nil, "2 validation errors detected: Value 'xxx"},
+		{"Converse", conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"toolConfig":{"tools":[{"toolSpec":{"name":"no spaces!","inputSchema":{"json":{}}}}]},"serviceTier":{"type":"gold"},"performanceConfig":{"latency":"warp"},"additionalModelResponseFieldPaths":[""]}`, nil, "4 validation errors detected: Value 'no spaces!' at 'toolConfig.tools.1.member.toolSpec.name'"},
+		{"ConverseStream", conversePath + "-stream", `{"guardrailConfig":{"streamProcessingMode":"soon"}}`, nil, "Value 'soon' at 'guardrailConfig.streamProcessingMode'" + bad + "Member must satisfy enum value set: [sync, async]"},
+		{"CountTokens", "/model/" + haiku + "/count-tokens", `{"input":{"converse":{"messages":[{"role":"user"}]}}}`, nil, "1 validation error detected: Value null at 'input.converse.messages.1.member.content'" + bad + "Member must not be null"},
+		{"CountTokens of nothing", "/model/" + haiku + "/count-tokens", `{}`, nil, "Value null at 'input'" + bad + "Member must not be null"},
+		{"CountTokens of two", "/model/" + haiku + "/count-tokens", `{"input":{"converse":{},"invokeModel":{"body":"e30="}}}`, nil, "Value at 'input'" + bad + "Member must have exactly one of these members set: [invokeModel, converse]"},
+		{
+			"ListFoundationModels", "/foundation-models?byProvider=!&byOutputModality=SMELL", "",
+			[]func(*http.Request){func(r *http.Request) { r.Method = http.MethodGet }},
+			"2 validation errors detected: Value '!' at 'byProvider'" + bad + "Member must satisfy regular expression pattern: [A-Za-z0-9- ]{1,63}; Value 'SMELL' at 'byOutputModality'" + bad + "Member must satisfy enum value set: [TEXT, IMAGE, EMBEDDING]",
+		},
+	} {
+		a := post(t, s, c.path, c.body, c.change...)
+		if a.status != 400 || a.header.Get("X-Amzn-Errortype") != "ValidationException" || !strings.Contains(a.body, c.want) {
+			t.Errorf("%s: %d %.600s\nwant %s", c.name, a.status, a.body, c.want)
+		}
+	}
+}
