@@ -30,7 +30,7 @@ func WholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte
 		return nil, fault.Newf(fault.Internal, "event of kind %d in the answer of a call without streaming", ev.Kind)
 	}
 	if ev.Raw != nil {
-		return restoreModel(ev.Raw, head.Model), nil
+		return restoreModel(ev.Raw, head.Model, modelOf(ev.Raw)), nil
 	}
 	codec, ok := dialect.Get(d)
 	if !ok {
@@ -112,7 +112,7 @@ func (st *EventStream) passThrough(w *Writer, resp *infer.Response) error {
 		if ev.Raw == nil {
 			continue // what Forebay asked for and the client did not (the usage chunk)
 		}
-		payload := restoreModel(ev.Raw, st.Model)
+		payload := restoreModel(ev.Raw, st.Model, modelNear(ev.Raw))
 		if ev.Last && st.Close != nil {
 			payload = st.Close(resp, payload)
 		}
@@ -183,37 +183,6 @@ func (st *EventStream) write(w *Writer, scratch []byte, name string, payload []b
 		payload = scratch
 	}
 	return scratch, w.Event(name, payload, flush)
-}
-
-// restoreModel puts the model's name as the client knows it back into a payload of the
-// engine: the documented splice of responses that pass through. Only the first top-level
-// looking "model" member is touched, near the payload's start, where engines write it.
-func restoreModel(payload []byte, model string) []byte {
-	const window = 512
-	head := payload[:min(len(payload), window)]
-	i := bytes.Index(head, []byte(`"model":`))
-	if i < 0 || model == "" {
-		return payload
-	}
-	start := i + len(`"model":`)
-	for start < len(payload) && payload[start] == ' ' {
-		start++
-	}
-	if start >= len(payload) || payload[start] != '"' {
-		return payload
-	}
-	end := bytes.IndexByte(payload[start+1:], '"')
-	if end < 0 {
-		return payload
-	}
-	end += start + 1
-	if string(payload[start+1:end]) == model || bytes.IndexByte(payload[start+1:end], '\\') >= 0 {
-		return payload
-	}
-	out := make([]byte, 0, len(payload)+len(model))
-	out = append(out, payload[:start+1]...)
-	out = append(out, model...) // ids hold no character that JSON escapes: the resolver refuses them
-	return append(out, payload[end:]...)
 }
 
 // Unescape decodes percent escapes of one path segment, leaving it as it is when they are malformed.

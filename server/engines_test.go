@@ -8,7 +8,6 @@ import (
 
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
-	"forebay/internal/llamatest"
 	"forebay/meter"
 )
 
@@ -20,26 +19,6 @@ func bound(t *testing.T, p *fakeupstream.Protocol, kind string, more ...config.B
 	c.Engines["up"] = config.Engine{Type: kind, URL: up.URL}
 	c.Models[haiku] = config.Model{Engines: append([]config.Binding{{Engine: "up", Model: "the-engines-own-name"}}, more...)}
 	return run(t, c), up
-}
-
-// A body whose engine speaks its dialect reaches the engine as it was sent, but for the
-// model's name; what we do not know is kept.
-func TestPassThroughIsByteIdentical(t *testing.T) {
-	s, up := bound(t, fakeupstream.OpenAI, "openai")
-	up.Say("Hello", " there")
-	body := "{ \"model\" : \"" + haiku + "\",\n \"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}] , \"unknown_parameter\": {\"a\":[1.0,2e3]} }"
-	got := post(t, s, chatPath, body)
-	if got.status != 200 || !strings.Contains(got.body, "Hello there") || !strings.Contains(got.body, `"`+haiku+`"`) {
-		t.Fatalf("%d %s", got.status, got.body)
-	}
-	if sent, want := string(up.Calls()[0].Body), strings.Replace(body, haiku, "the-engines-own-name", 1); sent != want {
-		t.Errorf("the engine was sent\n%s\nwant\n%s", sent, want)
-	}
-	stream := strings.Replace(body, `"unknown`, `"stream":true, "unknown`, 1)
-	got = post(t, s, chatPath, stream)
-	if got.status != 200 || !strings.HasSuffix(got.body, "data: [DONE]\n\n") || strings.Contains(got.body, `"usage":{`) {
-		t.Errorf("%d %s", got.status, got.body)
-	}
 }
 
 func TestConversionToAnotherDialect(t *testing.T) {
@@ -81,37 +60,6 @@ func TestModelErrorsKeepTheirStatus(t *testing.T) {
 	got = post(t, s, chatPath, `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`)
 	if got.status != 422 || !strings.Contains(got.body, "the prompt is odd") {
 		t.Errorf("%d %s", got.status, got.body)
-	}
-}
-
-// A real engine behind every API.
-func TestRealEngineThroughEveryAPI(t *testing.T) {
-	url := llamatest.Start(t)
-	c := testConfig(t)
-	c.Engines["llama"] = config.Engine{Type: "openai", Flavour: "llama-server", URL: url + "/v1"}
-	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "llama", Model: "tiny"}}}
-	c.Models["meta.llama3-8b-instruct-v1:0"] = c.Models[haiku]
-	s := run(t, c)
-	for _, x := range []struct{ path, body, want string }{
-		{chatPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"completion_tokens":8`},
-		{chatPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "[DONE]"},
-		{"/v1/completions", `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"prompt":"hi"}`, `"completion_tokens":8`},
-		{messagesPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"output_tokens":8`},
-		{messagesPath, `{"model":"` + haiku + `","max_tokens":8,"temperature":0,"stream":true,"messages":[{"role":"user","content":"hi"}]}`, "message_stop"},
-		{conversePath, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":8,"temperature":0}}`, `"outputTokens":8`},
-		{conversePath + "-stream", `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":8,"temperature":0}}`, "messageStop"},
-		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"hi"}]}`, `"stop_reason":"max_tokens"`},
-		{"/model/meta.llama3-8b-instruct-v1:0/invoke", `{"prompt":"hi","max_gen_len":8,"temperature":0}`, `"generation_token_count":8`},
-		{"/model/" + haiku + "/count-tokens", `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}`, `"inputTokens":`},
-	} {
-		if got := post(t, s, x.path, x.body); got.status != 200 || !strings.Contains(got.body, x.want) {
-			t.Errorf("%s: %d %.400s, want %s", x.path, got.status, got.body, x.want)
-		}
-	}
-	for _, r := range usage(t, s, "engine") {
-		if r.Group[0] != "llama" || r.Requests != 9 || r.Output != 72 {
-			t.Errorf("%+v", r)
-		}
 	}
 }
 

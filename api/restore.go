@@ -1,0 +1,70 @@
+package api
+
+import (
+	"bytes"
+
+	"forebay/wire/scan"
+)
+
+// at is where a JSON string's text lies in a payload; the zero value is nowhere.
+type at struct{ start, end int }
+
+// restoreModel puts the model's name as the client knows it back into a payload of the
+// engine: the documented splice of responses that pass through.
+func restoreModel(payload []byte, model string, where at) []byte {
+	old := payload[where.start:where.end]
+	if where.end == 0 || model == "" || string(old) == model {
+		return payload
+	}
+	out := make([]byte, 0, len(payload)+len(model))
+	out = append(out, payload[:where.start]...)
+	out = append(out, model...) // ids hold no character that JSON escapes: the resolver refuses them
+	return append(out, payload[where.end:]...)
+}
+
+// modelOf finds the model's name in an answer of one piece: its member "model", wherever
+// engines put it, and no member of that name deeper in the answer.
+func modelOf(payload []byte) at {
+	var s scan.Scanner
+	s.Reset(payload)
+	named := false
+	for {
+		t, err := s.Next()
+		switch {
+		case err != nil || t.Kind == scan.End:
+			return at{}
+		case t.Depth != 1:
+		case t.Kind == scan.Key:
+			named = string(scan.Text(payload, t)) == "model"
+		case named && t.Kind == scan.String:
+			return at{t.Start + 1, t.End - 1}
+		default:
+			named = false
+		}
+	}
+}
+
+// modelNear finds the model's name in an event of a stream. Engines write it near the start,
+// Anthropic's within the message; a long event that has it behind its content is read in full.
+func modelNear(payload []byte) at {
+	const window = 512
+	i := bytes.Index(payload[:min(len(payload), window)], []byte(`"model":`))
+	if i < 0 {
+		if len(payload) > window {
+			return modelOf(payload)
+		}
+		return at{}
+	}
+	start := i + len(`"model":`)
+	for start < len(payload) && payload[start] == ' ' {
+		start++
+	}
+	if start >= len(payload) || payload[start] != '"' {
+		return at{}
+	}
+	n := bytes.IndexByte(payload[start+1:], '"')
+	if n < 0 || bytes.IndexByte(payload[start+1:start+1+n], '\\') >= 0 {
+		return at{}
+	}
+	return at{start + 1, start + 1 + n}
+}
