@@ -213,7 +213,7 @@ func TestDuplicateControlMembers(t *testing.T) {
 		{invoke(embedV4), `"input_type":"clustering","texts":["x"]`, map[string]string{"texts": "[]", "input_type": `"clustering"`}},
 	} {
 		for name, value := range x.members {
-			for _, again := range []string{name, `\u00` + hex(name[0]) + name[1:]} {
+			for _, again := range []string{name, `\u00` + escaped(name[0]) + name[1:]} {
 				body := `{` + x.body + `,"` + name + `":` + value + `,"` + again + `":` + value + `}`
 				if got := post(t, s, x.path, body); got.status != http.StatusBadRequest {
 					t.Errorf("%s with %s and %s: %d %.200s", x.path, name, again, got.status, got.body)
@@ -230,7 +230,7 @@ func TestDuplicateControlMembers(t *testing.T) {
 	}
 }
 
-func hex(c byte) string {
+func escaped(c byte) string {
 	const digits = "0123456789abcdef"
 	return string([]byte{digits[c>>4], digits[c&15]})
 }
