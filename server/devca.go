@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -27,12 +26,13 @@ const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	leafLifetime = 397 * 24 * time.Hour // the longest that browsers accept
 	leafRenew    = 30 * 24 * time.Hour
+	localName    = "localhost"
 )
 
 // DevCertificate returns the certificate of the TLS port, signed by a certificate
 // authority that is made at the first start and kept in dir (mode 0600). Clients trust it
 // through the file CAPath names. The authority is for this machine's development alone:
-// its key never leaves dir.
+// its key never leaves dir, and what it signs is valid for this machine's own names only.
 func DevCertificate(dir string, now time.Time) (tls.Certificate, error) {
 	ca, key, err := devCA(dir, now)
 	if err != nil {
@@ -55,11 +55,16 @@ func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, err
 		if !ok {
 			return nil, nil, errors.New("the key is not an ECDSA key; remove the files to make new ones")
 		}
-		return pair.Leaf, key, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+		if now.Add(leafRenew).Before(pair.Leaf.NotAfter) {
+			return pair.Leaf, key, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
+	return newDevCA(dir, now)
+}
+
+func newDevCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -71,6 +76,12 @@ func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, err
 		NotAfter:              now.Add(caLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
+		// Who steals the key must not be able to play other servers to those who trust it.
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         []string{localName},
+		PermittedIPRanges: []*net.IPNet{
+			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}, {IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
@@ -90,12 +101,12 @@ func devLeaf(dir string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, now time
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: "localhost"},
+		Subject:      pkix.Name{CommonName: localName},
 		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.Add(leafLifetime),
+		NotAfter:     earlier(now.Add(leafLifetime), ca.NotAfter),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost", "*.localhost"},
+		DNSNames:     []string{localName, "*." + localName},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca, key.Public(), caKey)
@@ -108,17 +119,24 @@ func devLeaf(dir string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, now time
 	return tls.LoadX509KeyPair(filepath.Join(dir, leafFile), filepath.Join(dir, leafKeyFile))
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func writePair(dir, certName, keyName string, der []byte, key *ecdsa.PrivateKey) error {
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if err := os.WriteFile(filepath.Join(dir, keyName), keyPEM, 0o600); err != nil {
+	if err := replaceFile(filepath.Join(dir, keyName), keyPEM); err != nil {
 		return err
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return os.WriteFile(filepath.Join(dir, certName), certPEM, 0o600)
+	return replaceFile(filepath.Join(dir, certName), certPEM)
 }
 
 // serial returns a random 120-bit serial number; RFC 5280 allows up to 160 bits.
