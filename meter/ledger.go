@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"forebay/fault"
@@ -21,100 +21,151 @@ import (
 // LedgerOptions configure a ledger.
 type LedgerOptions struct {
 	Path string
-	// Sync makes each group reach the disk: it survives a power cut, and costs an fsync a group.
+	// Sync makes each group reach the disk: it survives a power cut, and costs an fsync a group of rows.
 	Sync bool
 	// Serve keeps answering calls when rows cannot be written, and counts the lost rows.
 	Serve bool
 	Log   *slog.Logger
-	// MaxPages bounds the file, for tests of a full disk; 0 is no bound.
+	// MaxPages bounds the database, for tests of a full disk; 0 is no bound.
 	MaxPages int
+	// fast keeps the database from waiting for the disk, in tests that open many.
+	fast bool
 }
 
-// Bounds of the writer.
-const (
-	queueRows = 4096
-	groupRows = 512
-	// maxYields bounds how often a group waits for others while more keep coming.
-	maxYields = 16
-	// refusalsPerMinute is how many refusals of one key for one reason get rows of their own.
-	refusalsPerMinute = 120
-)
+// refusalsPerMinute is how many refusals of one key for one reason get rows of their own.
+const refusalsPerMinute = 120
 
 // Ledger appends rows and answers queries. It is safe for concurrent use.
 type Ledger struct {
-	opts  LedgerOptions
-	write *sql.DB
-	read  *sql.DB
-	// insertCall is prepared on write's only connection.
-	insertCall *sql.Stmt
-	tariffs    map[*Tariff]int64 // places in the file; the writer's own
-	queue      chan *pending
-	refusals   chan chan struct{} // asks the writer for the counted refusals
-	stop       chan struct{}
-	ended      sync.WaitGroup
-	once       sync.Once
+	opts    LedgerOptions
+	lock    *os.File
+	journal *journal
+	mover   *mover
+	write   *sql.DB // for what is not a row: the schema and tariffs
+	read    reader
+	stop    chan struct{}
+	much    chan struct{} // takes one value when much waits to be moved
+	ended   sync.WaitGroup
+	once    sync.Once
 
 	broken atomic.Pointer[error]
 	lost   atomic.Int64
 	rows   atomic.Int64
 
+	flushing sync.Mutex // held while counted refusals are written
+
 	mu      sync.Mutex
 	refused map[refusalKey]*refusal
+	tariffs map[*Tariff]int64 // places in the file
 }
 
-type pending struct {
-	rec  *Record
-	done chan error
-}
-
-// OpenLedger opens or creates the ledger. Close must be called.
+// OpenLedger opens or creates the ledger, and moves into its tables what an earlier run left in the journal. Close
+// must be called. A ledger has one owner: it cannot be opened twice.
 func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
-	f, err := os.OpenFile(o.Path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+	l := &Ledger{
+		opts: o, stop: make(chan struct{}), much: make(chan struct{}, 1),
+		refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64),
 	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
-	l := &Ledger{opts: o, queue: make(chan *pending, queueRows), stop: make(chan struct{}), refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64), refusals: make(chan chan struct{})}
-	sync := "NORMAL"
-	if o.Sync {
-		sync = "FULL"
-	}
-	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(" + sync + ")", "busy_timeout(5000)", "foreign_keys(1)"}}
-	if o.MaxPages > 0 {
-		pragmas.Add("_pragma", fmt.Sprintf("max_page_count(%d)", o.MaxPages))
-	}
-	file := url.URL{Scheme: "file", OmitHost: true, Path: o.Path, RawQuery: pragmas.Encode()} // escapes what a path may hold
-	dsn := file.String()
-	if l.write, err = sql.Open("sqlite", dsn); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
-	l.write.SetMaxOpenConns(1)
-	if l.read, err = sql.Open("sqlite", dsn+"&mode=ro"); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
-	l.read.SetMaxOpenConns(4)
-	if err := migrate(ctx, l.write); err != nil {
-		_ = l.write.Close()
-		return nil, fmt.Errorf("ledger %s: %w", o.Path, err)
-	}
-	if l.insertCall, err = l.write.PrepareContext(ctx, insertCallSQL); err != nil {
-		return nil, fmt.Errorf("ledger: %w", errors.Join(err, l.write.Close()))
+	if err := l.open(ctx); err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", o.Path, errors.Join(err, l.release()))
 	}
 	l.ended.Go(l.run)
 	return l, nil
 }
 
-// Close writes what is queued and closes the file.
+func (l *Ledger) open(ctx context.Context) error {
+	var err error
+	if l.lock, err = own(l.opts.Path); err != nil {
+		return err
+	}
+	dsn := l.dsn()
+	if l.write, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	l.write.SetMaxOpenConns(1)
+	if err := migrate(ctx, l.write); err != nil {
+		return err
+	}
+	var at position
+	if err := l.write.QueryRowContext(ctx, `SELECT segment, place FROM moved`).Scan(&at.segment, &at.offset); err != nil {
+		return err
+	}
+	if l.journal, err = openJournal(l.opts.Path+".rows", l.opts.Sync, at.segment); err != nil {
+		return err
+	}
+	l.mover = &mover{journal: l.journal, driver: l.write.Driver(), dsn: dsn, at: at, lose: l.unfit}
+	if l.read.DB, err = sql.Open("sqlite", dsn+"&mode=ro"); err != nil {
+		return err
+	}
+	l.read.SetMaxOpenConns(4)
+	l.read.mover = l.mover
+	l.journal.added.Store(l.journal.waiting(at))
+	return l.mover.all(ctx)
+}
+
+// own makes the database file and takes the lock that keeps a second program from moving
+// and removing rows that this one still writes. The lock ends with the program.
+func own(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if f, err = os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600); err != nil { //nolint:gosec // the operator's own directory
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another program has it open: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func (l *Ledger) dsn() string {
+	sync := "NORMAL"
+	if l.opts.Sync {
+		sync = "FULL"
+	}
+	if l.opts.fast {
+		sync = "OFF"
+	}
+	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(" + sync + ")", "busy_timeout(5000)", "foreign_keys(1)"}}
+	if l.opts.MaxPages > 0 {
+		pragmas.Add("_pragma", fmt.Sprintf("max_page_count(%d)", l.opts.MaxPages))
+	}
+	file := url.URL{Scheme: "file", OmitHost: true, Path: l.opts.Path, RawQuery: pragmas.Encode()} // escapes what a path may hold
+	return file.String()
+}
+
+// Close moves every row into the tables and closes the files.
 func (l *Ledger) Close() error {
 	l.once.Do(func() { close(l.stop) })
 	l.ended.Wait()
-	err := l.write.Close()
-	if rerr := l.read.Close(); err == nil {
-		err = rerr
+	return l.release()
+}
+
+// release closes what is open.
+func (l *Ledger) release() error {
+	var errs []error
+	drained := false
+	if l.mover != nil {
+		err := l.mover.close(context.Background())
+		drained = err == nil
+		errs = append(errs, err)
 	}
-	return err
+	if l.journal != nil {
+		errs = append(errs, l.journal.close(drained))
+	}
+	for _, db := range []*sql.DB{l.write, l.read.DB} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if l.lock != nil {
+		errs = append(errs, l.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Healthy returns nil while rows can be written or are allowed to be lost; else
@@ -150,107 +201,81 @@ func (l *Ledger) Append(ctx context.Context, rec *Record) error {
 	if (rec.Outcome == OutcomeRefused || rec.Account == "") && l.aggregate(rec) {
 		return nil
 	}
-	p := &pending{rec: rec, done: make(chan error, 1)}
-	select {
-	case l.queue <- p:
-	case <-l.stop:
-		return unwritable(os.ErrClosed)
-	case <-ctx.Done():
-		return fault.Wrap(fault.Unavailable, ctx.Err(), "")
+	if err := l.insert(ctx, rec); err != nil && !l.opts.Serve {
+		return unwritable(err)
 	}
-	select {
-	case err := <-p.done:
-		if err != nil && !l.opts.Serve {
-			return unwritable(err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fault.Wrap(fault.Unavailable, ctx.Err(), "")
-	}
+	return nil
 }
 
-// run writes groups until the ledger is closed.
+// insert writes one row, and counts one that cannot be written as lost.
+func (l *Ledger) insert(ctx context.Context, rec *Record) error {
+	err := l.put(ctx, rec)
+	if err != nil {
+		l.lost.Add(1)
+		l.fail(err)
+	}
+	return err
+}
+
+// put writes one row to the journal.
+func (l *Ledger) put(ctx context.Context, rec *Record) error {
+	charge, err := l.place(ctx, rec.Charge.Tariff)
+	if err != nil {
+		return err
+	}
+	cost, err := l.place(ctx, rec.Cost.Tariff)
+	if err != nil {
+		return err
+	}
+	if err := l.journal.append(func(dst []byte) []byte { return appendRow(dst, rec, charge, cost) }); err != nil {
+		return err
+	}
+	l.rows.Add(1)
+	if l.journal.added.Load()-l.mover.done.Load() >= moveAt {
+		select {
+		case l.much <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// run moves rows into the tables until the ledger is closed, and keeps trying while it is broken.
 func (l *Ledger) run() {
-	heal := time.NewTicker(time.Second)
-	defer heal.Stop()
-	group := make([]*pending, 0, groupRows)
+	tick := time.NewTicker(moveEvery)
+	defer tick.Stop()
 	for {
 		select {
-		case p := <-l.queue:
-			group = l.fill(append(group[:0], p))
-			l.flush(group)
-		case done := <-l.refusals:
-			l.flushRefusals(time.Now(), true)
-			close(done)
-		case <-heal.C:
+		case <-l.much:
+			l.move()
+		case <-tick.C:
 			l.flushRefusals(time.Now(), false)
+			l.move()
 			l.heal()
 		case <-l.stop:
-			for {
-				select {
-				case p := <-l.queue:
-					group = l.fill(append(group[:0], p))
-					l.flush(group)
-					continue
-				default:
-				}
-				l.flushRefusals(time.Now(), true)
-				return
-			}
+			l.flushRefusals(time.Now(), true)
+			return
 		}
 	}
 }
 
-// fill takes what else is queued into the group, after everything that is ready to run had
-// its turn: calls that are about to end join this group rather than pay for one of their
-// own, and an idle machine waits for nobody.
-func (l *Ledger) fill(group []*pending) []*pending {
-	for range maxYields {
-		n := len(l.queue)
-		runtime.Gosched()
-		if len(l.queue) == n {
-			break
-		}
-	}
-	for len(group) < groupRows {
-		select {
-		case p := <-l.queue:
-			group = append(group, p)
-		default:
-			return group
-		}
-	}
-	return group
-}
-
-func (l *Ledger) flush(group []*pending) {
-	recs := make([]*Record, len(group))
-	for i, p := range group {
-		recs[i] = p.rec
-	}
-	err := l.insert(recs)
-	l.state(err, len(recs))
-	for _, p := range group {
-		p.done <- err
+func (l *Ledger) move() {
+	if err := l.mover.all(context.Background()); err != nil {
+		l.fail(err)
 	}
 }
 
-// state remembers whether rows can be written.
-func (l *Ledger) state(err error, n int) {
-	was := l.broken.Load()
-	if err == nil {
-		l.rows.Add(int64(n))
-		if was != nil {
-			l.broken.Store(nil)
-			l.opts.Log.Info("the ledger can be written again")
-		}
-		return
-	}
-	l.lost.Add(int64(n))
-	if was == nil {
+// unfit takes note of a row that the tables do not take.
+func (l *Ledger) unfit(err error) {
+	l.lost.Add(1)
+	l.opts.Log.Error("a row does not fit into the ledger and is lost", "error", err.Error())
+}
+
+// fail remembers that rows cannot be written. Only heal takes that back.
+func (l *Ledger) fail(err error) {
+	if l.broken.Swap(&err) == nil {
 		l.opts.Log.Error("the ledger cannot be written", "error", err.Error())
 	}
-	l.broken.Store(&err)
 }
 
 // heal tries to write while the ledger is broken.
@@ -258,9 +283,11 @@ func (l *Ledger) heal() {
 	if l.broken.Load() == nil {
 		return
 	}
-	_, err := l.write.ExecContext(context.Background(), `INSERT INTO probes (at) VALUES (?)`, time.Now().UnixNano())
+	err := l.journal.append(func(dst []byte) []byte { return dst })
 	if err == nil {
-		_, err = l.write.ExecContext(context.Background(), `DELETE FROM probes`)
+		err = l.mover.all(context.Background())
 	}
-	l.state(err, 0)
+	if err == nil && l.broken.Swap(nil) != nil {
+		l.opts.Log.Info("the ledger can be written again")
+	}
 }

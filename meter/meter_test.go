@@ -211,7 +211,8 @@ var errFull = errors.New("full")
 
 // What was refused while rows could not be written is written when they can.
 func TestRefusalsOutliveAFullDisk(t *testing.T) {
-	l := open(t, func(o *LedgerOptions) { o.MaxPages = 40 })
+	l := open(t, nil)
+	l.journal.bound = 20_000
 	var acknowledged int64
 	for i := 0; l.Healthy() == nil; i++ {
 		r := row(i)
@@ -231,9 +232,8 @@ func TestRefusalsOutliveAFullDisk(t *testing.T) {
 	if _, err := l.Usage(t.Context(), UsageQuery{}); err != nil || l.Healthy() == nil {
 		t.Errorf("%v, %v", err, l.Healthy())
 	}
-	if _, err := l.write.ExecContext(t.Context(), `PRAGMA max_page_count = 10000`); err != nil {
-		t.Fatal(err)
-	}
+	l.journal.bound = journalBound
+	l.heal()
 	rows, err := l.Usage(t.Context(), UsageQuery{})
 	if err != nil || rows[0].Refused != refused || rows[0].Requests != acknowledged+refused || l.Healthy() != nil {
 		t.Errorf("%+v %v, %v", rows, err, l.Healthy())
@@ -243,12 +243,11 @@ func TestRefusalsOutliveAFullDisk(t *testing.T) {
 // A full disk refuses, or serves and counts, as the operator chose.
 func TestFullDisk(t *testing.T) {
 	for _, serve := range []bool{false, true} {
-		l := open(t, func(o *LedgerOptions) { o.MaxPages, o.Serve = 40, serve })
+		l := open(t, func(o *LedgerOptions) { o.Serve = serve })
+		l.journal.bound = 20_000
 		acknowledged, failed := int64(0), int64(0)
 		for i := range 3000 {
-			r := row(i)
-			r.Tags = map[string]string{"pad": fmt.Sprintf("%0200d", i)}
-			if err := l.Append(t.Context(), r); err != nil {
+			if err := l.Append(t.Context(), row(i)); err != nil {
 				if fault.KindOf(err) != fault.Unavailable {
 					t.Fatal(err)
 				}
@@ -263,13 +262,50 @@ func TestFullDisk(t *testing.T) {
 			}
 			continue
 		}
-		if failed != 1 || l.Healthy() == nil {
-			t.Errorf("refuse: %d failed, %v", failed, l.Healthy())
+		if failed != 1 || acknowledged == 0 || l.Healthy() == nil {
+			t.Errorf("refuse: %d failed, %d not, %v", failed, acknowledged, l.Healthy())
 		}
 		rows, err := l.Usage(t.Context(), UsageQuery{})
 		if err != nil || rows[0].Requests != acknowledged {
 			t.Errorf("%d rows, %d acknowledged: %v", rows[0].Requests, acknowledged, err)
 		}
+		l.journal.bound = journalBound
+		l.heal()
+		if err := l.Append(t.Context(), row(9999)); err != nil || l.Healthy() != nil {
+			t.Errorf("with room again: %v, %v", err, l.Healthy())
+		}
+	}
+}
+
+// What the database cannot take stays in the journal: calls are refused meanwhile, queries
+// say so rather than leave rows out, and nothing that was acknowledged is lost.
+func TestFullDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l, err := OpenLedger(t.Context(), LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler), MaxPages: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int64(0)
+	for l.Healthy() == nil && n < 100_000 {
+		if err := l.Append(t.Context(), row(int(n))); err != nil {
+			t.Fatal(err)
+		}
+		if n++; n%100 == 0 {
+			l.move()
+		}
+	}
+	if _, err := l.Usage(t.Context(), UsageQuery{}); err == nil || l.Healthy() == nil {
+		t.Errorf("%d rows in 40 pages: %v", n, l.Healthy())
+	}
+	if err := l.Close(); err == nil {
+		t.Error("closed without a word, with rows in the journal")
+	}
+	if l, err = OpenLedger(t.Context(), LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if rows, err := l.Usage(t.Context(), UsageQuery{}); err != nil || rows[0].Requests != n {
+		t.Errorf("%+v %v, want %d rows", rows, err, n)
 	}
 }
 

@@ -63,8 +63,10 @@ func (l *Ledger) aggregate(rec *Record) bool {
 }
 
 // flushRefusals writes the rows of minutes that are over, or of all. Those that cannot be
-// written are kept. Only the writer calls it.
+// written are kept.
 func (l *Ledger) flushRefusals(now time.Time, all bool) {
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
 	minute := now.Unix() / 60
 	var recs []*Record
 	var from []refusalKey
@@ -80,44 +82,27 @@ func (l *Ledger) flushRefusals(now time.Time, all bool) {
 		}
 	}
 	l.mu.Unlock()
-	if len(recs) == 0 {
-		return
-	}
-	err := l.insert(recs)
-	if err == nil {
-		l.state(nil, len(recs))
-		return
-	}
-	l.state(err, 0)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, k := range from {
-		r := l.refused[k]
-		if r == nil {
-			r = &refusal{minute: recs[i].Arrived.Unix() / 60}
-			l.refused[k] = r
+	for i, r := range recs {
+		if err := l.put(context.Background(), r); err != nil {
+			l.fail(err)
+			l.keepRefusal(from[i], r)
 		}
-		if r.more != nil {
-			recs[i].Count += r.more.Count
-			recs[i].Estimate += r.more.Estimate
-			recs[i].MaxTokens += r.more.MaxTokens
-		}
-		r.more = recs[i]
 	}
 }
 
-// settleRefusals has the refusals written that were counted so far, so that a query finds them.
-func (l *Ledger) settleRefusals(ctx context.Context) {
-	done := make(chan struct{})
-	select {
-	case l.refusals <- done:
-	case <-l.stop:
-		return
-	case <-ctx.Done():
-		return
+// keepRefusal takes back the row of refusals that could not be written.
+func (l *Ledger) keepRefusal(k refusalKey, rec *Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.refused[k]
+	if r == nil {
+		r = &refusal{minute: rec.Arrived.Unix() / 60}
+		l.refused[k] = r
 	}
-	select {
-	case <-done:
-	case <-ctx.Done():
+	if r.more != nil {
+		rec.Count += r.more.Count
+		rec.Estimate += r.more.Estimate
+		rec.MaxTokens += r.more.MaxTokens
 	}
+	r.more = rec
 }

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/go-json-experiment/json"
 )
 
 // migrations bring a ledger from each version to the next. They are never edited, only added to.
@@ -52,6 +49,11 @@ ALTER TABLE calls ADD COLUMN cost_input INTEGER;
 ALTER TABLE calls ADD COLUMN cost_output INTEGER;
 ALTER TABLE calls ADD COLUMN cost_cache_read INTEGER;
 ALTER TABLE calls ADD COLUMN cost_cache_write INTEGER;
+`, `
+-- The place in the journal up to which its rows are in this file.
+CREATE TABLE moved (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER NOT NULL, place INTEGER NOT NULL) STRICT;
+INSERT INTO moved VALUES (1, 0, 0);
+DROP TABLE probes;
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.
@@ -81,6 +83,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// columns are those of a row, in the order in which the journal has them (see appendRow): new ones go
+// to the end, and are NULL in rows that an older program left in the journal.
 const columns = `request_id, invocation_id, client_attempt, account, team, key, tags, api, operation, model_asked, model, region, mode, lane,
  tier_asked, tier, stream, engine, simulated, arrived, deadline, queue_ns, first_ns, total_ns, max_tokens, estimate, held, held_money,
  input, output, cache_read, cache_write, usage_guess, media, status, outcome, reason, currency, charge, cost,
@@ -89,46 +93,39 @@ const columns = `request_id, invocation_id, client_attempt, account, team, key, 
 
 const numColumns = 53
 
-var insertCallSQL = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)` //nolint:gosec // of constants
-
-// insert writes rows in one transaction: all or none.
-func (l *Ledger) insert(recs []*Record) error {
-	ctx := context.Background()
-	if err := l.intern(ctx, recs); err != nil {
-		return err
-	}
-	tx, err := l.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := l.insertAll(ctx, tx, recs); err != nil {
-		_ = tx.Rollback() // the first error is the one to tell
-		return err
-	}
-	return tx.Commit()
-}
+// Statements of the move from the journal into the tables.
+var (
+	insertCallSQL    = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)` //nolint:gosec // of constants
+	insertAttemptSQL = `INSERT INTO attempts (call, n, engine, began_ns, took_ns, outcome, recalled) VALUES (?,?,?,?,?,?,?)`
+	movedSQL         = `UPDATE moved SET segment = ?, place = ?`
+)
 
 // maxTariffs is about how many tariffs are remembered; when there are more, all are looked up again.
 const maxTariffs = 4096
 
-// intern gives every tariff of the rows its place in the file. Only the writer calls it.
-func (l *Ledger) intern(ctx context.Context, recs []*Record) error {
+// place returns the id of a tariff in the file, where it puts those that are new; 0 for none. Rows refer
+// to it, so it is there before they are.
+func (l *Ledger) place(ctx context.Context, t *Tariff) (int64, error) {
+	if t == nil {
+		return 0, nil
+	}
+	l.mu.Lock()
+	id := l.tariffs[t]
+	l.mu.Unlock()
+	if id != 0 {
+		return id, nil
+	}
+	id, err := l.tariff(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.tariffs) >= maxTariffs {
 		clear(l.tariffs)
 	}
-	for _, r := range recs {
-		for _, t := range [...]*Tariff{r.Charge.Tariff, r.Cost.Tariff} {
-			if t == nil || l.tariffs[t] != 0 {
-				continue
-			}
-			id, err := l.tariff(ctx, t)
-			if err != nil {
-				return err
-			}
-			l.tariffs[t] = id
-		}
-	}
-	return nil
+	l.tariffs[t] = id
+	return id, nil
 }
 
 func (l *Ledger) tariff(ctx context.Context, t *Tariff) (id int64, err error) {
@@ -140,87 +137,4 @@ func (l *Ledger) tariff(ctx context.Context, t *Tariff) (id int64, err error) {
 	err = l.write.QueryRowContext(ctx, `SELECT id FROM tariffs WHERE model = ? AND tier = ? AND currency = ? AND input = ? AND output = ?
  AND cache_read = ? AND cache_write = ? AND date = ? AND source = ?`, args...).Scan(&id)
 	return id, err
-}
-
-func (l *Ledger) insertAll(ctx context.Context, tx *sql.Tx, recs []*Record) error {
-	st := tx.StmtContext(ctx, l.insertCall) // the one connection's own: nothing is prepared anew
-	defer func() { _ = st.Close() }()
-	var args [numColumns]any
-	for _, r := range recs {
-		l.values(&args, r)
-		res, err := st.ExecContext(ctx, args[:]...)
-		if err != nil {
-			return err
-		}
-		if len(r.Attempts) == 0 || len(r.Attempts) == 1 && r.Attempts[0].Err == nil {
-			continue
-		}
-		id, err := res.LastInsertId()
-		if err != nil {
-			return err
-		}
-		for n, a := range r.Attempts {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO attempts VALUES (?,?,?,?,?,?,?)`,
-				id, n+1, a.Engine, int64(a.Began), int64(a.Took), a.Outcome, a.Recalled); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) values(a *[numColumns]any, r *Record) {
-	*a = [numColumns]any{
-		r.RequestID, text(r.InvocationID), r.Attempt, r.Account, text(r.Team), text(r.Key), tags(r.Tags), r.API, r.Operation,
-		text(r.ModelAsked), text(r.Model), text(r.Region), r.Mode, r.Lane, text(r.TierAsked), text(r.Tier), r.Stream,
-		text(r.Engine), r.Simulated, r.Arrived.UnixNano(), instant(r.Deadline), int64(r.Queue), int64(r.FirstToken), int64(r.Total),
-		r.MaxTokens, r.Estimate, r.Held, r.HeldMoney, r.Input, r.Output, r.CacheRead, r.CacheWrite, r.UsageGuess, r.Media,
-		r.Status, r.Outcome, text(r.Reason), text(r.Charge.Currency()), known(r.Charge.Total(), &r.Charge), known(r.Cost.Total(), &r.Cost),
-		known(r.Charge.Input, &r.Charge), known(r.Charge.Output, &r.Charge), known(r.Charge.CacheRead, &r.Charge),
-		known(r.Charge.CacheWrite, &r.Charge), text(string(r.Explanation)), r.Count,
-		l.tariffID(&r.Charge), l.tariffID(&r.Cost), text(r.Cost.Currency()),
-		known(r.Cost.Input, &r.Cost), known(r.Cost.Output, &r.Cost), known(r.Cost.CacheRead, &r.Cost), known(r.Cost.CacheWrite, &r.Cost),
-	}
-}
-
-// tariffID is the place of a tariff that intern has seen.
-func (l *Ledger) tariffID(n *Lines) any {
-	if n.Tariff == nil {
-		return nil
-	}
-	return l.tariffs[n.Tariff]
-}
-
-// text stores "" as NULL, which takes no room.
-func text(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
-// known stores an amount that is not known as NULL.
-func known(v int64, of *Lines) any {
-	if !of.Known {
-		return nil
-	}
-	return v
-}
-
-func instant(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixNano()
-}
-
-func tags(m map[string]string) any {
-	if len(m) == 0 {
-		return nil
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return nil // a map of strings always encodes
-	}
-	return string(b)
 }

@@ -93,7 +93,7 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 		groups = append(groups, "COALESCE("+e+", '')")
 		args = append(args, a...)
 	}
-	l.settleRefusals(ctx)
+	l.flushRefusals(time.Now(), true) // those that were counted so far
 	where, wargs := q.where()
 	n := len(groups)
 	order := make([]string, 0, n+2)

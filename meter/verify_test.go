@@ -81,6 +81,7 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		l.move()
 		if _, err := l.write.ExecContext(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,256 @@
+package meter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// crash copies a ledger as a killed program leaves it: what write(2) has taken, and no more.
+func crash(t testing.TB, path string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := filepath.Glob(path + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(f)), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}
+
+// idle opens a ledger whose rows move only when the test says so.
+func idle(t testing.TB, path string, segment int64) *Ledger {
+	t.Helper()
+	l := &Ledger{
+		opts: LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler), fast: true}, stop: make(chan struct{}), much: make(chan struct{}, 1),
+		refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64),
+	}
+	if err := l.open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	l.journal.size = segment
+	return l
+}
+
+// ids returns how often each request is in the tables.
+func ids(t testing.TB, l *Ledger) map[string]int {
+	t.Helper()
+	rows, err := l.read.QueryContext(context.Background(), `SELECT request_id FROM calls`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	out := map[string]int{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		out[id]++
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Whatever the order of appending, moving, being killed and coming back, with the end of the last
+// segment torn or not: every acknowledged row is there, once.
+func TestCrashesLoseAndDoubleNothing(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		path := filepath.Join(t.TempDir(), "ledger.db")
+		l := idle(t, path, 2000) // a few rows a segment
+		n := 0
+		for range rapid.IntRange(1, 12).Draw(r, "steps") {
+			switch rapid.SampledFrom([]string{"append", "append", "move", "kill", "torn"}).Draw(r, "step") {
+			case "append":
+				for range rapid.IntRange(1, 20).Draw(r, "rows") {
+					if err := l.Append(context.Background(), row(n)); err != nil {
+						r.Fatal(err)
+					}
+					n++
+				}
+			case "move":
+				if err := l.mover.all(context.Background()); err != nil {
+					r.Fatal(err)
+				}
+			case "torn":
+				s := l.journal.segments[len(l.journal.segments)-1]
+				tail := rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(r, "tail")
+				if _, err := s.file.WriteAt(tail, s.size); err != nil {
+					r.Fatal(err)
+				}
+				fallthrough
+			default:
+				next := crash(t, path)
+				_ = l.release()
+				path = next
+				l = idle(t, path, 2000)
+			}
+		}
+		got := ids(t, l)
+		if err := l.release(); err != nil {
+			r.Fatal(err)
+		}
+		if len(got) != n {
+			r.Fatalf("%d rows of %d", len(got), n)
+		}
+		for id, times := range got {
+			if times != 1 {
+				r.Fatalf("%s is there %d times", id, times)
+			}
+		}
+		if left, _ := filepath.Glob(path + ".rows-*"); len(left) != 0 {
+			r.Fatalf("a closed ledger left %v", left)
+		}
+	})
+}
+
+// Rows that come while others are being written, and moved, at once.
+func TestAppendFromMany(t *testing.T) {
+	for _, disk := range []bool{false, true} {
+		l := open(t, func(o *LedgerOptions) { o.Sync = disk })
+		l.journal.size = 20_000
+		const workers = 16
+		each := 100
+		if disk {
+			each = 10
+		}
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() {
+				for i := range each {
+					if err := l.Append(context.Background(), row(w*each+i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Go(func() {
+			for range 20 {
+				l.move()
+			}
+		})
+		wg.Wait()
+		got := ids(t, l)
+		if len(got) != workers*each || l.Lost() != 0 {
+			t.Errorf("sync %v: %d rows of %d, %d lost", disk, len(got), workers*each, l.Lost())
+		}
+	}
+}
+
+// A segment with damage in its middle gives the rows before it, and is kept.
+func TestDamagedSegment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := idle(t, path, 1000)
+	for i := range 20 {
+		if err := l.Append(t.Context(), row(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := crash(t, path)
+	_ = l.release()
+	name := next + ".rows-00000001"
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-3] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = idle(t, next, 1000)
+	defer func() { _ = l.release() }()
+	if got := ids(t, l); len(got) != 19 {
+		t.Errorf("%d rows", len(got))
+	}
+	if _, err := os.Stat(name + ".damaged"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A row that the tables refuse does not hold up those behind it.
+func TestUnfitRow(t *testing.T) {
+	l := open(t, nil)
+	for _, i := range []int{1, 1, 2} {
+		if err := l.Append(t.Context(), row(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ids(t, l); len(got) != 2 || l.Lost() != 1 || l.Healthy() != nil {
+		t.Errorf("%v, %d lost, %v", got, l.Lost(), l.Healthy())
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l, err := OpenLedger(t.Context(), LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenLedger(t.Context(), LedgerOptions{Path: path}); err == nil || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("%v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), row(1)); err == nil {
+		t.Error("a closed ledger took a row")
+	}
+}
+
+// The values of a row come out of the journal as they went in.
+func TestRowCodec(t *testing.T) {
+	r := row(7)
+	r.Team, r.Explanation, r.Attempts = "", []byte(`{"a":"\u00e9"}`), []Attempt{{Engine: "one", Began: 1, Took: 2, Err: os.ErrClosed, Outcome: "timeout"}, {Engine: "two", Outcome: "ok", Recalled: true}}
+	var in rowReader
+	if err := in.read(appendRow(nil, r, 3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range in.args {
+		got = append(got, fmt.Sprint(a.Value))
+	}
+	names := strings.Split(strings.ReplaceAll(columns, " ", ""), ",")
+	if len(names) != numColumns {
+		t.Fatalf("%d names", len(names))
+	}
+	want := map[string]string{
+		"request_id": "r7", "team": "<nil>", "key": "k1", "arrived": strconv.FormatInt(r.Arrived.UnixNano(), 10), "input": "7", "output": "2",
+		"outcome": "ok", "explanation": string(r.Explanation), "count": "0", "charge_tariff": "3", "cost_tariff": "<nil>", "deadline": "<nil>", "stream": "0",
+	}
+	for i, name := range names {
+		if w, ok := want[strings.TrimSpace(name)]; ok && got[i] != w {
+			t.Errorf("%s: %s, want %s", name, got[i], w)
+		}
+	}
+	if len(in.tries) != 2*attemptValues || in.tries[4].Value != int64(0) || in.tries[9].Value != int64(1) || in.tries[5].Value != "two" {
+		t.Errorf("%v", in.tries)
+	}
+}
+
+func FuzzRowReader(f *testing.F) {
+	f.Add(appendRow(nil, row(1), 1, 2))
+	f.Add([]byte{})
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		var r rowReader
+		_ = r.read(b) // any bytes give a row or an error
+		_, _, _ = record(b)
+	})
+}

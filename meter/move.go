@@ -1,0 +1,257 @@
+package meter
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// moveAt is how many bytes of rows wait before they are moved without waiting for the clock.
+	moveAt = 256 << 10
+	// moveBytes is about how much of the journal one transaction takes.
+	moveBytes = 256 << 10
+	// moveEvery is how long a row waits at most, unless a query asks before.
+	moveEvery = time.Second
+)
+
+// mover takes rows out of the journal into the tables, in the order of the journal. The place up to which
+// it has got is written in the same transaction as the rows, so that none is moved twice. It
+// speaks to the driver itself, because database/sql copies and checks every argument
+// of every row once more.
+type mover struct {
+	journal *journal
+	driver  driver.Driver
+	dsn     string
+	lose    func(error) // is told of a row that the tables do not take
+
+	done atomic.Int64 // bytes moved by this program
+
+	mu      sync.Mutex // held over a move
+	at      position
+	buf     []byte
+	row     rowReader
+	conn    driver.Conn // nil when it must be opened
+	call    driver.StmtExecContext
+	attempt driver.StmtExecContext
+	moved   driver.StmtExecContext
+}
+
+// all moves everything that was appended before the call.
+func (m *mover) all(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for left := m.journal.waiting(m.at); left > 0; {
+		n, err := m.batch(ctx)
+		if err != nil {
+			m.disconnect()
+			return fmt.Errorf("rows stay in the journal: %w", err)
+		}
+		left -= n
+	}
+	return nil
+}
+
+// batch moves about moveBytes in one transaction and returns how many it were.
+func (m *mover) batch(ctx context.Context) (int64, error) {
+	if err := m.connect(ctx); err != nil {
+		return 0, err
+	}
+	b, at, err := m.load()
+	if err != nil {
+		return 0, err
+	}
+	tx, err := m.conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{}) //nolint:forcetypeassert // the driver has it
+	if err != nil {
+		return 0, err
+	}
+	n, err := m.insert(ctx, b)
+	if err == nil {
+		at.offset += int64(n)
+		err = exec(ctx, m.moved, []driver.NamedValue{{Ordinal: 1, Value: int64(at.segment)}, {Ordinal: 2, Value: at.offset}})
+	}
+	if err != nil {
+		return 0, errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, err
+	}
+	m.at = at
+	m.done.Add(int64(n))
+	return int64(n), m.journal.drop(at)
+}
+
+// load reads the journal from where the mover is, at least one whole record.
+func (m *mover) load() ([]byte, position, error) {
+	if m.buf == nil {
+		m.buf = make([]byte, moveBytes)
+	}
+	for {
+		n, at, err := m.journal.read(m.at, m.buf)
+		if err != nil {
+			return nil, at, err
+		}
+		if _, size, err := record(m.buf[:n]); err != nil || size > 0 {
+			return m.buf[:n], at, err
+		}
+		if n < len(m.buf) {
+			return nil, at, errRow // acknowledged rows are whole
+		}
+		m.buf = make([]byte, 2*len(m.buf))
+	}
+}
+
+// insert adds the rows of whole records and returns the bytes they took.
+func (m *mover) insert(ctx context.Context, b []byte) (int, error) {
+	done := 0
+	for {
+		payload, n, err := record(b[done:])
+		if err != nil {
+			return done, err
+		}
+		if n == 0 {
+			return done, nil
+		}
+		done += n
+		if len(payload) == 0 {
+			continue
+		}
+		if err := m.insertRow(ctx, payload); unfit(err) {
+			m.lose(err)
+		} else if err != nil {
+			return done, err
+		}
+	}
+}
+
+// unfit reports whether it is the row that is at fault, which must not hold up the rows behind it.
+func unfit(err error) bool {
+	var e *sqlite.Error
+	return errors.Is(err, errRow) || errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+}
+
+func (m *mover) insertRow(ctx context.Context, payload []byte) error {
+	if err := m.row.read(payload); err != nil {
+		return err
+	}
+	res, err := m.call.ExecContext(ctx, m.row.args[:])
+	if err != nil || len(m.row.tries) == 0 {
+		return err
+	}
+	id, err := res.LastInsertId()
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(m.row.tries); i += attemptValues {
+		args := append([]driver.NamedValue{{Value: id}, {Value: int64(i/attemptValues + 1)}}, m.row.tries[i:i+attemptValues]...)
+		for k := range args {
+			args[k].Ordinal = k + 1
+		}
+		if err := exec(ctx, m.attempt, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exec(ctx context.Context, st driver.StmtExecContext, args []driver.NamedValue) error {
+	_, err := st.ExecContext(ctx, args)
+	return err
+}
+
+// connect opens the mover's own connection, and again after a failure.
+func (m *mover) connect(ctx context.Context) error {
+	if m.conn != nil {
+		return nil
+	}
+	c, err := m.driver.Open(m.dsn)
+	if err != nil {
+		return err
+	}
+	m.conn = c
+	for _, x := range []struct {
+		query string
+		to    *driver.StmtExecContext
+	}{{insertCallSQL, &m.call}, {insertAttemptSQL, &m.attempt}, {movedSQL, &m.moved}} {
+		st, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, x.query)
+		if err != nil {
+			return err
+		}
+		*x.to = st.(driver.StmtExecContext) //nolint:forcetypeassert // the driver has it
+	}
+	return nil
+}
+
+func (m *mover) disconnect() {
+	if m.conn == nil {
+		return
+	}
+	for _, st := range []driver.StmtExecContext{m.call, m.attempt, m.moved} {
+		if st, ok := st.(driver.Stmt); ok {
+			_ = st.Close() // what failed has been told
+		}
+	}
+	_ = m.conn.Close()
+	m.conn, m.call, m.attempt, m.moved = nil, nil, nil, nil
+}
+
+// close moves what is left and closes the connection.
+func (m *mover) close(ctx context.Context) error {
+	err := m.all(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.disconnect()
+	return err
+}
+
+// reader is the database for queries: each sees every row that was acknowledged before it.
+type reader struct {
+	*sql.DB
+	mover *mover
+}
+
+// QueryContext is sql.DB's, after everything has been moved.
+func (r reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := r.mover.all(ctx); err != nil {
+		return nil, err
+	}
+	return r.DB.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext is sql.DB's, after everything has been moved.
+func (r reader) QueryRowContext(ctx context.Context, query string, args ...any) answer {
+	if err := r.mover.all(ctx); err != nil {
+		return answer{err: err}
+	}
+	return answer{row: r.DB.QueryRowContext(ctx, query, args...)}
+}
+
+// BeginTx is sql.DB's, after everything has been moved.
+func (r reader) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
+	if err := r.mover.all(ctx); err != nil {
+		return nil, err
+	}
+	return r.DB.BeginTx(ctx, o)
+}
+
+// answer is a sql.Row, or why there is none.
+type answer struct {
+	row *sql.Row
+	err error
+}
+
+// Scan is sql.Row's.
+func (r answer) Scan(dst ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.row.Scan(dst...)
+}

@@ -1,0 +1,272 @@
+package meter
+
+import (
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// A row in the journal is its values as the table has them: their number, then each with a byte
+// for its kind; then the number of attempts and five values of each. Numbers are varints
+// (encoding/binary), integers zigzag, texts their length and their bytes.
+const (
+	valueNull byte = iota
+	valueInteger
+	valueText
+	// valueName is a text that many rows share, which is kept when it is read.
+	valueName
+)
+
+var errRow = errors.New("a row in the journal cannot be read")
+
+// appendRow appends the values of a record, in the order of columns. The tariffs are
+// given by their places.
+func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
+	b := rowWriter(binary.AppendUvarint(dst, numColumns))
+	b.text(r.RequestID)
+	b.optional(r.InvocationID)
+	b.integer(int64(r.Attempt))
+	b.name(r.Account)
+	b.label(r.Team)
+	b.label(r.Key)
+	b.tags(r.Tags)
+	b.name(r.API)
+	b.name(r.Operation)
+	b.optional(r.ModelAsked)
+	b.label(r.Model)
+	b.label(r.Region)
+	b.name(r.Mode)
+	b.integer(int64(r.Lane))
+	b.label(r.TierAsked)
+	b.label(r.Tier)
+	b.boolean(r.Stream)
+	b.label(r.Engine)
+	b.boolean(r.Simulated)
+	b.integer(r.Arrived.UnixNano())
+	b.instant(r.Deadline)
+	for _, v := range [...]int64{
+		int64(r.Queue), int64(r.FirstToken), int64(r.Total), r.MaxTokens, r.Estimate, r.Held, r.HeldMoney, r.Input, r.Output, r.CacheRead, r.CacheWrite,
+	} {
+		b.integer(v)
+	}
+	b.boolean(r.UsageGuess)
+	b.integer(r.Media)
+	b.integer(int64(r.Status))
+	b.name(r.Outcome)
+	b.label(r.Reason)
+	b.label(r.Charge.Currency())
+	b.known(r.Charge.Total(), &r.Charge)
+	b.known(r.Cost.Total(), &r.Cost)
+	b.lines(&r.Charge)
+	b.optional(string(r.Explanation))
+	b.integer(r.Count)
+	b.reference(charge)
+	b.reference(cost)
+	b.label(r.Cost.Currency())
+	b.lines(&r.Cost)
+	return b.attempts(r.Attempts)
+}
+
+// rowWriter appends values.
+type rowWriter []byte
+
+func (b *rowWriter) null() { *b = append(*b, valueNull) }
+
+func (b *rowWriter) integer(v int64) { *b = binary.AppendVarint(append(*b, valueInteger), v) }
+
+func (b *rowWriter) boolean(v bool) {
+	n := int64(0)
+	if v {
+		n = 1
+	}
+	b.integer(n)
+}
+
+func (b *rowWriter) str(kind byte, s string) {
+	*b = append(binary.AppendUvarint(append(*b, kind), uint64(len(s))), s...)
+}
+
+func (b *rowWriter) text(s string) { b.str(valueText, s) }
+func (b *rowWriter) name(s string) { b.str(valueName, s) }
+
+// optional is a text that is NULL when empty, which takes no room; label is such a name.
+func (b *rowWriter) optional(s string) {
+	if s == "" {
+		b.null()
+		return
+	}
+	b.text(s)
+}
+
+func (b *rowWriter) label(s string) {
+	if s == "" {
+		b.null()
+		return
+	}
+	b.name(s)
+}
+
+func (b *rowWriter) instant(t time.Time) {
+	if t.IsZero() {
+		b.null()
+		return
+	}
+	b.integer(t.UnixNano())
+}
+
+// reference is an id, NULL for none.
+func (b *rowWriter) reference(id int64) {
+	if id == 0 {
+		b.null()
+		return
+	}
+	b.integer(id)
+}
+
+// known is an amount, NULL when it is not known.
+func (b *rowWriter) known(v int64, of *Lines) {
+	if !of.Known {
+		b.null()
+		return
+	}
+	b.integer(v)
+}
+
+func (b *rowWriter) lines(l *Lines) {
+	b.known(l.Input, l)
+	b.known(l.Output, l)
+	b.known(l.CacheRead, l)
+	b.known(l.CacheWrite, l)
+}
+
+func (b *rowWriter) tags(m map[string]string) {
+	if len(m) == 0 {
+		b.null()
+		return
+	}
+	t, err := json.Marshal(m)
+	if err != nil { // a map of strings always encodes
+		b.null()
+		return
+	}
+	b.str(valueText, string(t))
+}
+
+// attempts adds those of a call that had more than one, or whose only one failed.
+func (b *rowWriter) attempts(list []Attempt) []byte {
+	if len(list) == 1 && list[0].Err == nil {
+		list = nil
+	}
+	*b = binary.AppendUvarint(*b, uint64(len(list)))
+	for i := range list {
+		a := &list[i]
+		b.label(a.Engine)
+		b.integer(int64(a.Began))
+		b.integer(int64(a.Took))
+		b.name(a.Outcome)
+		b.boolean(a.Recalled)
+	}
+	return *b
+}
+
+// attemptValues is the number of values of an attempt.
+const attemptValues = 5
+
+// maxNames bounds the texts that are kept because many rows share them.
+const maxNames = 4096
+
+// rowReader reads rows into the arguments of statements. What it returns is valid until the next call.
+type rowReader struct {
+	b     []byte
+	names map[string]driver.Value
+	args  [numColumns]driver.NamedValue
+	tries []driver.NamedValue // attemptValues of each attempt
+}
+
+// read reads one payload.
+func (r *rowReader) read(payload []byte) error {
+	r.b = payload
+	n, err := r.number()
+	if err != nil || n > numColumns {
+		return errRow
+	}
+	for i := range r.args {
+		r.args[i] = driver.NamedValue{Ordinal: i + 1}
+		if uint64(i) < n {
+			if r.args[i].Value, err = r.value(); err != nil {
+				return err
+			}
+		}
+	}
+	if n, err = r.number(); err != nil || n > uint64(len(r.b)) {
+		return errRow
+	}
+	r.tries = r.tries[:0]
+	for range n * attemptValues {
+		v, err := r.value()
+		if err != nil {
+			return err
+		}
+		r.tries = append(r.tries, driver.NamedValue{Value: v})
+	}
+	if len(r.b) > 0 {
+		return errRow
+	}
+	return nil
+}
+
+func (r *rowReader) number() (uint64, error) {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		return 0, errRow
+	}
+	r.b = r.b[n:]
+	return v, nil
+}
+
+func (r *rowReader) value() (driver.Value, error) {
+	if len(r.b) == 0 {
+		return nil, errRow
+	}
+	kind := r.b[0]
+	r.b = r.b[1:]
+	switch kind {
+	case valueNull:
+		return nil, nil //nolint:nilnil // NULL is a value
+	case valueInteger:
+		v, n := binary.Varint(r.b)
+		if n <= 0 {
+			return nil, errRow
+		}
+		r.b = r.b[n:]
+		return v, nil
+	case valueText, valueName:
+		n, err := r.number()
+		if err != nil || n > uint64(len(r.b)) {
+			return nil, errRow
+		}
+		s := r.b[:n]
+		r.b = r.b[n:]
+		if kind == valueName {
+			return r.name(s), nil
+		}
+		return string(s), nil
+	}
+	return nil, errRow
+}
+
+// name returns a text that was seen before without making it again.
+func (r *rowReader) name(s []byte) driver.Value {
+	if v, ok := r.names[string(s)]; ok {
+		return v
+	}
+	if r.names == nil || len(r.names) >= maxNames {
+		r.names = make(map[string]driver.Value)
+	}
+	v := driver.Value(string(s))
+	r.names[string(s)] = v
+	return v
+}
