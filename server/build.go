@@ -163,7 +163,7 @@ func (o *opened) dial(ip netip.Addr) (engine.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return simulated.New(simulated.Options{Profile: profile, Seed: o.cfg.Seed, Hint: o.hint, Directives: o.cfg.Directives})
+		return simulated.New(simulated.Options{Profile: profile, Seed: o.cfg.Seed, Hint: o.hint, Directives: o.cfg.Directives, Timeouts: upstreamOf(o.cfg, ip).Timeouts})
 	}
 }
 

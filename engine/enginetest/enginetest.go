@@ -74,6 +74,8 @@ func Run(t *testing.T, s Setup) {
 		{"CloseOfTheResponse", testCloseResponse},
 		{"Phases", testPhases},
 		{"Connect", testConnect},
+		{"TimeoutsOfTheCall", testTimeoutsOfTheCall},
+		{"Oversized", testOversized},
 		{"CloseWhileRunning", testCloseClient},
 		{"LargePayload", testLarge},
 		{"SlowReader", testSlowReader},

@@ -38,6 +38,7 @@ func Port(t *testing.T, open func(t testing.TB) engine.Client) {
 	run("CancelInTheStream", portCancel)
 	run("CloseOfTheResponse", portCloseResponse)
 	run("CloseWhileRunning", portCloseClient)
+	run("TimeoutsOfTheCall", portTimeouts)
 	run("ManyAtOnce", portMany)
 }
 
@@ -171,4 +172,15 @@ func portMany(t *testing.T, c engine.Client) {
 		})
 	}
 	wg.Wait()
+}
+
+// portTimeouts holds an engine to the bounds that a call brings along.
+func portTimeouts(t *testing.T, c engine.Client) {
+	req := long()
+	req.Timeouts = engine.Timeouts{Total: 500 * time.Millisecond}
+	start := time.Now()
+	_, err := attempt(t.Context(), c, req)
+	if e := wantKind(t, err, fault.Timeout); e.Code != "total" || time.Since(start) != 500*time.Millisecond {
+		t.Errorf("%q after %v", e.Code, time.Since(start))
+	}
 }

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -23,10 +24,39 @@ type plan struct {
 
 // answer is what one choice says.
 type answer struct {
-	tokens  []string
-	tool    *infer.Block // set instead of text; the tokens are its input
+	parts   []part // at least one
 	stop    infer.StopReason
 	stopTxt string
+}
+
+// part is one block of an answer: text, reasoning, or a tool call whose input the tokens are.
+type part struct {
+	block  infer.Block
+	tokens []string
+}
+
+// tokens is how many tokens the answer has.
+func (a *answer) tokens() (n int) {
+	for i := range a.parts {
+		n += len(a.parts[i].tokens)
+	}
+	return n
+}
+
+// content are the blocks of the whole answer.
+func (a *answer) content() []infer.Block {
+	var out []infer.Block
+	for i := range a.parts {
+		b := a.parts[i].block
+		text := strings.Join(a.parts[i].tokens, "")
+		if b.Kind == infer.BlockToolUse {
+			b.ToolInput = []byte(text)
+		} else {
+			b.Text = text
+		}
+		out = append(out, b)
+	}
+	return out
 }
 
 const (
@@ -67,12 +97,20 @@ func (e *Engine) plan(req *infer.Request) (*plan, error) {
 
 // answer composes one choice.
 func (e *Engine) answer(said *script, req *infer.Request, prompt string, choice int64) answer {
-	if said.tool != "" && len(req.Chat.Tools) > 0 {
-		id := fmt.Sprintf("tooluse_%016x", e.hash(prompt, choice))
-		return answer{
-			tokens: split(said.input), stop: infer.StopToolUse,
-			tool: &infer.Block{Kind: infer.BlockToolUse, ToolID: id, ToolName: said.tool, ToolInput: []byte(said.input)},
+	a := answer{}
+	if said.think != "" {
+		a.parts = append(a.parts, part{infer.Block{Kind: infer.BlockThinking}, split(said.think)})
+	}
+	if len(said.tools) > 0 && len(req.Chat.Tools) > 0 {
+		if said.text != "" {
+			a.parts = append(a.parts, part{tokens: split(said.text)})
 		}
+		for i, t := range said.tools {
+			id := fmt.Sprintf("tooluse_%016x", e.hash(prompt, choice)+uint64(i)) //nolint:gosec // a small index
+			a.parts = append(a.parts, part{infer.Block{Kind: infer.BlockToolUse, ToolID: id, ToolName: t.name}, split(t.input)})
+		}
+		a.stop = infer.StopToolUse
+		return a
 	}
 	text := said.text
 	if text == "" {
@@ -82,7 +120,8 @@ func (e *Engine) answer(said *script, req *infer.Request, prompt string, choice 
 		}
 		text = e.compose(rand.New(rand.NewPCG(e.hash(prompt, choice), seed)), req.UpstreamModel, said.tokens) //nolint:gosec // text, not secrets
 	}
-	return cut(text, req.Chat)
+	a.end(text, req.Chat)
+	return a
 }
 
 // compose writes a text of so many tokens, or of some.
@@ -104,21 +143,32 @@ func (e *Engine) compose(r *rand.Rand, model string, tokens int64) string {
 	return b.String()
 }
 
-// cut applies stop sequences and the bound on tokens.
-func cut(text string, c *infer.Chat) answer {
-	a := answer{stop: infer.StopEndTurn}
+// end adds the text, as far as stop sequences and the bound on tokens let it come.
+func (a *answer) end(text string, c *infer.Chat) {
+	a.stop = infer.StopEndTurn
 	at := len(text)
 	for _, s := range c.Stop {
 		if i := strings.Index(text, s); s != "" && i >= 0 && i < at {
 			at, a.stop, a.stopTxt = i, infer.StopSequence, s
 		}
 	}
-	a.tokens = split(text[:at])
-	if c.MaxTokens != nil && int64(len(a.tokens)) > max(*c.MaxTokens, 0) {
-		a.tokens = a.tokens[:max(*c.MaxTokens, 0)]
-		a.stop, a.stopTxt = infer.StopMaxTokens, ""
+	if tokens := split(text[:at]); len(tokens) > 0 || len(a.parts) == 0 {
+		a.parts = append(a.parts, part{tokens: tokens})
 	}
-	return a
+	if c.MaxTokens == nil || int64(a.tokens()) <= max(*c.MaxTokens, 0) {
+		return
+	}
+	a.stop, a.stopTxt = infer.StopMaxTokens, ""
+	left := int(max(*c.MaxTokens, 0)) // less than the answer has
+	for i := range a.parts {
+		p := &a.parts[i]
+		if left <= len(p.tokens) {
+			p.tokens = p.tokens[:left]
+			a.parts = a.parts[:i+1]
+			return
+		}
+		left -= len(p.tokens)
+	}
 }
 
 // lastPrompt is the text of the last message, or the prompt.
@@ -140,14 +190,18 @@ func lastPrompt(c *infer.Chat) string {
 
 // script is what the directives of a prompt ask for.
 type script struct {
-	text        string
-	tokens      int64
-	tool, input string
-	hang        bool
-	slow        int64
-	status      int
-	failAt      int // -1: before the first byte
+	text   string
+	think  string
+	tokens int64
+	tools  []toolCall
+	hang   bool
+	slow   int64
+	status int
+	failAt int // -1: before the first byte
 }
+
+// toolCall is a call that the answer makes.
+type toolCall struct{ name, input string }
 
 // directives reads those of a prompt; what is not one is left alone.
 func directives(prompt string) script {
@@ -170,8 +224,11 @@ func directives(prompt string) script {
 			s.text = arg
 		case "tokens":
 			s.tokens = number(arg)
+		case "think":
+			s.think = arg
 		case "tool":
-			s.tool, s.input, _ = strings.Cut(arg, " ")
+			tool, input, _ := strings.Cut(arg, " ")
+			s.tools = append(s.tools, toolCall{tool, cmp.Or(strings.TrimSpace(input), "{}")})
 		case "hang":
 			s.hang = true
 		case "slow":

@@ -13,7 +13,8 @@
 //	[[echo]]                   repeats the prompt
 //	[[text:WORDS]]             answers with the words
 //	[[tokens:N]]               answers with N tokens
-//	[[tool:NAME {"a":1}]]      calls a tool, if the request offers tools
+//	[[think:WORDS]]            reasons in these words before it answers
+//	[[tool:NAME {"a":1}]]      calls a tool, if the request offers tools; several call several
 //	[[fail:STATUS]]            fails with an HTTP status before the first byte
 //	[[fail:STATUS after N]]    fails after N tokens
 //	[[hang]]                   never answers

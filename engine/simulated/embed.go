@@ -23,7 +23,8 @@ func (e *Engine) embed(req *infer.Request) *infer.Result {
 	}
 	res := &infer.Result{ID: req.ID, Model: req.UpstreamModel, Created: time.Now(), Usage: infer.Usage{Input: countInput(req)}}
 	add := func(input string) {
-		res.Embeddings = append(res.Embeddings, infer.Embedding{Floats: vector(e.hash(input, 0), size)})
+		v := vector(e.hash(input, 0), size)
+		res.Embeddings = append(res.Embeddings, infer.Embedding{Floats: v, ByType: quantized(v, req.Embed.Types)})
 	}
 	for _, text := range req.Embed.Inputs {
 		add(text)
@@ -39,6 +40,31 @@ func (e *Engine) embed(req *infer.Request) *infer.Result {
 		add(string(req.Embed.Images[i].Data) + req.Embed.Images[i].URI)
 	}
 	return res
+}
+
+// quantized are the vector's components in a byte each, the largest at the end of the range.
+func quantized(v []float32, types []string) map[string][]float32 {
+	out := map[string][]float32{}
+	for _, t := range types {
+		offset := float32(0)
+		switch t {
+		case "int8":
+		case "uint8":
+			offset = 128
+		default:
+			continue
+		}
+		var peak float32
+		for _, x := range v {
+			peak = max(peak, x, -x)
+		}
+		q := make([]float32, len(v))
+		for i, x := range v {
+			q[i] = float32(math.Round(float64(x/peak*127))) + offset
+		}
+		out[t] = q
+	}
+	return out
 }
 
 // vector is a unit vector: normally distributed components point in every direction alike.

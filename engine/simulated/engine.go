@@ -24,6 +24,8 @@ type Options struct {
 	Hint string
 	// Directives lets prompts steer the answer, for tests.
 	Directives bool
+	// Timeouts bounds the phases of calls; the call's own go before them.
+	Timeouts engine.Timeouts
 	// Refuse makes every call and probe fail, for tests of fail-over.
 	Refuse bool
 }
@@ -166,7 +168,7 @@ func (e *Engine) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 // start puts a call into the batch: a sequence for each choice, each with the prompt in
 // its own memory. A call that hangs takes no part in it.
 func (e *Engine) start(ctx context.Context, req *infer.Request, p *plan) (*stream, error) {
-	s := &stream{e: e, req: req, plan: p, ctx: ctx, ready: make(chan struct{}, 1), input: countInput(req)}
+	s := &stream{e: e, req: req, plan: p, ctx: ctx, ready: make(chan struct{}, 1), input: countInput(req), limits: req.Timeouts.Over(e.opts.Timeouts), began: time.Now()}
 	s.choices = make([]choice, len(p.answers))
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -178,7 +180,7 @@ func (e *Engine) start(ctx context.Context, req *infer.Request, p *plan) (*strea
 			continue
 		}
 		e.next++
-		if !e.batch.Add(now, e.next, s.input, max(int64(len(c.answer.tokens)), 1)*p.slow) {
+		if !e.batch.Add(now, e.next, s.input, max(int64(c.answer.tokens()), 1)*p.slow) {
 			e.drop(s)
 			return nil, refusal(http.StatusBadRequest, fmt.Sprintf("The prompt and the answer do not fit into the model's memory of %d tokens.", e.opts.Profile.KV))
 		}

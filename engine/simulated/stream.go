@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"forebay/fault"
@@ -24,6 +23,10 @@ type stream struct {
 	choices []choice
 	left    bool // taken out of the batch; guarded by the engine's mutex
 
+	limits infer.Timeouts // of the engine and of the call
+	began  time.Time
+	moved  time.Time // when the last event was handed on; zero before the first
+
 	closed  bool // like all below for the caller's goroutine alone
 	started bool
 	turn    int
@@ -41,6 +44,8 @@ type choice struct {
 	made   int64 // steps done; guarded by the engine's mutex
 	seen   int64 // the value of made last looked at
 	given  int   // tokens handed on
+	part   int   // of the answer, whose turn it is
+	at     int   // tokens of the part handed on
 	phase  phase
 }
 
@@ -69,6 +74,7 @@ func (s *stream) Next() (*infer.Event, error) {
 			return &s.ev, nil
 		}
 		if s.some() {
+			s.moved = time.Now()
 			if !s.started {
 				s.started = true
 				s.ev = infer.Event{Kind: infer.EventStart, Usage: infer.Usage{Input: s.input}, HasUsage: true}
@@ -116,23 +122,21 @@ func (s *stream) can(c *choice) bool {
 
 // fails reports whether it is time for the failure that was asked for.
 func (s *stream) fails(c *choice) bool {
-	return c.phase == phaseTokens && s.plan.failAt >= 0 && c.given >= min(s.plan.failAt, len(c.answer.tokens))
+	return c.phase == phaseTokens && s.plan.failAt >= 0 && c.given >= min(s.plan.failAt, c.answer.tokens())
 }
 
 // step hands on what comes next of the choice whose turn it is.
 func (s *stream) step() (*infer.Event, error) {
 	c := &s.choices[s.turn]
-	s.ev = infer.Event{Choice: c.index}
+	s.ev = infer.Event{Choice: c.index, Index: c.part}
 	ev := &s.ev
 	//exhaustive:enforce
 	switch c.phase {
 	case phaseBlock:
-		ev.Kind = infer.EventBlockStart
-		if t := c.answer.tool; t != nil {
-			ev.Block = infer.Block{Kind: infer.BlockToolUse, ToolID: t.ToolID, ToolName: t.ToolName}
-		}
+		p := &c.answer.parts[c.part]
+		ev.Kind, ev.Block = infer.EventBlockStart, p.block
 		c.phase++
-		if len(c.answer.tokens) == 0 && s.plan.failAt < 0 {
+		if len(p.tokens) == 0 && s.plan.failAt < 0 {
 			c.phase++
 		}
 		return ev, nil
@@ -141,18 +145,21 @@ func (s *stream) step() (*infer.Event, error) {
 			s.leave()
 			return nil, failed(fault.StreamFailed, s.plan.status, told)
 		}
-		ev.Kind, ev.Text, ev.Tokens = infer.EventDelta, c.answer.tokens[c.given], 1
-		if c.answer.tool != nil {
-			ev.Delta = infer.BlockToolUse
-		}
-		if c.given++; c.given == len(c.answer.tokens) && s.plan.failAt < 0 {
+		p := &c.answer.parts[c.part]
+		ev.Kind, ev.Text, ev.Tokens, ev.Delta = infer.EventDelta, p.tokens[c.at], 1, p.block.Kind
+		c.given++
+		if c.at++; c.at == len(p.tokens) && (s.plan.failAt < 0 || c.part < len(c.answer.parts)-1) {
 			c.phase++
 		}
 	case phaseBlockStop:
 		ev.Kind = infer.EventBlockStop
-		c.phase++
+		if c.part, c.at = c.part+1, 0; c.part < len(c.answer.parts) {
+			c.phase = phaseBlock
+		} else {
+			c.phase++
+		}
 	case phaseStop:
-		ev.Kind, ev.Stop, ev.StopText = infer.EventStop, c.answer.stop, c.answer.stopTxt
+		ev.Kind, ev.Index, ev.Stop, ev.StopText = infer.EventStop, 0, c.answer.stop, c.answer.stopTxt
 		c.phase++
 		s.ended++
 	case phaseEnd: // some never gives the turn to one that has ended
@@ -163,9 +170,21 @@ func (s *stream) step() (*infer.Event, error) {
 
 // wait returns when the batch may have more for the call.
 func (s *stream) wait() error {
+	at, phase := s.deadline()
+	var due <-chan time.Time
+	if !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		due = timer.C
+	}
 	select {
 	case <-s.ready:
 		return nil
+	case <-due:
+		s.leave()
+		f := fault.New(fault.Timeout, "The model did not answer within the "+phase+" time limit.")
+		f.Code = phase
+		return f
 	case <-s.ctx.Done():
 		return canceled(s.ctx)
 	case <-s.e.done:
@@ -174,6 +193,21 @@ func (s *stream) wait() error {
 		}
 		return fault.New(fault.StreamFailed, "")
 	}
+}
+
+// deadline is when the call's wait is over, and by which of its limits; zero for never.
+func (s *stream) deadline() (at time.Time, phase string) {
+	if t := s.limits.Total; t > 0 {
+		at, phase = s.began.Add(t), "total"
+	}
+	wait, from, name := s.limits.FirstToken, s.began, "first-token"
+	if s.started {
+		wait, from, name = s.limits.BetweenTokens, s.moved, "between-tokens"
+	}
+	if d := from.Add(wait); s.req.Stream && wait > 0 && (at.IsZero() || d.Before(at)) {
+		at, phase = d, name
+	}
+	return at, phase
 }
 
 // signal wakes the caller's goroutine if it waits.
@@ -237,11 +271,7 @@ func (w *whole) Next() (*infer.Event, error) {
 	res := &infer.Result{ID: s.req.ID, Model: s.req.UpstreamModel, Created: time.Now(), Usage: s.used()}
 	for i := range s.choices {
 		a := s.choices[i].answer
-		block := infer.Block{Kind: infer.BlockText, Text: strings.Join(a.tokens, "")}
-		if a.tool != nil {
-			block = *a.tool
-		}
-		res.Choices = append(res.Choices, infer.Choice{Content: []infer.Block{block}, Stop: a.stop, StopText: a.stopTxt})
+		res.Choices = append(res.Choices, infer.Choice{Content: a.content(), Stop: a.stop, StopText: a.stopTxt})
 	}
 	w.ev = infer.Event{Kind: infer.EventResult, Result: res, Usage: res.Usage, HasUsage: true}
 	return &w.ev, nil
