@@ -5,6 +5,7 @@ import (
 	"forebay/fault"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -86,7 +87,11 @@ func ReadBody(r *http.Request, limit int64, budget *Budget) (*Body, error) {
 		}
 		if err != nil {
 			b.Release()
-			return nil, fault.Wrap(fault.Malformed, err, "The request body could not be read in full.")
+			e := fault.Wrap(fault.Malformed, err, "The request body could not be read in full.")
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil, e.WithReason("the body did not arrive within server.body_timeout")
+			}
+			return nil, e
 		}
 	}
 }
@@ -116,7 +121,7 @@ func (b *Body) Drop() {
 func (b *Body) reserve(n int64) error {
 	if !b.budget.take(n) {
 		return fault.New(fault.Overloaded, "Too many large requests are in flight, please wait before trying again.").
-			WithReason("the budget for request bodies in memory is used up; raise server.limits.body_budget or send fewer large bodies at once")
+			WithReason("the budget for request bodies in memory is used up; raise server.body_budget or send fewer large bodies at once")
 	}
 	b.taken += n
 	return nil

@@ -30,6 +30,8 @@ type Call struct {
 	// Claimed is the id of the existing key that a caller names who is not authenticated (yet).
 	Claimed string
 	Body      []byte
+	// Prompt is the beginning of the body, where it is to be logged or traced; else "".
+	Prompt string
 	// Sent is called when the body has reached the engine and is not needed any more.
 	Sent func()
 

@@ -50,6 +50,11 @@ func NewWriter(w http.ResponseWriter, stall time.Duration) *Writer {
 	return &Writer{w: w, rc: http.NewResponseController(w), stall: stall}
 }
 
+// ReadBy bounds when the request's body has to be there; the zero time is no bound.
+func (w *Writer) ReadBy(t time.Time) {
+	_ = w.rc.SetReadDeadline(t) // not supported by in-memory connections of tests
+}
+
 // Header returns the response headers; changes after the status was sent have no effect.
 func (w *Writer) Header() http.Header { return w.w.Header() }
 

@@ -59,7 +59,7 @@ type Server struct {
 	Bodies    Size          `yaml:"body_budget,omitempty" doc:"Memory for the bodies of all requests under way; 0 is no bound."`
 
 	HeaderTimeout time.Duration `yaml:"header_timeout,omitempty" doc:"How long a client may take to send its head."`
-	BodyTimeout   time.Duration `yaml:"body_timeout,omitempty" doc:"How long a client may take to send its body."`
+	BodyTimeout   time.Duration `yaml:"body_timeout,omitempty" live:"true" doc:"How long a client may take to send its body."`
 	HeaderLimit   Size          `yaml:"header_limit,omitempty" doc:"The largest head of a request."`
 	Connections   int           `yaml:"max_connections,omitempty" doc:"Open connections; 0 is no bound."`
 	PerAddress    int           `yaml:"max_connections_per_address,omitempty" doc:"Open connections of one client address; 0 is no bound."`
@@ -187,8 +187,8 @@ type Ledger struct {
 type Logging struct {
 	Level   string `yaml:"level,omitempty" live:"true" enum:"debug,info,warn,error" doc:"The least level that is logged."`
 	Format  string `yaml:"format,omitempty" enum:"text,json" doc:"Form of log lines."`
-	Access  bool   `yaml:"access,omitempty" doc:"One line for every request."`
-	Prompts bool   `yaml:"prompts,omitempty" doc:"Add the bodies of requests to the lines of the access log."`
+	Access  bool   `yaml:"access,omitempty" live:"true" doc:"One line for every request."`
+	Prompts bool   `yaml:"prompts,omitempty" live:"true" doc:"Add the bodies of requests to the lines of the access log."`
 }
 
 // Tracing says where OpenTelemetry traces go. Without an endpoint here or in the standard

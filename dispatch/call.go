@@ -64,7 +64,7 @@ func (c *call) prepare() error {
 	ev.Account = w.accountID(c.req.Caller.Account)
 	ev.Principal = w.principalID(c.req.Caller)
 	ev.Input = c.estimateInput()
-	ev.N = int32(min(max(f.N, 1), 1<<20)) //nolint:gosec // bounded
+	ev.N = int32(min(max(f.N, 1), 1<<20))
 	ev.MaxOutput = c.maxOutput()
 	ev.Prefix = f.PrefixHash
 	ev.Preemptible = !c.req.Stream && c.req.Tier == infer.TierFlex || c.req.Tier == infer.TierBatch

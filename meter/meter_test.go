@@ -173,7 +173,7 @@ func TestUnauthenticatedCallersAreOnlyCounted(t *testing.T) {
 	for i := range 500 {
 		r := &Record{
 			RequestID: fmt.Sprint("u", i), API: "openai", Reason: "unknown_key", Outcome: OutcomeRefused, Count: 1, ModelAsked: fmt.Sprint("m", i),
-			InvocationID: fmt.Sprint("i", i), Arrived: time.Now(), Tags: map[string]string{"a": fmt.Sprint(i)},
+			InvocationID: fmt.Sprint("i", i), Arrived: time.Now(), Tags: map[string]string{"a": strconv.Itoa(i)},
 		}
 		if err := l.Append(t.Context(), r); err != nil {
 			t.Fatal(err)

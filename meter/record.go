@@ -21,6 +21,7 @@ type Record struct {
 	Key          string
 	Tags         map[string]string
 
+	Task        string // gen_ai.operation.name: "chat", "text_completion", "embeddings"; not on the ledger
 	API         string
 	Operation   string
 	ModelAsked  string

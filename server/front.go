@@ -13,6 +13,7 @@ import (
 	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
+	"forebay/config"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/wire/awsjson"
@@ -35,15 +36,18 @@ type front struct {
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	now := time.Now()
-	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, f.s.live.Load().cfg.Server.Stall), Log: f.log}
+	now, cfg := time.Now(), &f.s.live.Load().cfg
+	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, cfg.Server.Stall), Log: f.log}
 	c.Path, c.Query = api.SplitTarget(r.RequestURI)
 	if f.plain(c) {
 		return
 	}
 	svc, signer := f.route(c)
+	if cfg.Logging.Access {
+		defer f.logged(c, svc)
+	}
 	defer f.recovered(c, svc)
-	err := f.serve(c, svc, signer)
+	err := f.serve(c, cfg, svc, signer)
 	if err == nil {
 		return
 	}
@@ -83,20 +87,22 @@ func (f *front) tell(c *api.Call, svc api.Service, e *fault.Error) {
 		"model", c.Model, "kind", e.Kind.String(), "error", e.Error())
 }
 
-func (f *front) serve(c *api.Call, svc api.Service, signer []string) error {
+func (f *front) serve(c *api.Call, cfg *config.Config, svc api.Service, signer []string) error {
 	if err := plainPath(c.Path); err != nil {
 		return err
 	}
-	verify, err := f.authenticate(c, signer)
+	verify, body, err := f.receive(c, &cfg.Server, signer)
 	if err != nil {
-		return err
-	}
-	body, err := api.ReadBody(c.HTTP, int64(f.s.live.Load().cfg.Server.BodyLimit), f.budget)
-	if err != nil {
+		if c.HTTP.ContentLength != 0 {
+			c.W.ReadBy(time.Now().Add(linger))
+		}
 		return err
 	}
 	defer body.Release()
 	c.Body = body.Bytes
+	if cfg.Logging.Prompts {
+		c.Prompt = clip(c.Body)
+	}
 	c.Sent = func() {
 		body.Drop()
 		c.Body = nil
@@ -107,6 +113,28 @@ func (f *front) serve(c *api.Call, svc api.Service, signer []string) error {
 		}
 	}
 	return svc.Serve(c)
+}
+
+// linger is how long the rest of a body that nobody wants is read, so that a client which is
+// still sending it gets to the answer.
+const linger = 2 * time.Second
+
+// receive authenticates the head and reads the body, within the time that a client may take for it.
+func (f *front) receive(c *api.Call, cfg *config.Server, signer []string) (verify func([]byte) error, body *api.Body, err error) {
+	timed := c.HTTP.ContentLength != 0
+	if timed {
+		c.W.ReadBy(c.Started.Add(cfg.BodyTimeout))
+	}
+	if verify, err = f.authenticate(c, signer); err != nil {
+		return nil, nil, err
+	}
+	if body, err = api.ReadBody(c.HTTP, int64(cfg.BodyLimit), f.budget); err != nil {
+		return nil, nil, err
+	}
+	if timed {
+		c.W.ReadBy(time.Time{}) // or the end of the patience would look like a client that left
+	}
+	return verify, body, nil
 }
 
 // plainPath refuses paths that mean something else after cleaning or decoding.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestRefusedBeforeAuthenticationIsCounted(t *testing.T) {
 		}
 	}
 	for i := range 300 { // beyond what gets rows of its own, each with another invention
-		post(t, s, chatPath, `{"model":"invented-`+fmt.Sprint(i)+`"}`, auth("Bearer invented-"+fmt.Sprint(i)))
+		post(t, s, chatPath, `{"model":"invented-`+strconv.Itoa(i)+`"}`, auth("Bearer invented-"+strconv.Itoa(i)))
 	}
 	post(t, s, chatPath, `{}`, auth(""))
 	post(t, s, messagesPath, `{}`, auth("Basic eDp5"))
@@ -153,7 +154,7 @@ func usageKey(t *testing.T, s *Server) string {
 // A body that breaks off is refused, and counted for its caller.
 func TestBrokenOffBodyHasItsRow(t *testing.T) {
 	s := run(t, testConfig(t))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.creds.URL, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.creds.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

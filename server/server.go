@@ -50,6 +50,7 @@ type Server struct {
 	keys     sync.Mutex // held while keys, the addresses of engines or the configuration change
 	keyring  atomic.Pointer[identity.Keyring]
 	signing  signingKeys
+	doors    *doors
 	started  time.Time
 
 	discovery *discovery
@@ -70,6 +71,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Server, err
 	s.cert.warn = func(err error) {
 		log.WarnContext(context.WithoutCancel(ctx), "the new certificate cannot be read; the old one stays", "error", err)
 	}
+	s.doors = newDoors(cfg.Server.Connections, cfg.Server.PerAddress, log)
 	for _, step := range []func(context.Context) error{s.open, s.wire, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -197,10 +199,11 @@ func ReadCredentials(dir string) (*Credentials, error) {
 
 // Bounds of connections.
 const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeaders    = 64 << 10
-	maxStreams    = 1000 // of one HTTP/2 connection
+	idleTimeout = 2 * time.Minute
+	maxStreams  = 1000 // of one HTTP/2 connection
+	// A silent HTTP/2 connection is asked for a sign of life.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
 )
 
 func (s *Server) httpServer(secure bool) *http.Server {
@@ -212,8 +215,9 @@ func (s *Server) httpServer(secure bool) *http.Server {
 		p.SetUnencryptedHTTP2(true) // the JavaScript SDK speaks it with prior knowledge
 	}
 	return &http.Server{
-		Handler: s.front, Protocols: p, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams}, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Handler: s.front, Protocols: p, ReadHeaderTimeout: s.cfg.Server.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: int(s.cfg.Server.HeaderLimit),
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: s.cfg.Server.Stall},
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig: &tls.Config{GetCertificate: s.cert.get, MinVersion: tls.VersionTLS12},
 	}
 }
@@ -239,17 +243,17 @@ func (s *Server) Run(ctx context.Context) error {
 			dctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), s.cfg.Server.Drain)
 			defer cancel()
 			if err := srv.Shutdown(dctx); err != nil {
-				s.log.Warn("calls were cut off after the drain time", "drain", s.cfg.Server.Drain)
+				s.log.WarnContext(dctx, "calls were cut off after the drain time", "drain", s.cfg.Server.Drain)
 				return srv.Close()
 			}
 			return nil
 		})
 	}
 	plain := s.httpServer(false)
-	serve(plain, func() error { return plain.Serve(s.plain) })
+	serve(plain, func() error { return plain.Serve(s.doors.listen(s.plain, false)) })
 	if s.secure != nil {
 		secure := s.httpServer(true)
-		serve(secure, func() error { return secure.ServeTLS(s.secure, "", "") })
+		serve(secure, func() error { return secure.ServeTLS(s.doors.listen(s.secure, true), "", "") })
 	}
 	return g.Wait()
 }

@@ -41,7 +41,12 @@ func testConfig(t *testing.T) config.Config {
 // run starts a server and stops it when the test ends.
 func run(t *testing.T, c config.Config) *Server {
 	t.Helper()
-	s, err := New(t.Context(), c, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})))
+	return runLogged(t, c, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})))
+}
+
+func runLogged(t *testing.T, c config.Config, log *slog.Logger) *Server {
+	t.Helper()
+	s, err := New(t.Context(), c, log)
 	if err != nil {
 		t.Fatal(err)
 	}
