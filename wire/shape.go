@@ -93,7 +93,7 @@ type Bounds struct {
 // Member is one member of a structure.
 type Member struct {
 	Name     string // in the model, and in the messages of faults
-	WireName string // on the wire, where it differs
+	WireName string // on the wire, where it differs; of a header in its canonical form
 	Shape    *Shape
 	Location Location
 	Required bool

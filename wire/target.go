@@ -14,6 +14,8 @@ type Target struct{ v reflect.Value }
 var (
 	anyType = reflect.TypeFor[any]()
 	rawType = reflect.TypeFor[jsontext.Value]()
+
+	stringType = reflect.TypeFor[*string]()
 )
 
 // Into returns the target that p points to; nil is nowhere.
@@ -53,6 +55,22 @@ func (t Target) set(x any) {
 		v := t.open()
 		v.Set(reflect.ValueOf(x).Convert(v.Type()))
 	}
+}
+
+// setString is set for the most frequent type.
+func (t Target) setString(s string) {
+	if t.nowhere() {
+		return
+	}
+	if v := t.v; v.Kind() == reflect.Pointer && v.Type() == stringType && v.IsNil() {
+		v.Set(reflect.ValueOf(&s))
+		return
+	}
+	if t.v.Kind() == reflect.String {
+		t.v.SetString(s)
+		return
+	}
+	t.set(s)
 }
 
 // Fields is a structure that is being decoded.

@@ -79,7 +79,7 @@ func (m *Member) setString(text, path string, into Target, bad *Faults) error {
 		return nil
 	}
 	bad.checkText(m.Shape, text, func() string { return path }, false)
-	into.set(text)
+	into.setString(text)
 	return nil
 }
 

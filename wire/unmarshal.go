@@ -436,7 +436,7 @@ func (d *decoder) str(m *Member, t scan.Token, into Target, hide bool) error {
 		}
 		return nil
 	}
-	into.set(str)
+	into.setString(str)
 	return nil
 }
 

@@ -4,8 +4,10 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"forebay/wire"
@@ -217,6 +219,9 @@ func (l *linker) members(s *wire.Shape, m *Shape) {
 			l.fail("member %s of %s has the unknown location %q", n.Name, s.Name, r.Location)
 		}
 		wireName := r.LocationName
+		if loc == wire.InHeader { // as net/http keeps them
+			wireName = http.CanonicalHeaderKey(cmp.Or(wireName, n.Name))
+		}
 		if wireName == n.Name {
 			wireName = ""
 		}

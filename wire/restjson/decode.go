@@ -95,7 +95,7 @@ func (d *decoder) fromQuery(m *wire.Member, into wire.Target, bad *wire.Faults) 
 }
 
 func (d *decoder) fromHeader(m *wire.Member, into wire.Target, bad *wire.Faults) (bool, error) {
-	values := d.request.Header.Values(m.Wire())
+	values := d.request.Header[m.Wire()]
 	switch {
 	case len(values) == 0:
 		return false, nil
@@ -105,6 +105,8 @@ func (d *decoder) fromHeader(m *wire.Member, into wire.Target, bad *wire.Faults)
 			texts = append(texts, split(v, m.Shape.Elem)...)
 		}
 		return true, m.SetTexts(texts, wire.HTTPDate, into, bad)
+	case len(values) == 1:
+		return true, m.SetText(values[0], m.Name, wire.HTTPDate, into, bad)
 	default:
 		return true, m.SetText(strings.Join(values, ","), m.Name, wire.HTTPDate, into, bad)
 	}

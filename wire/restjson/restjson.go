@@ -28,10 +28,10 @@ func (Protocol) Route(s *wire.Service, r *wire.Request) (*wire.Operation, error)
 	var best *wire.Operation
 	most := -1
 	for _, op := range s.Operations {
-		if op.Method != r.Method {
+		if op.Method != r.Method || !matches(op.Path, r.Path) {
 			continue
 		}
-		if n := literal(op.Path); n > most && matches(op.Path, r.Path) {
+		if n := literal(op.Path); n > most {
 			best, most = op, n
 		}
 	}
@@ -108,6 +108,12 @@ func one(template string) (before, after string, ok bool) {
 
 func matches(template, path string) bool {
 	template, _, _ = strings.Cut(template, "?")
+	switch i := strings.IndexByte(template, '{'); {
+	case i < 0:
+		return path == template
+	case !strings.HasPrefix(path, template[:i]):
+		return false
+	}
 	if before, after, ok := one(template); ok {
 		return len(path) > len(before)+len(after) && strings.HasPrefix(path, before) && strings.HasSuffix(path, after)
 	}

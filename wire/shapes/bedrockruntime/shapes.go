@@ -1101,16 +1101,16 @@ func init() {
 		{Name: "accept", Shape: &shapeMimeType, WireName: "Accept", Location: wire.InHeader},
 		{Name: "modelId", Shape: &shapeInvokeModelIdentifier, Location: wire.InPath, Required: true},
 		{Name: "trace", Shape: &shapeTrace, WireName: "X-Amzn-Bedrock-Trace", Location: wire.InHeader},
-		{Name: "guardrailIdentifier", Shape: &shapeGuardrailIdentifier, WireName: "X-Amzn-Bedrock-GuardrailIdentifier", Location: wire.InHeader},
-		{Name: "guardrailVersion", Shape: &shapeGuardrailVersion, WireName: "X-Amzn-Bedrock-GuardrailVersion", Location: wire.InHeader},
-		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-PerformanceConfig-Latency", Location: wire.InHeader},
+		{Name: "guardrailIdentifier", Shape: &shapeGuardrailIdentifier, WireName: "X-Amzn-Bedrock-Guardrailidentifier", Location: wire.InHeader},
+		{Name: "guardrailVersion", Shape: &shapeGuardrailVersion, WireName: "X-Amzn-Bedrock-Guardrailversion", Location: wire.InHeader},
+		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-Performanceconfig-Latency", Location: wire.InHeader},
 		{Name: "serviceTier", Shape: &shapeServiceTierType, WireName: "X-Amzn-Bedrock-Service-Tier", Location: wire.InHeader},
 	}
 	shapeInvokeModelResponse.Payload = 1
 	shapeInvokeModelResponse.Members = []wire.Member{
 		{Name: "body", Shape: &shapeBody, Required: true},
 		{Name: "contentType", Shape: &shapeMimeType, WireName: "Content-Type", Location: wire.InHeader, Required: true},
-		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-PerformanceConfig-Latency", Location: wire.InHeader},
+		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-Performanceconfig-Latency", Location: wire.InHeader},
 		{Name: "serviceTier", Shape: &shapeServiceTierType, WireName: "X-Amzn-Bedrock-Service-Tier", Location: wire.InHeader},
 	}
 	shapeServiceQuotaExceededException.Members = []wire.Member{
@@ -1123,16 +1123,16 @@ func init() {
 		{Name: "accept", Shape: &shapeMimeType, WireName: "X-Amzn-Bedrock-Accept", Location: wire.InHeader},
 		{Name: "modelId", Shape: &shapeInvokeModelIdentifier, Location: wire.InPath, Required: true},
 		{Name: "trace", Shape: &shapeTrace, WireName: "X-Amzn-Bedrock-Trace", Location: wire.InHeader},
-		{Name: "guardrailIdentifier", Shape: &shapeGuardrailIdentifier, WireName: "X-Amzn-Bedrock-GuardrailIdentifier", Location: wire.InHeader},
-		{Name: "guardrailVersion", Shape: &shapeGuardrailVersion, WireName: "X-Amzn-Bedrock-GuardrailVersion", Location: wire.InHeader},
-		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-PerformanceConfig-Latency", Location: wire.InHeader},
+		{Name: "guardrailIdentifier", Shape: &shapeGuardrailIdentifier, WireName: "X-Amzn-Bedrock-Guardrailidentifier", Location: wire.InHeader},
+		{Name: "guardrailVersion", Shape: &shapeGuardrailVersion, WireName: "X-Amzn-Bedrock-Guardrailversion", Location: wire.InHeader},
+		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-Performanceconfig-Latency", Location: wire.InHeader},
 		{Name: "serviceTier", Shape: &shapeServiceTierType, WireName: "X-Amzn-Bedrock-Service-Tier", Location: wire.InHeader},
 	}
 	shapeInvokeModelWithResponseStreamResponse.Payload = 1
 	shapeInvokeModelWithResponseStreamResponse.Members = []wire.Member{
 		{Name: "body", Shape: &shapeResponseStream, Required: true},
 		{Name: "contentType", Shape: &shapeMimeType, WireName: "X-Amzn-Bedrock-Content-Type", Location: wire.InHeader, Required: true},
-		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-PerformanceConfig-Latency", Location: wire.InHeader},
+		{Name: "performanceConfigLatency", Shape: &shapePerformanceConfigLatency, WireName: "X-Amzn-Bedrock-Performanceconfig-Latency", Location: wire.InHeader},
 		{Name: "serviceTier", Shape: &shapeServiceTierType, WireName: "X-Amzn-Bedrock-Service-Tier", Location: wire.InHeader},
 	}
 	shapeResponseStream.Members = []wire.Member{
