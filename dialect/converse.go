@@ -2,10 +2,11 @@ package dialect
 
 import (
 	"strconv"
-	"strings"
 
 	"forebay/fault"
 	"forebay/infer"
+	"forebay/wire"
+	shapes "forebay/wire/shapes/bedrockruntime"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -211,27 +212,20 @@ type cvToolResult struct {
 	Type    string    `json:"type,omitzero"`
 }
 
-// faults collects validation errors in AWS's wording, so that all are told at once.
-type faults struct{ list []string }
-
-func (f *faults) add(value, path, constraint string) {
-	f.list = append(f.list, "Value "+value+" at '"+path+"' failed to satisfy constraint: "+constraint)
-}
-
-func (f *faults) null(path string) { f.add("null", path, "Member must not be null") }
-
-func (f *faults) err() error {
-	if len(f.list) == 0 {
-		return nil
+// checkConverse holds a body against the service's model: every member that is missing or out of
+// range is told, in the service's words.
+func checkConverse(body []byte) error {
+	var bad wire.Faults
+	if err := wire.UnmarshalBody(body, wire.Target{}.Fields(shapes.Converse.Input), &bad); err != nil {
+		return err
 	}
-	plural := " validation errors detected: "
-	if len(f.list) == 1 {
-		plural = " validation error detected: "
-	}
-	return fault.New(fault.Invalid, strconv.Itoa(len(f.list))+plural+strings.Join(f.list, "; "))
+	return bad.Err()
 }
 
 func decodeConverse(body []byte) (*infer.Chat, error) {
+	if err := checkConverse(body); err != nil {
+		return nil, err
+	}
 	r, err := ParseConverse(body)
 	if err != nil {
 		return nil, err
@@ -239,7 +233,8 @@ func decodeConverse(body []byte) (*infer.Chat, error) {
 	return r.Chat()
 }
 
-// decodeNova is strict where Converse ignores what it does not know.
+// decodeNova is strict where Converse ignores what it does not know. What the two have in
+// common has the same bounds.
 func decodeNova(body []byte) (*infer.Chat, error) {
 	var r ConverseRequest
 	if err := unmarshal("", body, &r); err != nil {
@@ -248,6 +243,12 @@ func decodeNova(body []byte) (*infer.Chat, error) {
 	if r.Messages == nil {
 		return nil, missing("messages")
 	}
+	if err := checkConverse(body); err != nil {
+		return nil, err
+	}
+	if i := r.Inference; i != nil && i.MaxNewTokens != nil && *i.MaxNewTokens < 1 {
+		return nil, outOfRange(breachMin, "inferenceConfig.max_new_tokens", "1", strconv.FormatInt(*i.MaxNewTokens, 10))
+	}
 	c, err := r.Chat()
 	if err != nil {
 		return nil, err
@@ -255,7 +256,8 @@ func decodeNova(body []byte) (*infer.Chat, error) {
 	return c, ranges(infer.DialectNova, c)
 }
 
-// ParseConverse decodes a Converse body.
+// ParseConverse decodes a Converse body. It knows the types only: what the model says beyond them is
+// for the operation to check.
 func ParseConverse(body []byte) (*ConverseRequest, error) {
 	r := new(ConverseRequest)
 	if err := explain("", json.Unmarshal(body, r)); err != nil {
@@ -264,16 +266,16 @@ func ParseConverse(body []byte) (*ConverseRequest, error) {
 	return r, nil
 }
 
-// Chat validates the request and returns it in no particular dialect.
+// Chat returns a request, which has been held against the model, in no particular dialect. It
+// checks the rules that the service has beyond its model.
 func (r *ConverseRequest) Chat() (*infer.Chat, error) {
 	c := &infer.Chat{}
-	var bad faults
-	r.inference(c, &bad)
-	if err := r.tools(c, &bad); err != nil {
+	r.inference(c)
+	if err := r.tools(c); err != nil {
 		return nil, err
 	}
 	for i, b := range r.System {
-		blk, err := decodeConverseBlock("system."+strconv.Itoa(i+1)+".member", b, &bad)
+		blk, err := decodeConverseBlock("system."+strconv.Itoa(i+1)+".member", b)
 		if err != nil {
 			return nil, err
 		}
@@ -281,24 +283,15 @@ func (r *ConverseRequest) Chat() (*infer.Chat, error) {
 	}
 	for i, m := range r.Messages {
 		path := "messages." + strconv.Itoa(i+1) + ".member"
-		if m.Role != "user" && m.Role != "assistant" {
-			bad.add("'"+m.Role+"'", path+".role", "Member must satisfy enum value set: [user, assistant]")
-		}
-		if m.Content == nil {
-			bad.null(path + ".content")
-		}
 		msg := infer.Message{Role: infer.Role(m.Role)}
 		for j, b := range m.Content {
-			blk, err := decodeConverseBlock(path+".content."+strconv.Itoa(j+1)+".member", b, &bad)
+			blk, err := decodeConverseBlock(path+".content."+strconv.Itoa(j+1)+".member", b)
 			if err != nil {
 				return nil, err
 			}
 			msg.Content = append(msg.Content, blk)
 		}
 		c.Messages = append(c.Messages, msg)
-	}
-	if err := bad.err(); err != nil {
-		return nil, err
 	}
 	return c, converseRules(c)
 }
@@ -334,9 +327,7 @@ func converseRules(c *infer.Chat) error {
 	return nil
 }
 
-func number(v float64) string { return "'" + strconv.FormatFloat(v, 'g', -1, 64) + "'" }
-
-func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
+func (r *ConverseRequest) inference(c *infer.Chat) {
 	r.additional(c)
 	if f := r.OutputConfig; f != nil && f.TextFormat != nil {
 		c.ResponseFormat = &infer.ResponseFormat{Type: f.TextFormat.Type}
@@ -361,19 +352,6 @@ func (r *ConverseRequest) inference(c *infer.Chat, bad *faults) {
 	if i.Reasoning != nil {
 		c.Reasoning = i.Reasoning.reasoning()
 	}
-	if m := c.MaxTokens; m != nil && *m < 1 {
-		bad.add("'"+strconv.FormatInt(*m, 10)+"'", "inferenceConfig.maxTokens", "Member must have value greater than or equal to 1")
-	}
-	unit := func(name string, v *float64) {
-		if v != nil && *v < 0 {
-			bad.add(number(*v), "inferenceConfig."+name, "Member must have value greater than or equal to 0")
-		}
-		if v != nil && *v > 1 {
-			bad.add(number(*v), "inferenceConfig."+name, "Member must have value less than or equal to 1")
-		}
-	}
-	unit("temperature", i.Temperature)
-	unit("topP", i.TopP)
 }
 
 // additional lifts the model's own parameters that have a common meaning out of
@@ -425,21 +403,14 @@ func (r *ConverseRequest) additional(c *infer.Chat) {
 	extraOf(rest, infer.DialectConverse, c)
 }
 
-func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
+func (r *ConverseRequest) tools(c *infer.Chat) error {
 	t := r.ToolConfig
 	if t == nil {
 		return nil
 	}
-	if len(t.Tools) == 0 {
-		bad.add("'[]'", "toolConfig.tools", "Member must have length greater than or equal to 1")
-	}
-	for i, tool := range t.Tools {
-		path := "toolConfig.tools." + strconv.Itoa(i+1) + ".member"
+	for _, tool := range t.Tools {
 		switch {
 		case tool.Spec != nil:
-			if tool.Spec.Name == "" {
-				bad.null(path + ".toolSpec.name")
-			}
 			c.Tools = append(c.Tools, infer.Tool{
 				Name: tool.Spec.Name, Description: tool.Spec.Description, Schema: tool.Spec.InputSchema.JSON, Strict: tool.Spec.Strict,
 			})
@@ -448,7 +419,7 @@ func (r *ConverseRequest) tools(c *infer.Chat, bad *faults) error {
 		case tool.System != nil:
 			return unsupported("systemTool", infer.DialectConverse)
 		default:
-			bad.null(path + ".toolSpec")
+			return unsupported("this kind of tool", infer.DialectConverse)
 		}
 	}
 	if ch := t.ToolChoice; ch != nil {
@@ -491,14 +462,8 @@ func (r *ConverseRequest) NamedGuardrail() (*infer.Guardrail, error) {
 
 // CheckUnserved refuses members that no engine here can honour.
 func (r *ConverseRequest) CheckUnserved() error {
-	switch {
-	case len(r.PromptVars) > 0:
+	if len(r.PromptVars) > 0 {
 		return fault.New(fault.Invalid, "promptVariables are supported with a prompt ARN as the model only, and prompts are not supported by this server.")
-	case len(r.ResponsePaths) > 10:
-		return fault.New(fault.Invalid, "1 validation error detected: Value at 'additionalModelResponseFieldPaths' failed to satisfy constraint: Member must have length less than or equal to 10")
-	case r.Performance != nil && r.Performance.Latency != "" && r.Performance.Latency != "standard" && r.Performance.Latency != "optimized":
-		return fault.Newf(fault.Invalid, "1 validation error detected: Value '%s' at 'performanceConfig.latency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]", r.Performance.Latency)
-	default:
-		return nil
 	}
+	return nil
 }

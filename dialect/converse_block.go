@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, error) {
+func decodeConverseBlock(path string, b cvBlock) (infer.Block, error) {
 	switch {
 	case b.Text != nil:
 		return infer.Block{Kind: infer.BlockText, Text: *b.Text}, nil
@@ -22,11 +22,7 @@ func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, erro
 	case b.Image != nil:
 		m, err := decodeConverseMedia(path+".image", b.Image)
 		if err == nil && m.Data != nil {
-			if !imageFormats[b.Image.Format] {
-				bad.add("'"+b.Image.Format+"'", path+".image.format", "Member must satisfy enum value set: [png, jpeg, gif, webp]")
-			} else {
-				err = checkImage(path, b.Image.Format, m.Data)
-			}
+			err = checkImage(path, b.Image.Format, m.Data)
 		}
 		return infer.Block{Kind: infer.BlockImage, Media: m}, err
 	case b.Document != nil:
@@ -39,9 +35,9 @@ func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, erro
 		m, err := decodeConverseMedia(path+".audio", b.Audio)
 		return infer.Block{Kind: infer.BlockAudio, Media: m}, err
 	case b.ToolUse != nil:
-		return decodeConverseToolUse(path, b.ToolUse, bad)
+		return decodeConverseToolUse(path, b.ToolUse)
 	case b.ToolResult != nil:
-		return decodeConverseToolResult(path, b.ToolResult, bad)
+		return decodeConverseToolResult(path, b.ToolResult)
 	case b.CachePoint != nil:
 		return infer.Block{Kind: infer.BlockCachePoint, CacheTTL: b.CachePoint.TTL}, nil
 	case b.Reasoning != nil:
@@ -54,13 +50,7 @@ func decodeConverseBlock(path string, b cvBlock, bad *faults) (infer.Block, erro
 	}
 }
 
-func decodeConverseToolUse(path string, t *cvToolUse, bad *faults) (infer.Block, error) {
-	if t.ID == "" {
-		bad.null(path + ".toolUse.toolUseId")
-	}
-	if t.Name == "" {
-		bad.null(path + ".toolUse.name")
-	}
+func decodeConverseToolUse(path string, t *cvToolUse) (infer.Block, error) {
 	if k := t.Input.Kind(); k != 0 && k != 'n' && k != '{' {
 		return infer.Block{}, fault.Newf(fault.Invalid, "The format of the value at %s.toolUse.input is invalid. Provide a json object for the field and try again.", strings.ReplaceAll(path, ".member", ""))
 	}
@@ -70,18 +60,10 @@ func decodeConverseToolUse(path string, t *cvToolUse, bad *faults) (infer.Block,
 	return infer.Block{Kind: infer.BlockToolUse, ToolID: t.ID, ToolName: t.Name, ToolInput: objectOr(notNull(t.Input))}, nil
 }
 
-func decodeConverseToolResult(path string, t *cvToolResult, bad *faults) (infer.Block, error) {
+func decodeConverseToolResult(path string, t *cvToolResult) (infer.Block, error) {
 	out := infer.Block{Kind: infer.BlockToolResult, ToolID: t.ID, ToolError: t.Status == "error"}
-	if out.ToolID == "" {
-		bad.null(path + ".toolResult.toolUseId")
-	}
-	switch t.Status {
-	case "", "success", "error":
-	default:
-		bad.add("'"+t.Status+"'", path+".toolResult.status", "Member must satisfy enum value set: [success, error]")
-	}
 	for i, inner := range t.Content {
-		blk, err := decodeConverseBlock(path+".toolResult.content."+strconv.Itoa(i+1)+".member", inner, bad)
+		blk, err := decodeConverseBlock(path+".toolResult.content."+strconv.Itoa(i+1)+".member", inner)
 		if err != nil {
 			return out, err
 		}

@@ -114,10 +114,9 @@ func decodeConverseResult(body []byte) (*infer.Result, error) {
 	}
 	res := &infer.Result{Usage: resultUsage(r.Usage)}
 	c := infer.Choice{Stop: stopOfConverse(r.StopReason)}
-	var bad faults
 	for _, b := range r.Output.Message.Content {
 		// a kind of block newer than this code is passed over: nothing of a caller's depends on it
-		if blk, err := decodeConverseBlock("content", b, &bad); err == nil && !emptyReasoning(b) {
+		if blk, err := decodeConverseBlock("content", b); err == nil && !emptyReasoning(b) {
 			c.Content = append(c.Content, blk)
 		}
 	}

@@ -237,7 +237,7 @@ var badBodies = []badBody{
 	{infer.DialectConverse, `{}`, "A conversation must start with a user message. Try again with a conversation that starts with a user message.", ""},
 	{
 		infer.DialectConverse, `{"messages":[{"role":"wizard","content":[{"text":"x"}]}],"inferenceConfig":{"temperature":2,"maxTokens":0}}`,
-		"3 validation errors detected: Value '0' at 'inferenceConfig.maxTokens' failed to satisfy constraint: Member must have value greater than or equal to 1; Value '2' at 'inferenceConfig.temperature'", "",
+		"3 validation errors detected: Value 'wizard' at 'messages.1.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]; Value '2.0' at 'inferenceConfig.temperature'", "",
 	},
 	{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":""}]}]}`, "The text field in the ContentBlock object at messages.0.content.0 is blank.", ""},
 	{infer.DialectConverse, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"user","content":[{"text":"b"}]}]}`, "A conversation must alternate between user and assistant roles.", ""},
@@ -262,7 +262,7 @@ func TestBadBodies(t *testing.T) {
 	}
 	converse, _ := Get(infer.DialectConverse)
 	_, err := converse.DecodeChat([]byte(`{"messages":[{"role":"user","content":"x"}]}`))
-	if e := fault.From(err); e == nil || e.Kind != fault.Malformed || e.Message != "string at 'messages.0.content' can not be converted to an array." {
+	if e := fault.From(err); e == nil || e.Kind != fault.Malformed || e.Message != "Unexpected field type at 'messages.1.member.content'" {
 		t.Errorf("Converse with a text for blocks: %v", err)
 	}
 	for d, c := range codecs {

@@ -60,36 +60,49 @@ var parameters = map[infer.Dialect][]Parameter{
 		{"temperature", fieldTemperature, "0", "1", "1", false}, {"top_p", fieldTopP, "0", "1", "0.999", false}, {"top_k", fieldTopK, "0", "", "", false}, {"max_tokens", fieldMaxTokens, "1", "", "", false},
 	},
 	infer.DialectNova: {
-		{"inferenceConfig.temperature", fieldTemperature, "0", "1", "0.7", true}, {"inferenceConfig.topP", fieldTopP, "0", "1", "0.9", true},
-		{"inferenceConfig.topK", fieldTopK, "0", "128", "", false}, {"inferenceConfig.maxTokens", fieldMaxTokens, "1", "", "", false},
+		{"inferenceConfig.temperature", fieldTemperature, "0", "1", "0.7", true},
+		{"inferenceConfig.topP", fieldTopP, "0", "1", "0.9", true},
+		{"inferenceConfig.topK", fieldTopK, "0", "128", "", false},
+		{"inferenceConfig.maxTokens", fieldMaxTokens, "1", "", "", false},
 	},
 	infer.DialectLlama: {
 		{"temperature", fieldTemperature, "0", "1", "0.5", true}, {"top_p", fieldTopP, "0", "1", "0.9", true}, {"max_gen_len", fieldMaxTokens, "1", "2048", "512", true},
 	},
 	infer.DialectMistral: {
-		{"temperature", fieldTemperature, "0", "1", "0.5", true}, {"top_p", fieldTopP, "0", "1", "0.9", true}, {"top_k", fieldTopK, "1", "200", "50", true},
+		{"temperature", fieldTemperature, "0", "1", "0.5", true},
+		{"top_p", fieldTopP, "0", "1", "0.9", true},
+		{"top_k", fieldTopK, "1", "200", "50", true},
 		{"max_tokens", fieldMaxTokens, "1", "8192", "512", true},
 	},
 	infer.DialectMistralChat: {
 		{"temperature", fieldTemperature, "0", "1", "0.7", true}, {"top_p", fieldTopP, "0", "1", "1", true}, {"max_tokens", fieldMaxTokens, "1", "8192", "8192", true},
 	},
 	infer.DialectTitanText: {
-		{"textGenerationConfig.temperature", fieldTemperature, "0", "1", "0.7", true}, {"textGenerationConfig.topP", fieldTopP, "0", "1", "0.9", true},
+		{"textGenerationConfig.temperature", fieldTemperature, "0", "1", "0.7", true},
+		{"textGenerationConfig.topP", fieldTopP, "0", "1", "0.9", true},
 		{"textGenerationConfig.maxTokenCount", fieldMaxTokens, "1", "", "512", true},
 	},
 	infer.DialectCohereCommand: {
 		{"temperature", fieldTemperature, "0", "1", "0.3", true}, {"p", fieldTopP, "0", "1", "0.75", true}, {"k", fieldTopK, "0", "500", "0", false}, {"max_tokens", fieldMaxTokens, "1", "", "", false},
 	},
 	infer.DialectJamba: {
-		{"temperature", fieldTemperature, "0", "2", "1", true}, {"top_p", fieldTopP, "0", "1", "1", true}, {"n", fieldN, "1", "16", "1", false},
-		{"frequency_penalty", fieldFrequency, "-2", "2", "0", false}, {"presence_penalty", fieldPresence, "-2", "2", "0", false}, {"max_tokens", fieldMaxTokens, "1", "4096", "4096", true},
+		{"temperature", fieldTemperature, "0", "2", "1", true},
+		{"top_p", fieldTopP, "0", "1", "1", true},
+		{"n", fieldN, "1", "16", "1", false},
+		{"frequency_penalty", fieldFrequency, "-2", "2", "0", false},
+		{"presence_penalty", fieldPresence, "-2", "2", "0", false},
+		{"max_tokens", fieldMaxTokens, "1", "4096", "4096", true},
 	},
 	infer.DialectDeepSeek: {
 		{"temperature", fieldTemperature, "0", "1", "", false}, {"top_p", fieldTopP, "0", "1", "", false}, {"max_tokens", fieldMaxTokens, "1", "32768", "", false},
 	},
 	infer.DialectGPTOSS: {
-		{"temperature", fieldTemperature, "0", "2", "", false}, {"top_p", fieldTopP, "0", "1", "", false}, {"n", fieldN, "1", "", "1", false}, {"max_completion_tokens", fieldMaxTokens, "1", "", "", false},
-		{"frequency_penalty", fieldFrequency, "-2", "2", "0", false}, {"presence_penalty", fieldPresence, "-2", "2", "0", false},
+		{"temperature", fieldTemperature, "0", "2", "", false},
+		{"top_p", fieldTopP, "0", "1", "", false},
+		{"n", fieldN, "1", "", "1", false},
+		{"max_completion_tokens", fieldMaxTokens, "1", "", "", false},
+		{"frequency_penalty", fieldFrequency, "-2", "2", "0", false},
+		{"presence_penalty", fieldPresence, "-2", "2", "0", false},
 	},
 }
 

@@ -21,7 +21,8 @@ func (s *Service) converse(c *api.Call, r *wire.Request) error {
 		op = shapes.ConverseStream
 	}
 	id := restjson.Label(op, r.Path, "modelId")
-	if !s.passes(c, id) {
+	passes := s.passes(c, id)
+	if !passes {
 		if err := s.Protocol.Decode(op, r, wire.Target{}); err != nil {
 			return err
 		}
@@ -32,7 +33,10 @@ func (s *Service) converse(c *api.Call, r *wire.Request) error {
 	}
 	in := api.Intent{
 		API: apiName, Operation: c.Operation, Model: id, Stream: stream, Dialect: infer.DialectConverse, Tags: cr.Metadata,
-		Latency: cr.Latency(), Chat: cr.Chat,
+		Latency: cr.Latency(),
+	}
+	if !passes { // or it is checked where it must be decoded after all
+		in.Chat = cr.Chat
 	}
 	if err := cr.CheckUnserved(); err != nil {
 		return err

@@ -27,7 +27,7 @@ var diagram = []node{
 
 	{"wire/", []string{"wire", "wire/", "fault"}, "wire turns bytes into shapes and knows no operation; put meaning into api or dialect"},
 	{"wire", []string{"wire/", "fault"}, "wire turns bytes into shapes and knows no operation; put meaning into api or dialect"},
-	{"dialect", []string{"infer", "fault", "wire/"}, "a dialect translates; it depends on the vocabulary alone"},
+	{"dialect", []string{"infer", "fault", "wire", "wire/"}, "a dialect translates; it depends on the vocabulary alone"},
 
 	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
 	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
