@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +41,7 @@ type Writer struct {
 	begin    func() // sets the headers when a keep-alive has to begin the response
 	stall    time.Duration
 	deadline time.Time
+	guard    atomic.Pointer[time.Timer] // moves the deadline of a stream that is silent
 	err      error
 	dirty    bool // written but not flushed
 }
@@ -105,6 +107,29 @@ func (w *Writer) Stream(framing Framing, keepAlive time.Duration, begin func()) 
 	if framing == FramingSSE && keepAlive > 0 {
 		w.timer = time.AfterFunc(keepAlive, w.keepAlive)
 	}
+	if framing == FramingEventStream && w.stall > 0 {
+		w.guard.Store(time.AfterFunc(w.stall/2, w.watch))
+	}
+}
+
+// watch moves the write deadline of a stream without comments while the engine is silent: an
+// HTTP/2 stream is reset when its deadline passes, although nothing is being written. While
+// something is, the lock is held and the deadline stays.
+func (w *Writer) watch() {
+	g := w.guard.Load()
+	if g == nil {
+		return
+	}
+	if w.mu.TryLock() {
+		defer w.mu.Unlock()
+		if w.err != nil {
+			return
+		}
+		if w.status != 0 {
+			w.extendDeadline()
+		}
+	}
+	g.Reset(w.stall / 2)
 }
 
 // Prepare changes the headers of a response that has not begun; the keep-alive, which may
@@ -156,6 +181,9 @@ func (w *Writer) Finish() {
 	defer w.mu.Unlock()
 	w.stopTimer()
 	w.every = 0
+	if g := w.guard.Swap(nil); g != nil {
+		g.Stop()
+	}
 	if w.status != 0 && w.dirty {
 		_ = w.flush()
 	}
