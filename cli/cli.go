@@ -29,8 +29,11 @@ type commands struct {
 	Demo       demoCmd       `cmd:"" help:"Start a server, call a model through every API, and stop."`
 	Env        envCmd        `cmd:"" help:"Print the environment that points clients here: eval \"$(forebay env)\"."`
 	Invoke     invokeCmd     `cmd:"" help:"Ask a model and show the answer as it comes."`
-	Models     modelsCmd     `cmd:"" help:"List models, or show one."`
-	Keys       keysCmd       `cmd:"" help:"List, create and revoke keys."`
+	Models     modelsCmd     `cmd:"" help:"List, show, add and price models."`
+	Engines    enginesCmd    `cmd:"" help:"List, add and remove engines."`
+	Accounts   accountsCmd   `cmd:"" help:"List, make and delete accounts."`
+	Teams      teamsCmd      `cmd:"" help:"List, make and delete teams."`
+	Keys       keysCmd       `cmd:"" help:"List, create, rotate and revoke keys."`
 	Usage      usageCmd      `cmd:"" help:"Show usage and money by any dimension."`
 	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
@@ -46,10 +49,15 @@ type env struct {
 	parser *kong.Kong
 }
 
-type versionCmd struct{}
+type versionCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
 
 // Run implements the verb.
-func (versionCmd) Run(e *env) error {
+func (c *versionCmd) Run(e *env) error {
+	if c.JSON {
+		return printJSON(e, map[string]string{"version": version.String()})
+	}
 	_, err := fmt.Fprintln(e.Out, "forebay", version.String())
 	return err
 }
@@ -71,6 +79,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	if err != nil {
 		return failed(s, err)
 	}
+	explain(parser.Model)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}

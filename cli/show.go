@@ -12,8 +12,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"forebay/api/admin"
-	"forebay/identity"
 	"forebay/meter"
 
 	"github.com/go-json-experiment/json"
@@ -39,73 +37,6 @@ func table(e *env, head string, rows [][]string) error {
 	return w.Flush()
 }
 
-type modelsCmd struct {
-	List modelList `cmd:"" default:"withargs" help:"List the models that can be called."`
-	Show modelShow `cmd:"" help:"Show one model with its prices and their source."`
-}
-
-type modelList struct{ remote }
-
-// Run implements the verb.
-func (c *modelList) Run(e *env) error { return listModels(e, &c.remote) }
-
-type modelShow struct {
-	remote
-	ID string `arg:"" help:"Model id."`
-}
-
-func (r *remote) models(e *env) ([]admin.ModelInfo, error) {
-	var out struct {
-		Models []admin.ModelInfo `json:"models"`
-	}
-	err := r.call(e.ctx, http.MethodGet, "models", nil, &out)
-	return out.Models, err
-}
-
-func rate(v *int64, currency string) string {
-	if v == nil {
-		return "unknown"
-	}
-	return meter.FormatMoney(*v, currency)
-}
-
-func listModels(e *env, r *remote) error {
-	list, err := r.models(e)
-	if err != nil {
-		return err
-	}
-	if r.JSON {
-		return printJSON(e, list)
-	}
-	var rows [][]string
-	for _, m := range list {
-		in, out := "unknown", "unknown"
-		if p := m.Price; p != nil {
-			in, out = rate(p.Input, p.Currency), rate(p.Output, p.Currency)
-		}
-		engine := strings.Join(m.Engines, ", ")
-		if m.Simulated {
-			engine += " (SIMULATED)"
-		}
-		rows = append(rows, []string{m.ID, string(m.Family), engine, in, out})
-	}
-	return table(e, "MODEL\tFAMILY\tENGINES\tINPUT PER M\tOUTPUT PER M", rows)
-}
-
-// Run implements the verb.
-func (c *modelShow) Run(e *env) error {
-	list, err := c.models(e)
-	if err != nil {
-		return err
-	}
-	for _, m := range list {
-		if m.ID == c.ID {
-			return printJSON(e, m)
-		}
-	}
-	return fmt.Errorf("no model %q; see `forebay models`", c.ID)
-}
-
 type usageCmd struct {
 	remote
 	By    []string `help:"Dimensions: day, hour, model, mode, key, team, api, operation, engine, tier, outcome, reason, region, tag:NAME." default:"model"`
@@ -113,6 +44,8 @@ type usageCmd struct {
 	Until string   `help:"Only calls before."`
 	Model string   `help:"Only this model."`
 	OfKey string   `name:"of-key" help:"Only this key id."`
+	Team  string   `help:"Only this team."`
+	Of    string   `name:"account" help:"Of another account; for keys of the operator's." placeholder:"ID"`
 	CSV   bool     `name:"csv" help:"Print CSV."`
 	// Verify computes the ledger again instead.
 	Verify bool `help:"Compute amounts and totals again from the rows, and say what does not agree."`
@@ -136,7 +69,7 @@ func moment(s string) (string, error) {
 
 // Run implements the verb.
 func (c *usageCmd) Run(e *env) error {
-	q := url.Values{"by": {strings.Join(c.By, ",")}, "model": {c.Model}, "key": {c.OfKey}}
+	q := url.Values{"by": {strings.Join(c.By, ",")}, "model": {c.Model}, "key": {c.OfKey}, "team": {c.Team}, "account": {c.Of}}
 	for name, text := range map[string]string{"since": c.Since, "until": c.Until} {
 		t, err := moment(text)
 		if err != nil {
@@ -256,133 +189,4 @@ func (c *explainCmd) Run(e *env) error {
 		return err
 	}
 	return printJSON(e, &ex)
-}
-
-type keysCmd struct {
-	List   keyList   `cmd:"" default:"withargs" help:"List keys."`
-	Create keyCreate `cmd:"" help:"Make a key; its secret is shown once."`
-	Revoke keyRevoke `cmd:"" help:"End a key at once."`
-	Rotate keyRotate `cmd:"" help:"Make a new key with the policy of an old one, and end the old one."`
-}
-
-type keyInfo struct {
-	ID        string          `json:"id"`
-	Kind      string          `json:"kind"`
-	Name      string          `json:"name"`
-	Team      string          `json:"team,omitempty"`
-	Policy    identity.Policy `json:"policy"`
-	Created   time.Time       `json:"created,omitzero"`
-	Expires   time.Time       `json:"expires,omitzero"`
-	Revoked   time.Time       `json:"revoked,omitzero"`
-	ManagedBy string          `json:"managedBy,omitempty"`
-	Secret    string          `json:"secret,omitempty"`
-}
-
-type keyList struct{ remote }
-
-func (r *remote) keys(e *env) ([]keyInfo, error) {
-	var out struct {
-		Keys []keyInfo `json:"keys"`
-	}
-	err := r.call(e.ctx, http.MethodGet, "keys", nil, &out)
-	return out.Keys, err
-}
-
-// Run implements the verb.
-func (c *keyList) Run(e *env) error {
-	keys, err := c.keys(e)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(e, keys)
-	}
-	var rows [][]string
-	for _, k := range keys {
-		state := "live"
-		if !k.Revoked.IsZero() {
-			state = "revoked"
-		} else if !k.Expires.IsZero() && k.Expires.Before(time.Now()) {
-			state = "expired"
-		}
-		rows = append(rows, []string{k.ID, k.Kind, k.Name, k.Team, state, k.ManagedBy})
-	}
-	return table(e, "ID\tKIND\tNAME\tTEAM\tSTATE\tMANAGED BY", rows)
-}
-
-type keyCreate struct {
-	remote
-	Name              string        `arg:"" help:"Name of the key."`
-	Kind              string        `help:"api-key (a bearer token) or access-key (for AWS signatures)." enum:"api-key,access-key" default:"api-key"`
-	Team              string        `help:"Team that the key belongs to."`
-	AllowModel        []string      `help:"Models the key may call; * and ? match."`
-	AllowAction       []string      `help:"Actions the key may perform, such as bedrock:InvokeModel*."`
-	MaxTier           string        `help:"Highest tier of service." enum:",priority,default,flex" default:""`
-	RequestsPerMinute int64         `help:"Requests a minute."`
-	TokensPerMinute   int64         `help:"Tokens a minute."`
-	TokensPerDay      int64         `help:"Tokens a day."`
-	ExpiresIn         time.Duration `help:"Life of the key, such as 720h."`
-}
-
-func (r *remote) createKey(e *env, in map[string]any) error {
-	var out keyInfo
-	if err := r.call(e.ctx, http.MethodPost, "keys", in, &out); err != nil {
-		return err
-	}
-	if r.JSON {
-		return printJSON(e, out)
-	}
-	_, err := fmt.Fprintf(e.Out, "id      %s\nsecret  %s\nThe secret is not shown again.\n", out.ID, out.Secret)
-	return err
-}
-
-// Run implements the verb.
-func (c *keyCreate) Run(e *env) error {
-	in := map[string]any{"name": c.Name, "kind": c.Kind, "team": c.Team, "policy": identity.Policy{
-		Actions: c.AllowAction, Models: c.AllowModel, Tier: c.MaxTier,
-		Limits: identity.Limits{RequestsPerMinute: c.RequestsPerMinute, TokensPerMinute: c.TokensPerMinute, TokensPerDay: c.TokensPerDay},
-	}}
-	if c.ExpiresIn > 0 {
-		in["expires"] = time.Now().Add(c.ExpiresIn).UTC()
-	}
-	return c.createKey(e, in)
-}
-
-type keyRevoke struct {
-	remote
-	ID string `arg:"" help:"Key id."`
-}
-
-// Run implements the verb.
-func (c *keyRevoke) Run(e *env) error {
-	var out map[string]string
-	if err := c.call(e.ctx, http.MethodDelete, "keys/"+url.PathEscape(c.ID), nil, &out); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(e.Out, "revoked", c.ID)
-	return err
-}
-
-type keyRotate struct {
-	remote
-	ID string `arg:"" help:"Key id."`
-}
-
-// Run implements the verb: the new key gets the old one's name, so the old one ends first.
-func (c *keyRotate) Run(e *env) error {
-	keys, err := c.keys(e)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if k.ID != c.ID {
-			continue
-		}
-		var out map[string]string
-		if err := c.call(e.ctx, http.MethodDelete, "keys/"+url.PathEscape(c.ID), nil, &out); err != nil {
-			return err
-		}
-		return c.createKey(e, map[string]any{"name": k.Name, "kind": k.Kind, "team": k.Team, "policy": k.Policy})
-	}
-	return fmt.Errorf("no key %q; see `forebay keys`", c.ID)
 }

@@ -14,7 +14,7 @@ import (
 // of the types that the file is decoded into; references between members and secrets are
 // for Validate alone.
 func Schema() []byte {
-	s := &schemas{defs: map[string]any{}}
+	s := &schemas{prefix: "#/$defs/", defs: map[string]any{}}
 	root := s.object(reflect.TypeFor[Config]())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "forebay.yaml"
@@ -30,18 +30,21 @@ func encode(v any) []byte {
 	return append(b, '\n')
 }
 
-// ObjectSchema returns the schema of one object, such as a Model, with the definitions it refers to.
-func ObjectSchema(object any) any {
-	s := &schemas{defs: map[string]any{}}
-	out := s.object(reflect.TypeOf(object))
-	if len(s.defs) > 0 {
-		out["$defs"] = s.defs
+// ObjectSchemas returns the schemas of the objects that can be made at run time, by the names of
+// their types, with all that they refer to. References begin with prefix.
+func ObjectSchemas(prefix string) map[string]any {
+	s := &schemas{prefix: prefix, defs: map[string]any{}}
+	for _, object := range []any{Tenant{}, Team{}, Engine{}, Model{}} {
+		s.of(reflect.TypeOf(object))
 	}
-	return out
+	return s.defs
 }
 
 // schemas collects the definitions of the struct types that occur.
-type schemas struct{ defs map[string]any }
+type schemas struct {
+	prefix string // of references
+	defs   map[string]any
+}
 
 // Patterns of scalars that are text in the file.
 const (
@@ -66,7 +69,7 @@ func (s *schemas) of(t reflect.Type) map[string]any {
 			s.defs[t.Name()] = nil // for types that hold themselves
 			s.defs[t.Name()] = s.object(t)
 		}
-		return map[string]any{"$ref": "#/$defs/" + t.Name()}
+		return map[string]any{"$ref": s.prefix + t.Name()}
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": s.of(t.Elem())}
 	case reflect.Slice:

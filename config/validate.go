@@ -102,7 +102,10 @@ func suggestion(text string, known []string) string {
 	return ""
 }
 
-var accountID = regexp.MustCompile(`^\d{12}$`)
+var (
+	accountID = regexp.MustCompile(`^\d{12}$`)
+	modelID   = regexp.MustCompile(`^[A-Za-z0-9][!#-\[\]-~]{0,255}$`)
+)
 
 func (c *Config) checkServer(k *checker) {
 	for _, x := range [][2]string{{"server.listen", c.Server.Listen}, {"server.tls_listen", c.Server.TLSListen}} {
@@ -297,6 +300,9 @@ func (c *Config) checkModels(k *checker) {
 	engines := slices.Sorted(maps.Keys(c.Engines))
 	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
 		m, path := c.Models[id], "models."+id
+		if !modelID.MatchString(id) {
+			k.bad(path, "an id has 1 to 256 printable characters without spaces, quotes or backslashes, and begins with a letter or digit")
+		}
 		bound := map[string]bool{}
 		for i, b := range m.Engines {
 			at := element(path+".engines", i)

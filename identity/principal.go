@@ -105,6 +105,14 @@ func PrincipalOf(k *Key) *Principal {
 // tiersDown orders the tiers a policy can cap, dearest first.
 var tiersDown = []string{"reserved", "priority", "default", "flex", "batch"}
 
+// LowerTier returns the lower of two highest tiers; "" allows all.
+func LowerTier(a, b string) string {
+	if slices.Index(tiersDown, a) < slices.Index(tiersDown, b) {
+		return b
+	}
+	return a
+}
+
 // Authorize reports whether the principal may do action on resource (an ARN, or a model
 // id for the actions on models) at a tier of service ("" counts as default). Its error is Denied, in the wording
 // of AWS.

@@ -474,15 +474,8 @@ func configKey(cfg *config.Config, k *config.Key) (store.StoredKey, error) {
 	return sk, nil
 }
 
-// tiersDown orders the tiers that can be the highest allowed, dearest first; "" allows all.
-var tiersDown = []string{"", "priority", "default", "flex"}
-
 // capTier returns the lowest of the highest tiers that key, team and account allow.
 func capTier(cfg *config.Config, k *identity.Key) string {
 	t := cfg.Tenants()[k.Account]
-	lowest := 0
-	for _, tier := range []string{k.Policy.Tier, t.Teams[k.Team].Tier, t.Tier} {
-		lowest = max(lowest, slices.Index(tiersDown, tier))
-	}
-	return tiersDown[lowest]
+	return identity.LowerTier(k.Policy.Tier, identity.LowerTier(t.Teams[k.Team].Tier, t.Tier))
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"forebay/api/admin"
 	"forebay/fault"
 	"forebay/identity"
 
@@ -130,24 +131,25 @@ func TestShortTermKeysAdministerNothing(t *testing.T) {
 // Once revoking has returned, no request passes, whatever else happens to keys at the time.
 func TestRevocationHoldsAmongOtherChanges(t *testing.T) {
 	s := run(t, testConfig(t))
-	admin := keyAdmin{s}
+	keys := keyAdmin{s}
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			for j := range 5 {
 				k := &identity.Key{Kind: identity.KeyBearer, Name: fmt.Sprint("k", i, "-", j), Account: s.cfg.Account.ID, Created: time.Now()}
-				secret, err := admin.Create(context.Background(), k)
+				secret, err := keys.Create(context.Background(), k, &admin.Once{})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if _, err := s.keyring.Load().Bearer(secret.Value, time.Now()); err != nil {
+				k = &secret.Key
+				if _, err := s.keyring.Load().Bearer(secret.Secret, time.Now()); err != nil {
 					t.Errorf("a key that has been made: %v", err)
 				}
-				if err := admin.Revoke(context.Background(), k.Account, k.ID); err != nil {
+				if err := keys.Revoke(context.Background(), k.Account, k.ID); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.keyring.Load().Bearer(secret.Value, time.Now()); fault.KindOf(err) != fault.UnknownKey {
+				if _, err := s.keyring.Load().Bearer(secret.Secret, time.Now()); fault.KindOf(err) != fault.UnknownKey {
 					t.Errorf("a revoked key passes: %v", err)
 				}
 			}

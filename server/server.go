@@ -104,7 +104,15 @@ func (s *Server) wire(ctx context.Context) error {
 	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
 	s.front = s.services()
 	s.metrics = newMetrics(s)
-	if err := s.serve(ctx, &s.cfg); err != nil {
+	cfg, err := s.atStart(ctx)
+	if err != nil {
+		return err
+	}
+	first, err := build(&s.cfg, cfg, nil)
+	if err != nil {
+		return err
+	}
+	if err := s.install(ctx, first); err != nil {
 		return err
 	}
 	return s.dispatch.Rebuild(ctx, s.ledger)
@@ -125,7 +133,7 @@ func (s *Server) services() *front {
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
 		bedrock: bedrock.New(g), sts: sts.New(),
 	}
-	f.admin = admin.New(adminView{s})
+	f.admin = admin.New(adminView{s}, config.ObjectSchemas("#/components/schemas/"))
 	return f
 }
 

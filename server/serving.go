@@ -17,17 +17,18 @@ import (
 // is immutable once it is in force: calls read the one that they find, and a change puts
 // another in its place.
 type serving struct {
-	cfg    config.Config
-	names  *catalog.Names
-	speaks map[string][]engine.Client // by model
-	base   dispatch.Topology          // but for keys, and the addresses of names
-	opened map[string]*opened         // by engine, as the scheduler knows it
+	declared *config.Config // by the file and the command line
+	cfg      config.Config  // with what was made at run time
+	names    *catalog.Names
+	speaks   map[string][]engine.Client // by model
+	base     dispatch.Topology          // but for keys, and the addresses of names
+	opened   map[string]*opened         // by engine, as the scheduler knows it
 }
 
 // build makes what a configuration asks for, with what old has and did not change. It has no
 // effect on what is served. After an error nothing is left open.
-func build(cfg *config.Config, old *serving) (*serving, error) {
-	p := &serving{cfg: *cfg, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
+func build(declared, cfg *config.Config, old *serving) (*serving, error) {
+	p := &serving{declared: declared, cfg: *cfg, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
 	models, err := p.models()
 	if err != nil {
 		return nil, err
@@ -108,19 +109,31 @@ func (s *Server) Reload(ctx context.Context, cfg config.Config) (restart []strin
 	s.keys.Lock()
 	defer s.keys.Unlock()
 	restart = cfg.KeepFixed(&s.cfg)
-	if err := s.loadCertificate(&cfg); err != nil {
+	objects, err := s.store.Objects(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return restart, s.serve(ctx, &cfg)
+	all, err := effective(&cfg, objects)
+	if err == nil {
+		err = all.Validate()
+	}
+	if err == nil {
+		err = s.loadCertificate(&cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	next, err := build(&cfg, all, s.live.Load())
+	if err != nil {
+		return nil, err
+	}
+	return restart, s.install(ctx, next)
 }
 
-// serve puts a configuration in force. s.keys is held, or the server is not running yet.
-func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
+// install puts what was built in force. s.keys is held, or the server is not running yet. After an
+// error nothing has changed.
+func (s *Server) install(ctx context.Context, next *serving) error {
 	old := s.live.Load()
-	next, err := build(cfg, old)
-	if err != nil {
-		return err
-	}
 	s.discovery.follow(next.lookedUp())
 	s.discovery.refresh(ctx, time.Now())
 	if err := s.apply(ctx, next); err != nil {
@@ -131,7 +144,9 @@ func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	s.sweep(time.Now(), false)
 	if old != nil {
-		s.retired = append(s.retired, retired{old.release(next), time.Now().Add(max(old.longest(), next.longest()))})
+		if clients := old.release(next); len(clients) > 0 {
+			s.retired = append(s.retired, retired{clients, time.Now().Add(max(old.longest(), next.longest()))})
+		}
 	}
 	return nil
 }

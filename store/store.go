@@ -1,5 +1,5 @@
-// Package store keeps what is created at run time (keys) in a SQLite file of the data
-// directory. A stolen file discloses no key: bearer keys are kept as hashes, secret
+// Package store keeps what is created at run time (keys, and objects of the configuration)
+// in a SQLite file of the data directory. A stolen file discloses no key: bearer keys are kept as hashes, secret
 // access keys are sealed with a key file outside the database.
 package store
 
@@ -48,6 +48,11 @@ CREATE UNIQUE INDEX keys_name ON keys (account, name) WHERE revoked IS NULL AND 
 CREATE TABLE idempotence (
   account TEXT NOT NULL, operation TEXT NOT NULL, token TEXT NOT NULL, body_hash TEXT NOT NULL, result TEXT NOT NULL, created INTEGER NOT NULL,
   PRIMARY KEY (account, operation, token)
+) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE objects (
+  kind TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+  PRIMARY KEY (kind, account, name)
 ) STRICT, WITHOUT ROWID;
 `}
 
@@ -166,7 +171,18 @@ func (s *Store) migrate(ctx context.Context) error {
 	})
 }
 
-// update runs f in a transaction: all of it, or nothing.
+// Tx is a transaction. It is used by one goroutine, and not after Update has returned. While it
+// lasts the Store's own methods wait.
+type Tx struct {
+	tx *sql.Tx
+	s  *Store
+}
+
+// Update runs f in a transaction: all of it is stored, or nothing.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+	return s.update(ctx, func(tx *sql.Tx) error { return f(&Tx{tx, s}) })
+}
+
 func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -188,6 +204,11 @@ type StoredKey struct {
 
 // CreateKey stores a new key with its secret. Faults: Conflict for an id or name that is taken.
 func (s *Store) CreateKey(ctx context.Context, k *identity.Key, secret string) error {
+	return s.Update(ctx, func(t *Tx) error { return t.CreateKey(ctx, k, secret) })
+}
+
+// CreateKey stores a new key with its secret. Faults: Conflict for an id or name that is taken.
+func (t *Tx) CreateKey(ctx context.Context, k *identity.Key, secret string) error {
 	policy, err := json.Marshal(k.Policy)
 	if err != nil {
 		return err
@@ -197,24 +218,27 @@ func (s *Store) CreateKey(ctx context.Context, k *identity.Key, secret string) e
 	if k.Kind == identity.KeyBearer {
 		hash = identity.HashToken(secret)
 	} else {
-		nonce := make([]byte, s.seal.NonceSize())
-		_, _ = rand.Read(nonce)
-		sealed = s.seal.Seal(nonce, nonce, []byte(secret), []byte(k.ID))
+		sealed = t.s.sealed(k.ID, []byte(secret))
 	}
-	return s.update(ctx, func(tx *sql.Tx) error {
-		var n int
-		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM keys WHERE id = ? OR (account = ? AND name = ? AND name <> '' AND revoked IS NULL)`,
-			k.ID, k.Account, k.Name).Scan(&n)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			return fault.Newf(fault.Conflict, "a key named %q exists already", k.Name)
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO keys VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, k.ID, string(k.Kind), k.Name, k.Account, k.Team,
-			string(policy), k.Created.UnixNano(), nullTime(k.Expires), nullTime(k.Revoked), k.ManagedBy, hash, sealed)
+	var n int
+	err = t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM keys WHERE id = ? OR (account = ? AND name = ? AND name <> '' AND revoked IS NULL)`,
+		k.ID, k.Account, k.Name).Scan(&n)
+	if err != nil {
 		return err
-	})
+	}
+	if n > 0 {
+		return fault.Newf(fault.Conflict, "a key named %q exists already", k.Name)
+	}
+	_, err = t.tx.ExecContext(ctx, `INSERT INTO keys VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, k.ID, string(k.Kind), k.Name, k.Account, k.Team,
+		string(policy), k.Created.UnixNano(), nullTime(k.Expires), nullTime(k.Revoked), k.ManagedBy, hash, sealed)
+	return err
+}
+
+// sealed seals a secret so that only the same name opens it.
+func (s *Store) sealed(name string, secret []byte) []byte {
+	nonce := make([]byte, s.seal.NonceSize())
+	_, _ = rand.Read(nonce) // never fails, see crypto/rand
+	return s.seal.Seal(nonce, nonce, secret, []byte(name))
 }
 
 func nullTime(t time.Time) any {
@@ -226,26 +250,39 @@ func nullTime(t time.Time) any {
 
 // RevokeKey ends a key. Faults: NotFound; Conflict for a key that the configuration manages.
 func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time) error {
-	return s.update(ctx, func(tx *sql.Tx) error {
-		var managed string
-		err := tx.QueryRowContext(ctx, `SELECT managed_by FROM keys WHERE id = ? AND account = ? AND revoked IS NULL`, id, account).Scan(&managed)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.Newf(fault.NotFound, "no live key %q", id)
-		}
-		if err != nil {
-			return err
-		}
-		if managed != "" {
-			return fault.Newf(fault.Conflict, "the key is managed by %s; change it there", managed)
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE keys SET revoked = ? WHERE id = ?`, at.UnixNano(), id)
+	return s.Update(ctx, func(t *Tx) error {
+		_, err := t.RevokeKey(ctx, account, id, at)
 		return err
 	})
 }
 
+// RevokeKey ends a key and returns it as it was. Faults: NotFound; Conflict for a key that the configuration manages.
+func (t *Tx) RevokeKey(ctx context.Context, account, id string, at time.Time) (*identity.Key, error) {
+	keys, err := t.s.keys(ctx, t.tx, `id = ? AND account = ? AND revoked IS NULL`, id, account)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, fault.Newf(fault.NotFound, "no live key %q", id)
+	}
+	if k := keys[0]; k.ManagedBy != "" {
+		return nil, fault.Newf(fault.Conflict, "the key is managed by %s; change it there", k.ManagedBy)
+	}
+	_, err = t.tx.ExecContext(ctx, `UPDATE keys SET revoked = ? WHERE id = ?`, at.UnixNano(), id)
+	return &keys[0].Key, err
+}
+
 // Keys lists all keys, with their secrets unsealed, in the order in which they were made.
-func (s *Store) Keys(ctx context.Context) ([]StoredKey, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, kind, name, account, team, policy, created, expires, revoked, managed_by, hash, sealed FROM keys ORDER BY created, id`)
+func (s *Store) Keys(ctx context.Context) ([]StoredKey, error) { return s.keys(ctx, s.db, `TRUE`) }
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// keys lists the keys for which a condition, one of this package's, holds.
+func (s *Store) keys(ctx context.Context, q queryer, where string, args ...any) ([]StoredKey, error) {
+	rows, err := q.QueryContext(ctx, `SELECT id, kind, name, account, team, policy, created, expires, revoked, managed_by, hash, sealed FROM keys WHERE `+where+` ORDER BY created, id`, args...)
 	if err != nil {
 		return nil, err
 	}

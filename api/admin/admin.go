@@ -7,6 +7,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,13 +27,21 @@ type View interface {
 	Models() []ModelInfo
 	Keys() KeyAdmin
 	Ledger() LedgerView
+	Configuration() Configuration
 }
 
-// KeyAdmin manages keys.
-type KeyAdmin interface {
-	List(ctx context.Context) ([]identity.Key, error)
-	Create(ctx context.Context, k *identity.Key) (identity.Secret, error)
-	Revoke(ctx context.Context, account, id string) error
+// Configuration shows what is in force and changes what was made at run time.
+type Configuration interface {
+	// Operator returns the account whose keys may administer all others.
+	Operator() string
+	// Show returns the configuration in force as YAML, Export what was made at run time.
+	Show(ctx context.Context) ([]byte, error)
+	Export(ctx context.Context) ([]byte, error)
+	// List returns the objects of a kind, declared and made at run time, ordered by name.
+	List(ctx context.Context, kind, account string) ([]Object, error)
+	// Change makes one change and returns the object as it is then. Faults: Invalid, NotFound; Conflict for a
+	// name that is taken, and for what the file declares.
+	Change(ctx context.Context, ch *Change) (Object, error)
 }
 
 // LedgerView answers questions about calls.
@@ -51,10 +60,14 @@ type ModelInfo struct {
 }
 
 // Service is the admin API behind the front door.
-type Service struct{ view View }
+type Service struct {
+	view    View
+	schemas map[string]any
+}
 
-// New returns the service over a view.
-func New(v View) *Service { return &Service{view: v} }
+// New returns the service over a view. The schemas of the bodies that it takes (Tenant, Team,
+// Engine, Model, Price, under these names) become part of the published document.
+func New(v View, schemas map[string]any) *Service { return &Service{v, schemas} }
 
 // Name implements api.Service.
 func (s *Service) Name() string { return "admin" }
@@ -67,40 +80,66 @@ const (
 
 type handler func(s *Service, c *api.Call, arg string) (any, error)
 
+// route is an operation of the API.
 type route struct {
-	method  string
-	path    string // ends with a slash where the rest is an argument
-	action  string
-	handle  handler
-	summary string
+	method   string
+	path     string // ends with a slash where an argument follows
+	suffix   string // after the argument
+	action   string
+	operator bool // only for keys of the operator's account
+	handle   handler
+	query    []string // the members of the query that it reads
+	body     string   // the schema of its body; "" for none
+	summary  string
 }
 
-var routes = []route{
-	{http.MethodGet, "status", actionRead, (*Service).status, "State of the server, its engines and its ledger."},
-	{http.MethodGet, "models", actionRead, (*Service).models, "The models that can be called, with prices and engines."},
-	{http.MethodGet, "keys", actionRead, (*Service).keys, "The keys, without their secrets."},
-	{http.MethodPost, "keys", actionWrite, (*Service).createKey, "Make a key. Its secret is shown once."},
-	{http.MethodDelete, "keys/", actionWrite, (*Service).revokeKey, "End a key at once."},
-	{http.MethodGet, "usage", actionRead, (*Service).usage, "Usage by dimension. Query: by (comma separated), since, until (RFC 3339), key, team, model."},
-	{http.MethodGet, "verify", actionRead, (*Service).verify, "Compute the ledger's amounts and totals again from its rows. Query: since, until (RFC 3339)."},
-	{http.MethodGet, "explain/", actionRead, (*Service).explain, "What happened to one call."},
-}
+// routes are all operations. The published document is made of them.
+var routes = slices.Concat([]route{
+	{method: http.MethodGet, path: "status", action: actionRead, handle: (*Service).status, summary: "State of the server, its engines and its ledger."},
+	{method: http.MethodGet, path: "keys", action: actionRead, handle: (*Service).keys, query: []string{"account"}, summary: "The keys, without their secrets."},
+	{method: http.MethodPost, path: "keys", action: actionWrite, handle: (*Service).createKey, query: []string{"account"}, body: "Key", summary: "Make a key. Its secret is shown once."},
+	{method: http.MethodDelete, path: "keys/", action: actionWrite, handle: (*Service).revokeKey, query: []string{"account"}, summary: "End a key at once."},
+	{
+		method: http.MethodPost, path: "keys/", suffix: "/rotate", action: actionWrite, handle: (*Service).rotateKey, query: []string{"account"},
+		summary: "End a key and make another of the same name, team and policy, in one step. Its secret is shown once.",
+	},
+	{
+		method: http.MethodGet, path: "usage", action: actionRead, handle: (*Service).usage,
+		query: []string{"by", "since", "until", "key", "team", "model", "account"}, summary: "Usage by dimension (by, comma separated) between two times (RFC 3339).",
+	},
+	{
+		method: http.MethodGet, path: "verify", action: actionRead, handle: (*Service).verify, query: []string{"since", "until"},
+		summary: "Compute the ledger's amounts and totals again from its rows.",
+	},
+	{method: http.MethodGet, path: "explain/", action: actionRead, handle: (*Service).explain, summary: "What happened to one call."},
+	{method: http.MethodGet, path: "models", action: actionRead, handle: (*Service).models, summary: "The models that can be called, with prices and engines."},
+	{method: http.MethodPut, path: "prices/", action: actionWrite, operator: true, handle: (*Service).price, body: "Price", summary: "Set the price of a model."},
+	{method: http.MethodGet, path: "config", action: actionRead, operator: true, handle: (*Service).show, summary: "The configuration in force, as YAML. Secrets are references in it."},
+	{
+		method: http.MethodGet, path: "config/export", action: actionRead, operator: true, handle: (*Service).export,
+		summary: "What was made at run time, as YAML, to be declared in forebay.yaml.",
+	},
+}, objectRoutes())
 
 // Serve implements api.Service.
 func (s *Service) Serve(c *api.Call) error {
 	c.W.Header().Set(api.HeaderRequestID, c.ID)
 	path := strings.TrimPrefix(c.Path, "/admin/v1/")
 	if path == "openapi.json" && c.HTTP.Method == http.MethodGet {
-		return reply(c, openapi())
+		return reply(c, s.openapi())
 	}
-	for _, r := range routes {
-		arg, ok := strings.CutPrefix(path, r.path)
-		if !ok || arg != "" != strings.HasSuffix(r.path, "/") || c.HTTP.Method != r.method {
+	for i := range routes {
+		r := &routes[i]
+		arg, ok := r.match(c.HTTP.Method, path)
+		if !ok {
 			continue
 		}
-		c.Operation = r.method + " " + r.path
+		c.Operation = r.method + " " + r.path + r.suffix
 		if err := identity.Authorize(c.Principal, r.action, "", "*", ""); err != nil {
 			return err
+		}
+		if operator := s.view.Configuration().Operator(); r.operator && c.Principal.Account != operator {
+			return fault.Newf(fault.Denied, "only keys of the operator's account %s may do that", operator)
 		}
 		out, err := r.handle(s, c, api.Unescape(arg))
 		if err != nil {
@@ -109,6 +148,40 @@ func (s *Service) Serve(c *api.Call) error {
 		return reply(c, out)
 	}
 	return fault.New(fault.UnknownOperation, "no such operation; see /admin/v1/openapi.json")
+}
+
+// match returns the argument of a request to the route.
+func (r *route) match(method, path string) (arg string, ok bool) {
+	if method != r.method {
+		return "", false
+	}
+	if !strings.HasSuffix(r.path, "/") {
+		return "", path == r.path
+	}
+	arg, ok = strings.CutPrefix(path, r.path)
+	if !ok {
+		return "", false
+	}
+	if arg, ok = strings.CutSuffix(arg, r.suffix); !ok || arg == "" || r.suffix == "" && strings.Contains(arg, "/") {
+		return "", false // an argument with a slash is escaped
+	}
+	return arg, true
+}
+
+// account returns the account that a request is about: the caller's, or any other for the operator.
+func (s *Service) account(c *api.Call) (string, error) {
+	v, err := url.ParseQuery(c.Query)
+	if err != nil {
+		return "", fault.Wrap(fault.Invalid, err, "the query string is malformed")
+	}
+	asked := v.Get("account")
+	if asked == "" || asked == c.Principal.Account {
+		return c.Principal.Account, nil
+	}
+	if operator := s.view.Configuration().Operator(); c.Principal.Account != operator {
+		return "", fault.Newf(fault.Denied, "only keys of the operator's account %s may administer account %s", operator, asked)
+	}
+	return asked, nil
 }
 
 func reply(c *api.Call, v any) error {
@@ -125,87 +198,16 @@ func (s *Service) models(*api.Call, string) (any, error) {
 	return map[string]any{"models": s.view.Models()}, nil
 }
 
-// keyInfo is a key as it is listed.
-type keyInfo struct {
-	ID        string          `json:"id"`
-	Kind      string          `json:"kind"`
-	Name      string          `json:"name"`
-	Team      string          `json:"team,omitempty"`
-	Policy    identity.Policy `json:"policy"`
-	Created   time.Time       `json:"created,omitzero"`
-	Expires   time.Time       `json:"expires,omitzero"`
-	Revoked   time.Time       `json:"revoked,omitzero"`
-	ManagedBy string          `json:"managedBy,omitempty"`
-	Secret    string          `json:"secret,omitempty"` // in the answer to its creation only
-}
-
-func info(k *identity.Key) keyInfo {
-	return keyInfo{
-		ID: k.ID, Kind: string(k.Kind), Name: k.Name, Team: k.Team, Policy: k.Policy, Created: k.Created, Expires: k.Expires,
-		Revoked: k.Revoked, ManagedBy: k.ManagedBy,
-	}
-}
-
-func (s *Service) keys(c *api.Call, _ string) (any, error) {
-	list, err := s.view.Keys().List(c.Context())
-	if err != nil {
-		return nil, err
-	}
-	out := []keyInfo{}
-	for i := range list {
-		if list[i].Account == c.Principal.Account {
-			out = append(out, info(&list[i]))
-		}
-	}
-	return map[string]any{"keys": out}, nil
-}
-
-func (s *Service) createKey(c *api.Call, _ string) (any, error) {
-	var in struct {
-		Kind    string          `json:"kind"`
-		Name    string          `json:"name"`
-		Team    string          `json:"team"`
-		Policy  identity.Policy `json:"policy"`
-		Expires time.Time       `json:"expires"`
-	}
-	if err := json.Unmarshal(c.Body, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "the body is not a key: "+err.Error())
-	}
-	kind := identity.KeyKind(in.Kind)
-	if kind != identity.KeyBearer && kind != identity.KeyPair {
-		return nil, fault.Newf(fault.Invalid, "kind %q is not one of api-key, access-key", in.Kind)
-	}
-	if in.Name == "" || len(in.Name) > 64 || strings.ContainsFunc(in.Name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, fault.New(fault.Invalid, "a key needs a name of 1 to 64 printable characters without spaces")
-	}
-	if err := in.Policy.Validate(); err != nil {
-		return nil, err
-	}
-	if !in.Expires.IsZero() && !in.Expires.After(c.Started) {
-		return nil, fault.New(fault.Invalid, "the key would have expired already")
-	}
-	k := &identity.Key{
-		Kind: kind, Name: in.Name, Account: c.Principal.Account, Team: in.Team, Policy: in.Policy, Created: c.Started.UTC(), Expires: in.Expires,
-	}
-	secret, err := s.view.Keys().Create(c.Context(), k)
-	if err != nil {
-		return nil, err
-	}
-	out := info(k)
-	out.Secret = secret.Value
-	return out, nil
-}
-
-func (s *Service) revokeKey(c *api.Call, id string) (any, error) {
-	return map[string]string{"revoked": id}, s.view.Keys().Revoke(c.Context(), c.Principal.Account, id)
-}
-
 func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	v, err := url.ParseQuery(c.Query)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
 	}
-	q := meter.UsageQuery{Account: c.Principal.Account, Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	q := meter.UsageQuery{Account: account, Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
 	for by := range strings.SplitSeq(v.Get("by"), ",") {
 		if by != "" {
 			q.By = append(q.By, by)
@@ -255,34 +257,10 @@ func (s *Service) explain(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Account != c.Principal.Account {
+	if e.Account != c.Principal.Account && c.Principal.Account != s.view.Configuration().Operator() {
 		return nil, fault.Newf(fault.NotFound, "no call with request id %q is on the ledger", id)
 	}
 	return e, nil
-}
-
-// openapi describes the API from its own table of routes.
-func openapi() any {
-	paths := map[string]map[string]any{}
-	for _, r := range routes {
-		p := "/admin/v1/" + r.path
-		op := map[string]any{
-			"summary": r.summary, "security": []any{map[string]any{"bearer": []string{}}},
-			"responses": map[string]any{"200": map[string]any{"description": "OK"}, "default": map[string]any{"description": "An error: {\"error\":{\"kind\",\"message\",\"reason\"}}"}},
-		}
-		if strings.HasSuffix(p, "/") {
-			p += "{id}"
-			op["parameters"] = []any{map[string]any{"name": "id", "in": "path", "required": true, "schema": map[string]string{"type": "string"}}}
-		}
-		if paths[p] == nil {
-			paths[p] = map[string]any{}
-		}
-		paths[p][strings.ToLower(r.method)] = op
-	}
-	return map[string]any{
-		"openapi": "3.1.0", "info": map[string]string{"title": "Forebay administration", "version": "1"}, "paths": paths,
-		"components": map[string]any{"securitySchemes": map[string]any{"bearer": map[string]string{"type": "http", "scheme": "bearer"}}},
-	}
 }
 
 var statuses = map[fault.Kind]int{

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// examples are shown in the help of each verb. A test parses them.
+var examples = map[string]string{
+	"up":              "forebay up --serve anthropic.claude-3-haiku-20240307-v1:0=ollama/llama3.2",
+	"demo":            "forebay demo",
+	"env":             "forebay env --shell fish --tls",
+	"invoke":          "forebay invoke --model amazon.nova-lite-v1:0 'What is a forebay?'",
+	"models list":     "forebay models",
+	"models show":     "forebay models show amazon.nova-lite-v1:0",
+	"models add":      "forebay models add my-model --engine vllm/org/model --context 32768 --price-input '0.10 USD' --price-output '0.40 USD'",
+	"models price":    "forebay models price my-model --input '0.10 USD' --output '0.40 USD' --source 'price list of May'",
+	"models remove":   "forebay models remove my-model",
+	"engines list":    "forebay engines",
+	"engines add":     "forebay engines add local --url http://127.0.0.1:8000/v1 --flavour vllm --slots 64",
+	"engines remove":  "forebay engines remove local",
+	"accounts list":   "forebay accounts",
+	"accounts create": "forebay accounts create 111111111111 --name research --tokens-per-minute 100000",
+	"accounts set":    "forebay accounts set 111111111111 --name research --spend-per-month '500 USD'",
+	"accounts delete": "forebay accounts delete 111111111111",
+	"teams list":      "forebay teams --account 111111111111",
+	"teams create":    "forebay teams create search --spend-per-day '20 USD' --max-tier default",
+	"teams set":       "forebay teams set search --spend-per-day '40 USD'",
+	"teams delete":    "forebay teams delete search",
+	"keys list":       "forebay keys --json",
+	"keys create":     "forebay keys create ci --team search --allow-model 'amazon.*' --requests-per-minute 60 --expires-in 720h",
+	"keys revoke":     "forebay keys revoke key_abcdefghijklmnop",
+	"keys rotate":     "forebay keys rotate key_abcdefghijklmnop",
+	"usage":           "forebay usage --by day,model --since 168h --csv",
+	"explain":         "forebay explain 01234567-89ab-cdef-0123-456789abcdef",
+	"config validate": "forebay config validate forebay.yaml",
+	"config show":     "forebay config show",
+	"config schema":   "forebay config schema > forebay.schema.json",
+	"config export":   "forebay config export >> forebay.yaml",
+	"doctor":          "forebay doctor",
+	"completion":      "source <(forebay completion bash)",
+	"version":         "forebay version --json",
+}
+
+// explain puts the examples into the help of the verbs.
+func explain(m *kong.Application) {
+	for _, verb := range m.Leaves(true) {
+		if x := examples[path(verb)]; x != "" {
+			verb.Detail = strings.TrimSpace(verb.Detail + "\n\nExample:\n\n    " + x)
+		}
+	}
+}
+
+// path is a verb as it is written, without the name of the program and arguments.
+func path(n *kong.Node) string {
+	var names []string
+	for ; n != nil && n.Type == kong.CommandNode; n = n.Parent {
+		names = append([]string{n.Name}, names...)
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"forebay/config"
+
+	"github.com/alecthomas/kong"
+)
+
+// serving starts a server for the verbs of a test and returns its data directory.
+func serving(t *testing.T, file string) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(t.TempDir(), "forebay.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	out := newWatcher()
+	done := make(chan int, 1)
+	go func() {
+		done <- Main(ctx, []string{"up", "--quiet", "--config", path, "--listen", "127.0.0.1:0", "--data-dir", dir}, Streams{In: strings.NewReader(""), Out: out, Err: out})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-done; code != exitOK {
+			t.Errorf("up: exit %d: %s", code, out)
+		}
+	})
+	out.await(t, "Try, in another shell")
+	return dir
+}
+
+const instant = "engines: {simulated: {type: simulated, profile: instant}}\n"
+
+// The verbs that make, change and remove what is made at run time, in the order of a working day.
+func TestVerbsOfAdministration(t *testing.T) {
+	dir := serving(t, instant+"account: {teams: {declared: {}}}\n")
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	id := regexp.MustCompile(`(?m)^id +(\S+)$`)
+	secret := regexp.MustCompile(`(?m)^secret +(\S+)$`)
+	var key, token string
+	fill := func(args []string) []string {
+		out := slices.Clone(args)
+		for i, a := range out {
+			out[i] = strings.NewReplacer("KEY", key, "TOKEN", token).Replace(a)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"teams create search --spend-per-day 20~USD --max-tier default", 0, `team search is {"max_tier":"default","limits":{"spend_per_day":"20 USD"}}`},
+		{"teams create search", 1, `team "search" exists already`},
+		{"teams create x --spend-per-day 20", 1, "not an amount with its currency"},
+		{"teams delete declared", 1, "is managed by"},
+		{"teams", 0, "declared"},
+		{"keys create ci --team nosuch", 1, "make it with `forebay teams create nosuch`"},
+		{"keys create ci --team search --allow-model amazon.* --requests-per-minute 9 --expires-in 720h", 0, "secret"},
+		{"keys create ci", 1, `a key named "ci" exists already`},
+		{"invoke --key TOKEN --model amazon.nova-lite-v1:0 --json hello", 0, `"outputTokens"`},
+		{"invoke --key TOKEN --model meta.llama3-8b-instruct-v1:0 hello", 1, "not authorized"},
+		{"keys --key TOKEN", 1, "not authorized"},
+		{"teams delete search", 1, "has 1 live keys; revoke them first"},
+		{"keys rotate KEY", 0, "secret"},
+		{"invoke --key TOKEN --model amazon.nova-lite-v1:0 --json hello", 0, `"outputTokens"`},
+		{"accounts create 111111111111 --name research --billing-zone Europe/Rome", 0, "account 111111111111 is"},
+		{"accounts create 12", 1, "is not twelve digits"},
+		{"accounts create 000000000000", 1, "is managed by"},
+		{"teams create lab --account 111111111111", 0, "team lab is"},
+		{"keys create lab --team lab --account 111111111111 --allow-action forebay:Admin* --allow-action bedrock:*", 0, "secret"},
+		{"keys --key TOKEN", 0, "lab"},
+		{"keys --key TOKEN --account 000000000000", 1, "only keys of the operator's account"},
+		{"accounts --key TOKEN", 1, "only keys of the operator's account"},
+		{"invoke --key TOKEN --model amazon.nova-lite-v1:0 --json hello", 0, `"outputTokens"`},
+		{"usage --by key --account 111111111111", 0, "1"},
+		{"accounts delete 111111111111", 1, "has teams"},
+		{"keys revoke KEY --account 111111111111", 0, "revoked"},
+		{"teams delete lab --account 111111111111", 0, "team lab is deleted"},
+		{"accounts delete 111111111111", 0, "account 111111111111 is deleted"},
+		{"models add mine --engine nosuch", 1, "neither an engine of the server (simulated)"},
+		{"models add mine --engine simulated --price-input 1~USD --price-output 2~USD", 0, "model mine is"},
+		{"models show mine", 0, `"output": 2000000000`},
+		{"models price mine --input 3~USD", 0, `"input":"3 USD"`},
+		{"models price nosuch --input 3~USD", 0, "model nosuch is"},
+		{"models remove nosuch", 0, "deleted"},
+		{"models price amazon.nova-lite-v1:0 --output 7~USD --source test", 0, `"output":"7 USD"`},
+		{"models show amazon.nova-lite-v1:0", 0, `"source": "test"`},
+		{"invoke --model mine --json hello", 0, `"outputTokens"`},
+		{"models add other --engine http://127.0.0.1:9/v1/m", 0, "model other is"},
+		{"engines", 0, "127.0.0.1:9"},
+		{"engines remove 127.0.0.1:9", 1, `there is no "127.0.0.1:9" among the engines`},
+		{"models remove other", 0, "deleted"},
+		{"engines remove 127.0.0.1:9", 0, "deleted"},
+		{"engines remove simulated", 1, "is managed by"},
+		{"config show", 0, "spend_per_day: 20 USD"},
+		{"config export", 0, "token_sha256"},
+		{"explain nosuch", 1, "no call with request id"},
+		{"models show nosuch", 1, "see `forebay models`"},
+	} {
+		code, out, errs := runCLI(t, fill(tilde(strings.Fields(c.args)))...)
+		if code != c.code || !strings.Contains(out+errs, c.want) {
+			t.Errorf("%s: exit %d\n%s%s\nwant %d with %s", c.args, code, out, errs, c.code, c.want)
+		}
+		if m := id.FindStringSubmatch(out); m != nil {
+			key = m[1]
+		}
+		if m := secret.FindStringSubmatch(out); m != nil {
+			token = m[1]
+		}
+	}
+
+	// What is exported can be declared, and is then the file's.
+	_, text, _ := runCLI(t, "config", "export")
+	path := filepath.Join(t.TempDir(), "exported.yaml")
+	if err := os.WriteFile(path, []byte(instant+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil || len(cfg.Keys) != 1 || cfg.Keys[0].Team != "search" || cfg.Models["mine"].Price.Input != "3 USD" || cfg.Account.Teams["search"].Tier != "default" {
+		t.Errorf("%v\n%s\n%+v", err, text, cfg.Keys)
+	}
+}
+
+// tilde stands for a space within an argument.
+func tilde(args []string) []string {
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "~", " ")
+	}
+	return args
+}
+
+// Every verb has an example that its grammar takes, and every verb that shows data has --json.
+func TestEveryVerbHasAnExampleAndJSON(t *testing.T) {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("forebay"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`'[^']*'|\S+`)
+	left := map[string]bool{}
+	for verb := range examples {
+		left[verb] = true
+	}
+	for _, leaf := range parser.Model.Leaves(true) {
+		verb := path(leaf)
+		if !left[verb] {
+			t.Errorf("%s has no example", verb)
+			continue
+		}
+		delete(left, verb)
+		line, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(examples[verb], "source <("), ")"), " >")
+		args := words.FindAllString(strings.TrimPrefix(line, "forebay "), -1)
+		for i := range args {
+			args[i] = strings.Trim(args[i], "'")
+		}
+		var fresh commands
+		p, err := kong.New(&fresh, kong.Name("forebay"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := p.Parse(args)
+		if err != nil || path(k.Selected()) != verb {
+			t.Errorf("the example of %s: %v", verb, err)
+		}
+		hasJSON := slices.ContainsFunc(leaf.Flags, func(f *kong.Flag) bool { return f.Name == "json" })
+		if prints := !slices.Contains([]string{"up", "demo", "completion", "config schema"}, verb); hasJSON != prints {
+			t.Errorf("%s: --json is %v", verb, hasJSON)
+		}
+	}
+	for verb := range left {
+		t.Errorf("there is an example of %q, which is no verb", verb)
+	}
+}

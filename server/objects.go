@@ -1,0 +1,346 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/api/admin"
+	"forebay/config"
+	"forebay/fault"
+	"forebay/identity"
+	"forebay/meter"
+	"forebay/store"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// objectAdmin implements admin.Configuration: accounts, teams, engines and models that are made at run
+// time. What the file declares is shown, and changed in the file alone.
+type objectAdmin struct{ s *Server }
+
+// List implements admin.Configuration.
+func (o objectAdmin) List(_ context.Context, kind, account string) ([]admin.Object, error) {
+	p := o.s.live.Load()
+	cfg := &p.cfg
+	var out []admin.Object
+	add := func(account, name string, object any) error {
+		body, err := config.EncodeObject(object)
+		if err != nil {
+			return err
+		}
+		out = append(out, admin.Object{Kind: kind, Account: account, Name: name, Body: jsontext.Value(body), ManagedBy: p.declared.Declared(kind, account, name)})
+		return nil
+	}
+	var errs []error
+	switch kind {
+	case config.KindAccount:
+		for id, t := range cfg.Tenants() {
+			t.Teams = nil // objects of their own
+			errs = append(errs, add("", id, &t))
+		}
+	case config.KindTeam:
+		t := cfg.Tenants()[account]
+		for name, team := range t.Teams {
+			errs = append(errs, add(account, name, &team))
+		}
+	case config.KindEngine:
+		for name, e := range cfg.Engines {
+			errs = append(errs, add("", name, &e))
+		}
+	case config.KindModel:
+		for id, m := range cfg.Models {
+			errs = append(errs, add("", id, &m))
+		}
+	}
+	slices.SortFunc(out, func(a, b admin.Object) int { return strings.Compare(a.Name, b.Name) })
+	return out, errors.Join(errs...)
+}
+
+// Change implements admin.Configuration. The change is stored, and in force, when it returns; a
+// change that would make the configuration invalid is not stored.
+func (o objectAdmin) Change(ctx context.Context, ch *admin.Change) (admin.Object, error) {
+	s := o.s
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	var next *serving
+	var result []byte
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		token := store.Token{Account: ch.Caller, Operation: ch.Verb + " " + ch.Kind, Token: ch.Token, Body: fmt.Appendf(nil, "%q %q %s", ch.Account, ch.Name, ch.Body)}
+		var err error
+		result, _, err = tx.Once(ctx, &token, time.Now(), func() ([]byte, error) {
+			changed, err := s.stage(ctx, tx, ch)
+			if err != nil {
+				return nil, err
+			}
+			if next, err = s.preview(ctx, tx); err != nil {
+				return nil, err
+			}
+			return json.Marshal(changed)
+		})
+		return err
+	})
+	if err != nil {
+		if next != nil {
+			err = errors.Join(err, closeAll(next.release(s.live.Load())))
+		}
+		return admin.Object{}, err
+	}
+	if next != nil { // stored, so it comes into force although the caller may have left
+		if err := s.install(context.WithoutCancel(ctx), next); err != nil {
+			return admin.Object{}, err
+		}
+	}
+	var out admin.Object
+	return out, json.Unmarshal(result, &out)
+}
+
+// stage makes a change in a transaction.
+func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*admin.Object, error) {
+	if at := s.live.Load().declared.Declared(ch.Kind, ch.Account, ch.Name); at != "" {
+		return nil, fault.Newf(fault.Conflict, "%s %q is managed by %s; change it there", ch.Kind, ch.Name, at)
+	}
+	out := &admin.Object{Kind: ch.Kind, Account: ch.Account, Name: ch.Name}
+	if ch.Verb == admin.VerbDelete {
+		if err := unused(ctx, tx, ch); err != nil {
+			return nil, err
+		}
+		return out, tx.DeleteObject(ctx, ch.Kind, ch.Account, ch.Name)
+	}
+	body, err := wanted(ctx, tx, ch)
+	if err != nil {
+		return nil, err
+	}
+	out.Body = body
+	now := time.Now()
+	object := store.Object{Kind: ch.Kind, Account: ch.Account, Name: ch.Name, Body: body, Created: now, Updated: now}
+	if ch.Verb == admin.VerbCreate {
+		return out, tx.CreateObject(ctx, &object)
+	}
+	return out, tx.PutObject(ctx, &object)
+}
+
+// wanted returns the body that an object is to have, checked and in its plain form.
+func wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error) {
+	object := config.NewObject(ch.Kind)
+	body := []byte(ch.Body)
+	if ch.Verb == admin.VerbPrice {
+		model := new(config.Model)
+		old, err := tx.Object(ctx, ch.Kind, ch.Account, ch.Name)
+		if err == nil {
+			err = config.Decode(old.Body, model)
+		} else if fault.KindOf(err) == fault.NotFound {
+			err = nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		model.Price = new(config.Price)
+		object = model
+		if err := config.Decode(body, model.Price); err != nil {
+			return nil, invalid(err)
+		}
+		return config.EncodeObject(object)
+	}
+	if err := config.Decode(body, object); err != nil {
+		return nil, invalid(err)
+	}
+	if t, ok := object.(*config.Tenant); ok && len(t.Teams) > 0 {
+		return nil, fault.New(fault.Invalid, "teams are made on their own: POST /admin/v1/teams?account="+ch.Name)
+	}
+	return config.EncodeObject(object)
+}
+
+// invalid tells a caller of faults; their text names members and holds no secret.
+func invalid(err error) error { return fault.New(fault.Invalid, err.Error()) }
+
+// unused refuses to remove what keys or teams belong to. What engines and models are referred to
+// by is found by the configuration's own checks.
+func unused(ctx context.Context, tx *store.Tx, ch *admin.Change) error {
+	account, team := ch.Name, ""
+	switch ch.Kind {
+	case config.KindTeam:
+		account, team = ch.Account, ch.Name
+	case config.KindAccount:
+		objects, err := tx.Objects(ctx)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			if o.Kind == config.KindTeam && o.Account == account {
+				return fault.Newf(fault.Conflict, "account %s has teams, such as %q; delete them first", account, o.Name)
+			}
+		}
+	default:
+		return nil
+	}
+	n, err := tx.LiveKeys(ctx, account, team)
+	if err == nil && n > 0 {
+		err = fault.Newf(fault.Conflict, "%s %q has %d live keys; revoke them first", ch.Kind, ch.Name, n)
+	}
+	return err
+}
+
+// preview builds what is served once the transaction is committed.
+func (s *Server) preview(ctx context.Context, tx *store.Tx) (*serving, error) {
+	objects, err := tx.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	live := s.live.Load()
+	cfg, err := effective(live.declared, objects)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	return build(live.declared, cfg, live)
+}
+
+// effective is the declared configuration with the objects that were made at run time.
+// What is declared goes before what is stored.
+func effective(declared *config.Config, objects []store.Object) (*config.Config, error) {
+	cfg := declared.Clone()
+	for _, kind := range []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel} { // accounts before their teams
+		for i := range objects {
+			o := &objects[i]
+			if o.Kind != kind {
+				continue
+			}
+			object := config.NewObject(kind)
+			err := config.Decode(o.Body, object)
+			if err == nil {
+				err = cfg.Add(kind, o.Account, o.Name, object)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("the stored %s %q: %w", kind, o.Name, err)
+			}
+		}
+	}
+	return cfg, nil
+}
+
+// atStart is the configuration that a start serves: stored objects that do not fit the file any
+// more (a model whose engine it no longer declares) are left out, and named in the log.
+func (s *Server) atStart(ctx context.Context) (*config.Config, error) {
+	objects, err := s.store.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fits := func(objects []store.Object) (*config.Config, error) {
+		cfg, err := effective(&s.cfg, objects)
+		if err == nil {
+			err = cfg.Validate()
+		}
+		return cfg, err
+	}
+	cfg, err := fits(objects)
+	if err == nil {
+		return cfg, nil
+	}
+	slices.SortStableFunc(objects, func(a, b store.Object) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
+	cfg = &s.cfg
+	var kept []store.Object
+	for i := range objects {
+		with, err := fits(append(kept, objects[i]))
+		if err != nil {
+			s.log.WarnContext(ctx, "an object made at run time does not fit the configuration and is left out",
+				"kind", objects[i].Kind, "name", objects[i].Name, "faults", strings.ReplaceAll(err.Error(), "\n", "; "))
+			continue
+		}
+		cfg, kept = with, append(kept, objects[i])
+	}
+	return cfg, nil
+}
+
+// rank puts what is referred to before what refers to it.
+func rank(kind string) int {
+	return slices.Index([]string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel}, kind)
+}
+
+// Operator implements admin.Configuration.
+func (o objectAdmin) Operator() string { return o.s.cfg.Account.ID }
+
+// Show implements admin.Configuration. Secrets are references in a configuration.
+func (o objectAdmin) Show(context.Context) ([]byte, error) { return o.s.live.Load().cfg.Marshal() }
+
+// Export implements admin.Configuration: what was made at run time, to be declared in forebay.yaml.
+func (o objectAdmin) Export(ctx context.Context) ([]byte, error) {
+	objects, err := o.s.store.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bare := &config.Config{Accounts: map[string]config.Tenant{}}
+	for i := range objects {
+		if team := &objects[i]; team.Kind == config.KindTeam { // of an account that the file may declare
+			bare.Accounts[team.Account] = config.Tenant{}
+		}
+	}
+	for i := range objects { // accounts that are stored go before those placeholders
+		if account := &objects[i]; account.Kind == config.KindAccount {
+			delete(bare.Accounts, account.Name)
+		}
+	}
+	cfg, err := effective(bare, objects)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := o.s.store.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range keys {
+		if k := &keys[i]; k.Live(time.Now()) && !o.s.developmentKey(k) {
+			out := exported(k)
+			if out.Account == o.s.cfg.Account.ID {
+				out.Account = ""
+			}
+			cfg.Keys = append(cfg.Keys, out)
+		}
+	}
+	if operator := o.s.cfg.Account.ID; len(cfg.Accounts[operator].Teams) > 0 {
+		cfg.Account.Teams = cfg.Accounts[operator].Teams
+		delete(cfg.Accounts, operator)
+	}
+	return cfg.Export()
+}
+
+func (s *Server) developmentKey(k *store.StoredKey) bool {
+	return k.ID == s.creds.AccessKeyID || k.Hash != "" && k.Hash == identity.HashToken(s.creds.APIKey)
+}
+
+// exported declares a stored key: a bearer key by its hash, so that it goes on working; a
+// pair by a file into which its secret must be put.
+func exported(k *store.StoredKey) config.Key {
+	l := k.Policy.Limits
+	out := config.Key{
+		Name: k.Name, Kind: string(k.Kind), ID: k.ID, Account: k.Account, Team: k.Team, Allow: k.Policy.Actions, Models: k.Policy.Models, Tier: k.Policy.Tier,
+		Limits: config.Limits{
+			RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay,
+			SpendPerDay: amount(l.SpendPerDay, l.Currency), SpendPerMonth: amount(l.SpendPerMonth, l.Currency),
+		},
+	}
+	if !k.Expires.IsZero() {
+		out.Expires = k.Expires.UTC().Format(time.RFC3339)
+	}
+	if k.Kind == identity.KeyBearer {
+		out.Hash = k.Hash
+	} else {
+		out.Secret = "file:" + k.ID + ".secret"
+	}
+	return out
+}
+
+// amount writes a limit as the file has it.
+func amount(nano int64, currency string) string {
+	if nano == 0 {
+		return ""
+	}
+	return meter.FormatMoney(nano, currency)
+}
