@@ -2,12 +2,13 @@ package api
 
 import (
 	"errors"
-	"forebay/fault"
 	"io"
 	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"forebay/fault"
 )
 
 // Budget bounds the bytes of request bodies that are in memory at one time, over all

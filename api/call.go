@@ -2,13 +2,14 @@ package api
 
 import (
 	"context"
-	"forebay/fault"
-	"forebay/identity"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
+
+	"forebay/fault"
+	"forebay/identity"
 )
 
 // Call is one request at the front door, from the first header to the last byte. One
@@ -29,7 +30,7 @@ type Call struct {
 	Principal *identity.Principal
 	// Claimed is the id of the existing key that a caller names who is not authenticated (yet).
 	Claimed string
-	Body      []byte
+	Body    []byte
 	// Prompt is the beginning of the body, where it is to be logged or traced; else "".
 	Prompt string
 	// Sent is called when the body has reached the engine and is not needed any more.

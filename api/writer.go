@@ -2,12 +2,13 @@ package api
 
 import (
 	"bytes"
-	"forebay/wire/eventstream"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"forebay/wire/eventstream"
 )
 
 // Framing says how the events of a response are laid on the connection.

@@ -100,7 +100,7 @@ func TestKeepAlive(t *testing.T) {
 		if status, _, _ := l.seen(); status != 0 || w.Started() {
 			t.Error("the status was sent before its time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if status, body, _ := l.seen(); status != http.StatusOK || body != comment || l.header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("after 15 s: %d %q %v", status, body, l.header)

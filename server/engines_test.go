@@ -138,3 +138,35 @@ func TestAnthropicEngine(t *testing.T) {
 		t.Error("an unknown parameter was lost")
 	}
 }
+
+// Counting goes on to the next engine when one cannot count or is not there; a refusal of the
+// request itself stands.
+func TestCountingFailsOver(t *testing.T) {
+	const path = "/model/" + haiku + "/count-tokens"
+	const body = `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}`
+	for _, k := range []struct {
+		kind   string
+		p      *fakeupstream.Protocol
+		status int
+		want   string
+	}{
+		{"openai", fakeupstream.OpenAI, 200, `{"inputTokens":`},       // no tokenizer at hand
+		{"anthropic", fakeupstream.Anthropic, 200, `{"inputTokens":`}, // down
+	} {
+		s, up := bound(t, k.p, k.kind, config.Binding{Engine: "sim"})
+		up.Refuse(503, "down", nil)
+		if got := post(t, s, path, body); got.status != k.status || !strings.Contains(got.body, k.want) {
+			t.Errorf("%s: %d %s", k.kind, got.status, got.body)
+		}
+	}
+	s, up := bound(t, fakeupstream.Anthropic, "anthropic", config.Binding{Engine: "sim"})
+	up.Refuse(400, "odd request", nil)
+	if got := post(t, s, path, body); got.status != 424 || !strings.Contains(got.body, "odd request") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	s, _ = bound(t, fakeupstream.OpenAI, "openai")
+	got := post(t, s, messagesPath+"/count_tokens", `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`)
+	if got.status != 400 || !strings.Contains(got.body, `"invalid_request_error"`) || !strings.Contains(got.body, "counting tokens") {
+		t.Errorf("an engine without a tokenizer: %d %s", got.status, got.body)
+	}
+}

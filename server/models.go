@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"forebay/catalog"
+	"forebay/dispatch"
 	"forebay/engine"
 	"forebay/fault"
 	"forebay/infer"
@@ -34,22 +36,22 @@ func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
 // count answers CountTokens by the first engine of the model that can.
 func (s *Server) count(ctx context.Context, req *infer.Request) (int64, error) {
 	p := s.live.Load()
+	at := slices.IndexFunc(p.base.Models, func(m dispatch.Model) bool { return m.ID == req.Model })
+	last := error(fault.New(fault.Unsupported, "The provided model doesn't support counting tokens.").
+		WithReason("no engine of %s tells token counts", req.Model))
 	for i, c := range p.speaks[req.Model] {
 		counter, ok := c.(engine.TokenCounter)
 		if !ok {
 			continue
 		}
-		for _, m := range p.base.Models {
-			if m.ID == req.Model {
-				req.UpstreamModel = m.Bindings[i].Upstream
-			}
-		}
+		req.UpstreamModel = p.base.Models[at].Bindings[i].Upstream
 		n, err := counter.CountTokens(ctx, req)
-		if fault.KindOf(err) == fault.Unsupported {
+		switch fault.KindOf(err) {
+		case fault.Unsupported, fault.Unavailable, fault.Overloaded, fault.Timeout:
+			last = err // another engine may know, or be there
 			continue
 		}
 		return n, err
 	}
-	return 0, fault.New(fault.Unsupported, "The provided model doesn't support counting tokens.").
-		WithReason("no engine of %s tells token counts", req.Model)
+	return 0, last
 }

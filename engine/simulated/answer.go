@@ -106,7 +106,7 @@ func (e *Engine) answer(said *script, req *infer.Request, prompt string, choice 
 			a.parts = append(a.parts, part{tokens: split(said.text)})
 		}
 		for i, t := range said.tools {
-			id := fmt.Sprintf("tooluse_%016x", e.hash(prompt, choice)+uint64(i)) //nolint:gosec // a small index
+			id := fmt.Sprintf("tooluse_%016x", e.hash(prompt, choice)+uint64(i))
 			a.parts = append(a.parts, part{infer.Block{Kind: infer.BlockToolUse, ToolID: id, ToolName: t.name}, split(t.input)})
 		}
 		a.stop = infer.StopToolUse
