@@ -271,6 +271,9 @@ func encodeTitanEmbedResult(h Head, res *infer.Result) ([]byte, error) {
 	out := titanEmbedResponse{Tokens: res.Usage.Input}
 	if len(res.Embeddings) > 0 {
 		v := res.Embeddings[0]
+		if h.Embed == nil || h.Embed.Normalize == nil || *h.Embed.Normalize {
+			v.Floats = unit(v.Floats) // the family's default, which not every engine keeps to
+		}
 		out.Embedding = v.Floats
 		out.ByType = byType(h.Embed, v)
 		if _, float := out.ByType["float"]; len(out.ByType) > 0 && !float {
@@ -278,6 +281,22 @@ func encodeTitanEmbedResult(h Head, res *infer.Result) ([]byte, error) {
 		}
 	}
 	return marshal(&out)
+}
+
+// unit scales a vector to length one; one that is about that long already stays as it is.
+func unit(v []float32) []float32 {
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	if sum == 0 || math.Abs(sum-1) < 1e-3 {
+		return v
+	}
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(float64(x) / math.Sqrt(sum))
+	}
+	return out
 }
 
 // byType lists a vector under each of the types asked for. Binary is the sign of each
@@ -371,6 +390,9 @@ type cohereEmbedResponse struct {
 
 var cohereInputTypes = []string{"search_document", "search_query", "classification", "clustering", "image"}
 
+// cohereDimensions are the sizes of Embed v4's vectors.
+var cohereDimensions = []int64{256, 512, 1024, 1536}
+
 // maxTexts is Cohere's bound on the texts of one request.
 const maxTexts = 96
 
@@ -391,6 +413,9 @@ func decodeCohereEmbed(body []byte) (*infer.Embed, error) {
 	}
 	if err := embedTypes("embedding_types", r.Types, "float", "int8", "uint8", "binary", "ubinary"); err != nil {
 		return nil, err
+	}
+	if d := r.Dimension; d != nil && !slices.Contains(cohereDimensions, *d) {
+		return nil, badEnum("output_dimension", strconv.FormatInt(*d, 10), "256", "512", "1024", "1536")
 	}
 	switch r.Truncate {
 	case "", "NONE", "START", "END", "LEFT", "RIGHT":

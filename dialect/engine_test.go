@@ -274,8 +274,8 @@ func TestEmbeddings(t *testing.T) {
 	}{
 		{infer.DialectOpenAIEmbeddings, infer.Embed{}},
 		{infer.DialectOpenAIEmbeddings, infer.Embed{Encoding: "base64"}},
-		{infer.DialectTitanEmbed, infer.Embed{}},
-		{infer.DialectTitanEmbed, infer.Embed{Types: []string{"float", "binary"}}},
+		{infer.DialectTitanEmbed, infer.Embed{Normalize: new(false)}},
+		{infer.DialectTitanEmbed, infer.Embed{Normalize: new(false), Types: []string{"float", "binary"}}},
 		{infer.DialectCohereEmbed, infer.Embed{Inputs: []string{"a"}}},
 		{infer.DialectCohereEmbed, infer.Embed{Types: []string{"float"}}},
 	} {

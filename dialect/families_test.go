@@ -222,3 +222,31 @@ func TestPackedEmbeddings(t *testing.T) {
 		}
 	}
 }
+
+// Embed v4 has vectors of four sizes.
+func TestCohereDimensions(t *testing.T) {
+	for size, ok := range map[string]bool{"256": true, "1536": true, "100": false, "2048": false} {
+		_, err := codecs[infer.DialectCohereEmbed].DecodeEmbed([]byte(`{"texts":["a"],"input_type":"clustering","output_dimension":` + size + `}`))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", size, err)
+		}
+	}
+}
+
+// Titan's vectors have length one unless the caller wants them otherwise.
+func TestTitanNormalizes(t *testing.T) {
+	res := &infer.Result{Embeddings: []infer.Embedding{{Floats: []float32{3, 4}}}}
+	for _, k := range []struct {
+		e    *infer.Embed
+		want string
+	}{
+		{&infer.Embed{}, `"embedding":[0.6,0.8]`},
+		{&infer.Embed{Normalize: new(true)}, `"embedding":[0.6,0.8]`},
+		{&infer.Embed{Normalize: new(false)}, `"embedding":[3,4]`},
+	} {
+		body, err := codecs[infer.DialectTitanEmbed].EncodeResult(Head{Embed: k.e}, res)
+		if err != nil || !strings.Contains(string(body), k.want) {
+			t.Errorf("%s %v, want %s", body, err, k.want)
+		}
+	}
+}

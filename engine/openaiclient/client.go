@@ -178,7 +178,28 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	if stream {
 		return c.stream(res, p, head)
 	}
-	return c.whole(res, p, head)
+	out, err := c.whole(res, p, head)
+	if err != nil || p.through || req.Embed == nil {
+		return out, err
+	}
+	return out, sized(out, req.Embed.Dimensions)
+}
+
+// sized refuses vectors of another size than was asked for: engines that cannot shorten theirs
+// leave the parameter out without a word.
+func sized(res *infer.Response, want *int64) error {
+	events, ok := res.Events.(*infer.EventSlice)
+	if !ok || want == nil {
+		return nil
+	}
+	for _, v := range events.List[0].Result.Embeddings {
+		if n := int64(len(v.Floats)); n != *want {
+			f := fault.Newf(fault.ModelFailed, "The model makes vectors of %d dimensions, not of %d.", n, *want)
+			f.OriginalStatus, f.OriginalMessage = 400, f.Message
+			return f
+		}
+	}
+	return nil
 }
 
 func (c *Client) plan(req *infer.Request) (plan, error) {

@@ -79,3 +79,22 @@ func TestPromptsByFlavour(t *testing.T) {
 		}
 	}
 }
+
+// Vectors of another size than was asked for are no answer.
+func TestEmbeddingsHaveTheSizeAskedFor(t *testing.T) {
+	up := fakeupstream.New(t, fakeupstream.OpenAI)
+	up.Handle(func(c *fakeupstream.Call) {
+		c.Respond(200, nil, []byte(`{"data":[{"index":0,"embedding":[1,0,0]}],"usage":{"prompt_tokens":1}}`))
+	})
+	c := open(t, Config{Upstream: upstream.Config{BaseURL: up.URL}})
+	for size, ok := range map[int64]bool{0: true, 3: true, 256: false} {
+		e := &infer.Embed{Inputs: []string{"x"}}
+		if size > 0 {
+			e.Dimensions = &size
+		}
+		_, err := c.Infer(t.Context(), &infer.Request{UpstreamModel: "up", Task: infer.TaskEmbed, Embed: e})
+		if (err == nil) != ok {
+			t.Errorf("%d dimensions: %v", size, err)
+		}
+	}
+}
