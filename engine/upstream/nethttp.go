@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -102,14 +101,14 @@ func (c *netHTTP) Do(ctx context.Context, req *Request) (*Response, error) {
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	call := &netCall{client: c, outer: ctx, phases: newPhases(req.Timeouts.Over(c.cfg.Timeouts), req.Stream, time.Now())}
+	call := &netCall{client: c, outer: ctx, sent: lend(req), phases: newPhases(req.Timeouts.Over(c.cfg.Timeouts), req.Stream, time.Now())}
 	inner, cancel := context.WithCancelCause(ctx)
 	call.cancel = cancel
 	if !c.enter(call) {
 		cancel(nil)
 		return nil, broken(errClientClosed, false)
 	}
-	hr, err := c.request(inner, req)
+	hr, err := c.request(inner, req, call.sent)
 	if err != nil {
 		call.leave()
 		return nil, fault.Wrap(fault.Internal, err, "")
@@ -138,19 +137,15 @@ func (c *netHTTP) enter(call *netCall) bool {
 	return !c.closed
 }
 
-func (c *netHTTP) request(ctx context.Context, req *Request) (*http.Request, error) {
+func (c *netHTTP) request(ctx context.Context, req *Request, body *lent) (*http.Request, error) {
 	target := c.base.Scheme + "://" + c.base.Host + c.path + req.Path
-	var body io.Reader
-	switch len(req.Body) {
-	case 0:
-	case 1:
-		body = bytes.NewReader(req.Body[0])
-	default:
-		body = bytes.NewReader(bytes.Join(req.Body, nil))
-	}
-	hr, err := http.NewRequestWithContext(ctx, req.Method, target, body)
+	hr, err := http.NewRequestWithContext(ctx, req.Method, target, http.NoBody)
 	if err != nil {
 		return nil, err
+	}
+	if body.size > 0 {
+		hr.ContentLength, hr.Body = body.size, body.reader()
+		hr.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
 	}
 	hr.Header["Accept-Encoding"] = []string{"identity"}
 	hr.Header["User-Agent"] = nil
@@ -171,6 +166,7 @@ type netCall struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	phases phases
+	sent   *lent
 	body   io.ReadCloser
 	err    error
 }
@@ -188,6 +184,7 @@ func (n *netCall) arm(deadline time.Time) {
 func (n *netCall) leave() {
 	n.arm(time.Time{})
 	n.cancel(nil)
+	n.sent.back()
 	n.client.mu.Lock()
 	delete(n.client.calls, n)
 	last := n.client.closed && len(n.client.calls) == 0

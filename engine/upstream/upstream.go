@@ -41,7 +41,8 @@ type Config struct {
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Request is one call. Its memory must stay unchanged until Do returns.
+// Request is one call. Its memory must stay unchanged until Do has failed, or until the
+// response was read to its end or closed.
 type Request struct {
 	Method string
 	Path   string // appended to the base URL's path: raw, escaped, with query; begins with a slash
