@@ -9,9 +9,10 @@ import (
 	"forebay/meter"
 )
 
-// History gives back what calls took from quotas since an instant, in order of arrival.
+// History gives back what calls took from quotas since an instant, in order of arrival: one by
+// one since the second instant, and in sums before it.
 type History interface {
-	Charges(ctx context.Context, since time.Time, f func(meter.Charge)) error
+	Charges(ctx context.Context, since, exact time.Time, f func(meter.Charge)) error
 }
 
 // drained is how long the fullest bucket takes to drain; older charges need no replay.
@@ -22,8 +23,11 @@ const drained = 2 * time.Minute
 func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 	now := time.Now()
 	w := d.world.Load()
+	if len(w.scopes) == 0 {
+		return nil // nobody has a limit
+	}
 	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour) // whatever the billing zone
-	err := h.Charges(ctx, since, func(c meter.Charge) {
+	err := h.Charges(ctx, since, now.Add(-drained), func(c meter.Charge) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.recharge(w, &c, now)
@@ -49,6 +53,9 @@ func (d *Dispatcher) recharge(w *world, c *meter.Charge, now time.Time) {
 			case limitRPM:
 				amount = c.Requests
 			case limitDay, limitMonth:
+				if c.Currency != l.currency {
+					continue // it was not held against this budget either
+				}
 				amount = c.Money
 			}
 			ev := capacity.Event{Kind: capacity.EventCharge, Amount: amount}

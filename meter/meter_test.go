@@ -320,7 +320,7 @@ func TestReopenKeepsRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		var n int64
-		if err := l.Charges(t.Context(), time.Time{}.AddDate(1969, 0, 0), func(c Charge) { n += c.Requests }); err != nil {
+		if err := l.Charges(t.Context(), time.Unix(0, 0), time.Unix(0, 0), func(c Charge) { n += c.Requests }); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Close(); err != nil {
@@ -352,4 +352,38 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Charges summed over quarters of an hour are those of the calls, and recent calls come one by one.
+func TestChargesAreSummed(t *testing.T) {
+	l := open(t, nil)
+	begin := time.Date(2026, 1, 1, 23, 50, 0, 0, time.UTC)
+	const n = 40
+	for i := range n {
+		r := row(i)
+		r.Arrived = begin.Add(time.Duration(i) * time.Minute)
+		if err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exact := begin.Add(35 * time.Minute)
+	days := map[int]int64{}
+	var last time.Time
+	alone := 0
+	err := l.Charges(t.Context(), begin, exact, func(c Charge) {
+		if c.At.Before(last) {
+			t.Error("out of order")
+		}
+		last = c.At
+		days[c.At.UTC().Day()] += c.Money
+		if !c.At.Before(exact) {
+			alone++
+			if c.Requests != 1 || c.At.Sub(begin)%time.Minute != 0 {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+	if err != nil || alone != 5 || days[1] != 9*10/2 || days[1]+days[2] != n*(n-1)/2 {
+		t.Errorf("%v, %d alone, %v", err, alone, days)
+	}
 }

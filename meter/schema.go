@@ -95,7 +95,7 @@ const numColumns = 53
 
 // Statements of the move from the journal into the tables.
 var (
-	insertCallSQL    = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)` //nolint:gosec // of constants
+	insertCallSQL    = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)`
 	insertAttemptSQL = `INSERT INTO attempts (call, n, engine, began_ns, took_ns, outcome, recalled) VALUES (?,?,?,?,?,?,?)`
 	movedSQL         = `UPDATE moved SET segment = ?, place = ?`
 )

@@ -101,7 +101,7 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 		order = append(order, strconv.Itoa(i+1))
 	}
 	by := strings.Join(order, ", ")
-	query := `SELECT ` + strings.Join(append(groups, sums), ", ") + ` FROM calls` + where + ` GROUP BY ` + by + ` ORDER BY ` + by //nolint:gosec // of the texts in dimensions; values are arguments
+	query := `SELECT ` + strings.Join(append(groups, sums), ", ") + ` FROM calls` + where + ` GROUP BY ` + by + ` ORDER BY ` + by
 	rows, err := l.read.QueryContext(ctx, query, append(args, wargs...)...)
 	if err != nil {
 		return nil, fmt.Errorf("usage: %w", err)
@@ -201,7 +201,8 @@ func (l *Ledger) ClientsGaveUp(ctx context.Context, account string, since time.T
 	return out, rows.Err()
 }
 
-// Charge is what one call took from quotas, for rebuilding them after a restart.
+// Charge is what one call, or several of the same caller and model, took from quotas, for
+// rebuilding them after a restart.
 type Charge struct {
 	Account, Team, Key, Model string
 	At                        time.Time
@@ -211,10 +212,21 @@ type Charge struct {
 	Currency                  string
 }
 
-// Charges calls f with what every admitted call since then took, in order of arrival.
-func (l *Ledger) Charges(ctx context.Context, since time.Time, f func(Charge)) error {
-	rows, err := l.read.QueryContext(ctx, `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''), arrived, count, input, output, cache_write,
- COALESCE(charge, 0), COALESCE(currency, '') FROM calls WHERE arrived >= ? AND outcome <> 'refused' ORDER BY arrived`, since.UnixNano())
+// chargeSlot is the time over which older charges are summed. Days and months of every zone
+// in use begin at a quarter of an hour.
+const chargeSlot = 15 * time.Minute
+
+// chargesSQL has one row for each call since the second instant, and sums before it.
+const chargesSQL = `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''),
+ CASE WHEN arrived >= ?2 THEN arrived ELSE arrived / ?3 * ?3 END AS at, SUM(count), SUM(input), SUM(output), SUM(cache_write),
+ SUM(COALESCE(charge, 0)), COALESCE(currency, '')
+ FROM calls WHERE arrived >= ?1 AND outcome <> 'refused'
+ GROUP BY account, team, key, model, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
+
+// Charges calls f with what admitted calls since an instant took, in order of arrival: each call
+// that arrived at exact or later by itself, older ones summed by caller, model and quarter of an hour.
+func (l *Ledger) Charges(ctx context.Context, since, exact time.Time, f func(Charge)) error {
+	rows, err := l.read.QueryContext(ctx, chargesSQL, since.UnixNano(), exact.UnixNano(), int64(chargeSlot))
 	if err != nil {
 		return fmt.Errorf("charges: %w", err)
 	}
