@@ -269,7 +269,7 @@ func ParseConverse(body []byte) (*ConverseRequest, error) {
 // Chat returns a request, which has been held against the model, in no particular dialect. It
 // checks the rules that the service has beyond its model.
 func (r *ConverseRequest) Chat() (*infer.Chat, error) {
-	c := &infer.Chat{}
+	c := &infer.Chat{ResponseFields: r.ResponsePaths}
 	r.inference(c)
 	if err := r.tools(c); err != nil {
 		return nil, err

@@ -187,6 +187,7 @@ func encodeConverse(c *infer.Chat, o EncodeOptions) ([]byte, []string, error) {
 	if r.Additional, err = w.extras(c); err != nil {
 		return nil, nil, err
 	}
+	r.ResponsePaths = c.ResponseFields
 	maxTokens := int64(defaultMaxTokens)
 	if r.Inference != nil && r.Inference.MaxTokens != nil {
 		maxTokens = *r.Inference.MaxTokens

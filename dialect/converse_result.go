@@ -45,6 +45,8 @@ type cvResponse struct {
 	Output     cvOutput   `json:"output"`
 	StopReason string     `json:"stopReason"`
 	Usage      *cvUsage   `json:"usage,omitzero"`
+
+	Fields jsontext.Value `json:"additionalModelResponseFields,omitzero"`
 }
 
 type cvOutput struct {
@@ -80,14 +82,31 @@ func latency(h Head) *cvMetrics {
 }
 
 func encodeConverseResult(h Head, res *infer.Result) ([]byte, error) {
-	return converseBody(res, infer.DialectConverse, latency(h))
+	return converseBody(h.Fields, res, infer.DialectConverse, latency(h))
 }
 
 func encodeNovaResult(_ Head, res *infer.Result) ([]byte, error) {
-	return converseBody(res, infer.DialectNova, nil)
+	return converseBody(nil, res, infer.DialectNova, nil)
 }
 
-func converseBody(res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, error) {
+// fieldStopSequence is the one member of a model's own answer that every engine's answer can be
+// asked for: the stop sequence that matched.
+const fieldStopSequence = "/stop_sequence"
+
+// responseFields are the members that were asked for: as the engine gave them, or the stop
+// sequence if there was one; nil for none.
+func responseFields(asked []string, given []byte, stop infer.StopReason, text string) jsontext.Value {
+	switch {
+	case len(given) > 0:
+		return given
+	case stop == infer.StopSequence && slices.Contains(asked, fieldStopSequence):
+		return must(map[string]string{"stop_sequence": text})
+	default:
+		return nil
+	}
+}
+
+func converseBody(fields []string, res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, error) {
 	out := cvResponse{Usage: newCvUsage(res.Usage, d == infer.DialectNova), Metrics: m, StopReason: cvStop("")}
 	out.Output.Message = cvMessage{Role: "assistant", Content: []cvBlock{}}
 	if len(res.Choices) > 0 {
@@ -99,6 +118,7 @@ func converseBody(res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, err
 		}
 		out.Output.Message.Content = append(out.Output.Message.Content, blocks...)
 		out.StopReason = cvStop(c.Stop)
+		out.Fields = responseFields(fields, res.Fields, c.Stop, c.StopText)
 	}
 	return marshal(&out)
 }
@@ -108,11 +128,12 @@ func decodeConverseResult(body []byte) (*infer.Result, error) {
 		Output     cvOutput       `json:"output"`
 		StopReason string         `json:"stopReason"`
 		Usage      jsontext.Value `json:"usage"`
+		Fields     jsontext.Value `json:"additionalModelResponseFields"`
 	}
 	if err := decodeEngine(body, &r); err != nil {
 		return nil, err
 	}
-	res := &infer.Result{Usage: resultUsage(r.Usage)}
+	res := &infer.Result{Usage: resultUsage(r.Usage), Fields: notNull(r.Fields)}
 	c := infer.Choice{Stop: stopOfConverse(r.StopReason)}
 	for _, b := range r.Output.Message.Content {
 		// a kind of block newer than this code is passed over: nothing of a caller's depends on it
@@ -137,7 +158,8 @@ type (
 		Role string `json:"role"`
 	}
 	cvStopEvent struct {
-		StopReason string `json:"stopReason"`
+		StopReason string         `json:"stopReason"`
+		Fields     jsontext.Value `json:"additionalModelResponseFields,omitzero"`
 	}
 	cvBlockStart struct {
 		Start cvStart `json:"start"`
@@ -185,6 +207,7 @@ type converseEncoder struct {
 	open    map[int]int // blocks that have begun and not ended, with their number
 	usage   infer.Usage
 	stop    infer.StopReason
+	fields  jsontext.Value
 }
 
 func newConverseEncoder(h Head, nova bool) StreamEncoder {
@@ -249,6 +272,7 @@ func (e *converseEncoder) Encode(ev *infer.Event, emit Emit) error {
 		}
 	case infer.EventStop:
 		e.stop = ev.Stop
+		e.fields = bytes.Clone(responseFields(e.h.Fields, ev.Fields, ev.Stop, ev.StopText))
 	}
 	return nil
 }
@@ -285,7 +309,7 @@ func (e *converseEncoder) Finish(emit Emit) {
 	for _, i := range slices.Sorted(maps.Keys(e.open)) {
 		e.put(emit, "contentBlockStop", cvIndex{e.open[i]})
 	}
-	e.put(emit, "messageStop", cvStopEvent{cvStop(e.stop)})
+	e.put(emit, "messageStop", cvStopEvent{cvStop(e.stop), e.fields})
 	m := &cvMetadata{Usage: newCvUsage(e.usage, e.nova), Metrics: latency(e.h)}
 	if e.nova {
 		m.Usage.Total, m.Metrics, m.Trace = nil, &cvMetrics{}, &struct{}{}
@@ -345,7 +369,7 @@ func (d *converseDecoder) Decode(name string, payload []byte, events []infer.Eve
 		}
 	case r.Stop != nil:
 		d.done = true
-		events = append(d.close(events), infer.Event{Kind: infer.EventStop, Stop: stopOfConverse(r.Stop.StopReason)})
+		events = append(d.close(events), infer.Event{Kind: infer.EventStop, Stop: stopOfConverse(r.Stop.StopReason), Fields: notNull(r.Stop.Fields)})
 	case r.Metadata != nil:
 		if u, ok := engineUsage(r.Metadata.Usage); ok {
 			events = append(events, infer.Event{Kind: infer.EventUsage, Usage: u, HasUsage: true})

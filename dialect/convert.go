@@ -112,6 +112,11 @@ func (w *writer) refuse(c *infer.Chat, has limits) error {
 	if !has.minP && c.MinP != nil {
 		w.drop("min_p")
 	}
+	for _, field := range c.ResponseFields {
+		if w.d != infer.DialectConverse && field != fieldStopSequence {
+			w.drop("response field " + field)
+		}
+	}
 	if !has.reasoning && c.Reasoning != nil && c.Reasoning.Enabled {
 		w.drop("reasoning")
 	}

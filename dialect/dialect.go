@@ -20,6 +20,7 @@ type Head struct {
 	Created      time.Time
 	IncludeUsage bool         // the client asked for usage in a stream (OpenAI)
 	Embed        *infer.Embed // the request of an embedding result
+	Fields       []string     // members of the model's own answer that the client asked for (Converse)
 	Chat         *infer.Chat  // the request of a chat, for families that repeat it (Cohere); may be nil
 }
 

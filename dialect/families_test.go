@@ -250,3 +250,49 @@ func TestTitanNormalizes(t *testing.T) {
 		}
 	}
 }
+
+// Converse's additionalModelResponseFields: the stop sequence of every engine, and what a Bedrock
+// engine gave, streamed and whole; the rest is named as dropped.
+func TestResponseFields(t *testing.T) {
+	body := `{"messages":[{"role":"user","content":[{"text":"q"}]}],"additionalModelResponseFieldPaths":["/stop_sequence","/x"]}`
+	converse := codecs[infer.DialectConverse]
+	c, err := converse.DecodeChat([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, dropped, err := converse.EncodeChat(c, EncodeOptions{}); err != nil || string(again) != body || len(dropped) > 0 {
+		t.Errorf("%s %v %v", again, dropped, err)
+	}
+	if _, dropped, err := codecs[infer.DialectOpenAI].EncodeChat(c, EncodeOptions{}); err != nil || !slices.Equal(dropped, []string{"response field /x"}) {
+		t.Errorf("%v %v", dropped, err)
+	}
+	h := Head{Fields: c.ResponseFields}
+	for _, k := range []struct {
+		given []byte
+		stop  infer.StopReason
+		want  string
+	}{
+		{nil, infer.StopSequence, `"additionalModelResponseFields":{"stop_sequence":"END"}`},
+		{[]byte(`{"stop_sequence":"END","x":1}`), infer.StopSequence, `"additionalModelResponseFields":{"stop_sequence":"END","x":1}`},
+		{nil, infer.StopEndTurn, ""},
+	} {
+		res := &infer.Result{Fields: k.given, Choices: []infer.Choice{{Content: text("a"), Stop: k.stop, StopText: "END"}}}
+		whole, err := converse.EncodeResult(h, res)
+		if err != nil || !strings.Contains(string(whole), k.want) || strings.Contains(string(whole), "Fields") != (k.want != "") {
+			t.Errorf("whole: %s %v, want %s", whole, err, k.want)
+		}
+		if back, err := converse.DecodeResult(whole); err != nil || k.given != nil && string(back.Fields) != string(k.given) {
+			t.Errorf("comes back with %s %v", back.Fields, err)
+		}
+		enc := converse.NewStreamEncoder(h)
+		var all strings.Builder
+		emit := func(name string, payload []byte) { all.WriteString(name + string(payload)) }
+		if err := enc.Encode(&infer.Event{Kind: infer.EventStop, Stop: k.stop, StopText: "END", Fields: k.given}, emit); err != nil {
+			t.Fatal(err)
+		}
+		enc.Finish(emit)
+		if !strings.Contains(all.String(), k.want) || strings.Contains(all.String(), "Fields") != (k.want != "") {
+			t.Errorf("streamed: %s, want %s", all.String(), k.want)
+		}
+	}
+}

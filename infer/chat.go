@@ -41,6 +41,9 @@ type Chat struct {
 	Reasoning         *Reasoning
 
 	User string
+	// ResponseFields are JSON pointers to members of the model's own answer that the caller
+	// wants beside the common ones (Converse).
+	ResponseFields []string
 	// Extra holds JSON members that the request's dialect does not define (for Converse:
 	// additionalModelRequestFields). An encoder of the same family passes them on; another
 	// one refuses what it cannot express.

@@ -56,6 +56,9 @@ type Event struct {
 
 	Stop     StopReason
 	StopText string // the stop sequence that matched
+	// Fields is a JSON object of the members that Chat.ResponseFields asked for, where the engine
+	// gave them; with EventStop.
+	Fields []byte
 
 	// Usage is cumulative; the last one stands. HasUsage is set where the event carries one.
 	Usage    Usage
@@ -82,6 +85,7 @@ type Result struct {
 	Choices    []Choice
 	Embeddings []Embedding
 	Usage      Usage
+	Fields     []byte // see Event.Fields
 }
 
 // Choice is one alternative of a Result.

@@ -51,7 +51,7 @@ func (s *Service) converse(c *api.Call, r *wire.Request) error {
 	if err != nil {
 		return err
 	}
-	head := dialect.Head{ID: c.ID, Model: id, Created: c.Started}
+	head := dialect.Head{ID: c.ID, Model: id, Created: c.Started, Fields: cr.ResponsePaths}
 	if stream {
 		st := api.EventStream{
 			Framing: api.FramingEventStream, ContentType: eventStream, Dialect: infer.DialectConverse, Head: head, Failure: s.streamFailure(op),

@@ -151,6 +151,11 @@ func (e *Engine) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	case req.Chat == nil:
 		return nil, fault.New(fault.Internal, "the simulated engine was given a call that was not decoded")
 	}
+	for _, field := range req.Chat.ResponseFields {
+		if field != "/stop_sequence" {
+			head.Dropped = append(head.Dropped, "response field "+field)
+		}
+	}
 	p, err := e.plan(req)
 	if err != nil {
 		return nil, err
