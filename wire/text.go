@@ -186,13 +186,35 @@ func parseTime(f TimeFormat, text string) (time.Time, error) {
 		t, err := time.Parse(httpDate, text)
 		return t.UTC(), err
 	default:
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.Abs(v) > 1e15 {
-			return time.Time{}, errors.Join(strconv.ErrRange, err)
-		}
-		whole, frac := math.Modf(v)
-		return time.Unix(int64(whole), int64(math.Round(frac*1e6))*1e3).UTC(), nil
+		return parseSeconds(text)
 	}
+}
+
+// maxSeconds bounds timestamps to what a calendar has a year for.
+const maxSeconds = 1e12
+
+// parseSeconds reads seconds since 1970. The usual form is read digit by digit: a float has too few of
+// them for a distant time.
+func parseSeconds(text string) (time.Time, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(v) || math.Abs(v) > maxSeconds {
+		return time.Time{}, errors.Join(strconv.ErrRange, err)
+	}
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, frac, _ := strings.Cut(digits, ".")
+	if strings.Trim(whole+frac, "0123456789") != "" { // an exponent
+		s, f := math.Modf(v)
+		return time.Unix(int64(s), int64(math.Round(f*1e6))*1e3).UTC(), nil
+	}
+	s, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	ns, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64) // digits, as was seen
+	if negative {
+		s, ns = -s, -ns
+	}
+	return time.Unix(s, ns).UTC(), nil
 }
 
 // formatTime writes a timestamp, to the millisecond where it has fractions.

@@ -13,6 +13,7 @@ import (
 	"forebay/fault"
 	"forebay/infer"
 	"forebay/wire/eventstream"
+	shapes "forebay/wire/shapes/bedrockruntime"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -114,11 +115,17 @@ func looker(family infer.Dialect, codec *dialect.Codec) func(string, []byte) (re
 	}
 }
 
-// exceptionStatus is the HTTP status of each exception that a stream can carry.
-var exceptionStatus = map[string]int{
-	"internalServerException": 500, "modelStreamErrorException": 424, "validationException": 400,
-	"throttlingException": 429, "modelTimeoutException": 408, "serviceUnavailableException": 503,
-}
+// exceptionStatus is the HTTP status of each exception that a stream can carry, by the service's model. The
+// stream of InvokeModel has all that Converse's has.
+var exceptionStatus = func() map[string]int {
+	out := map[string]int{}
+	for _, m := range shapes.InvokeModelWithResponseStream.Output.Member("body").Shape.Members {
+		if m.Shape.Exception {
+			out[m.Name] = m.Shape.Status
+		}
+	}
+	return out
+}()
 
 // exception returns the failure of a frame that ends a stream.
 func exception(name string, payload []byte) error {

@@ -1,12 +1,11 @@
 package bedrockclient
 
 import (
-	"strings"
-
 	"forebay/engine/reply"
 	"forebay/engine/splice"
 	"forebay/engine/upstream"
 	"forebay/fault"
+	"forebay/wire"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -30,9 +29,7 @@ func refusal(res *upstream.Response) *fault.Error {
 			name = n
 		}
 	}
-	name, _, _ = strings.Cut(name, ":")
-	name = name[strings.LastIndexByte(name, '#')+1:]
-	switch name {
+	switch wire.ErrorName(name) {
 	case "ThrottlingException", "TooManyRequestsException":
 		e.Kind, e.Message = fault.Overloaded, "The model is overloaded."
 	case "ModelNotReadyException":

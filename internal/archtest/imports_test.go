@@ -37,7 +37,7 @@ var diagram = []node{
 	{"engine/enginetest/", []string{"infer", "fault", "wire/"}, "the scripted upstream must not share code with the clients it is to judge"},
 	{"engine/enginetest", []string{"dialect", "engine", "engine/enginetest/", "engine/upstream", "fault", "infer", "wire/"}, "the conformance suite knows the port, not the clients"},
 	{"engine/simulated", []string{"engine", "fault", "infer", "perf"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
-	{"engine/", []string{"engine", "engine/reply", "engine/splice", "engine/upstream", "dialect", "fault", "infer", "wire/"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
+	{"engine/", []string{"engine", "engine/reply", "engine/splice", "engine/upstream", "dialect", "fault", "infer", "wire", "wire/"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
 
 	{"dispatch", []string{"capacity", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
 	{"meter", []string{"catalog", "fault", "infer", "store"}, "metering takes finished records; it never asks the road they came"},

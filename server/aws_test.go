@@ -2,8 +2,11 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+
+	"forebay/config"
 )
 
 // What no operation answers to is refused in the form of the protocol that it came in: never HTML, plain
@@ -99,6 +102,31 @@ func TestModelValidation(t *testing.T) {
 		a := post(t, s, c.path, c.body, c.change...)
 		if a.status != 400 || a.header.Get("X-Amzn-Errortype") != "ValidationException" || !strings.Contains(a.body, c.want) {
 			t.Errorf("%s: %d %.600s\nwant %s", c.name, a.status, a.body, c.want)
+		}
+	}
+}
+
+// A throttled call is told how long to wait in the forms that the clients read: seconds, and
+// milliseconds by the name that the AWS SDKs know.
+func TestThrottlesSayHowLong(t *testing.T) {
+	c := testConfig(t)
+	c.Account.Models = map[string]config.Limits{haiku: {RequestsPerMinute: 1}}
+	s := run(t, c)
+	for _, path := range []string{conversePath, conversePath + "-stream"} {
+		var a answer
+		for range 3 {
+			if a = post(t, s, path, `{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":5}}`); a.status != http.StatusOK {
+				break
+			}
+		}
+		if a.status != http.StatusTooManyRequests || a.header.Get("X-Amzn-Errortype") != "ThrottlingException" ||
+			!strings.Contains(a.body, `{"__type":"ThrottlingException","message":"Too many requests, please wait before trying again."}`) {
+			t.Fatalf("%s: %d %s", path, a.status, a.body)
+		}
+		ms, err := strconv.Atoi(a.header.Get("X-Amz-Retry-After"))
+		seconds, err2 := strconv.Atoi(a.header.Get("Retry-After"))
+		if err != nil || err2 != nil || ms <= 0 || ms > 60_000 || seconds != (ms+999)/1000 {
+			t.Errorf("%s: wait %q seconds, %q ms", path, a.header.Get("Retry-After"), a.header.Get("X-Amz-Retry-After"))
 		}
 	}
 }
