@@ -21,6 +21,10 @@ up: build ## build and start Forebay on 127.0.0.1:8484 (ARGS="--listen HOST:PORT
 demo: build ## start Forebay, call a model through every API, and stop
 	bin/forebay demo $(ARGS)
 
+.PHONY: demo-clients
+demo-clients: deps ## the same question through every real client, and the ledger adding up
+	go test -count=1 -v -run TestEveryClient/plain ./test/clients
+
 .PHONY: build
 build: ## build bin/forebay
 	go build -o bin/forebay ./cmd/forebay

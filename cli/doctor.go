@@ -13,6 +13,7 @@ import (
 
 	"forebay/config"
 	"forebay/internal/version"
+	"forebay/meter"
 
 	"github.com/alecthomas/kong"
 )
@@ -116,11 +117,11 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 		add("engine "+en.Name, err, "up")
 	}
 	var usage struct {
-		GaveUp []struct{ Seconds, Times int64 } `json:"clientsGaveUp"`
+		GaveUp []meter.GaveUp `json:"clientsGaveUp"`
 	}
 	if c.call(e.ctx, http.MethodGet, "usage", nil, &usage) == nil {
 		for _, g := range usage.GaveUp {
-			add("clients", nil, fmt.Sprintf("gave up after %d s, %d times; if their calls take longer, raise read_timeout", g.Seconds, g.Times))
+			add("clients", nil, fmt.Sprintf("gave up after %d s, %d times; if their calls take longer, raise their time-out (boto3: read_timeout; the time-out of a function), or stream", g.Seconds, g.Times))
 		}
 	}
 }

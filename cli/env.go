@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -84,12 +85,29 @@ func (c *envCmd) variables(cred *server.Credentials) ([][2]string, error) {
 		[2]string{"FOREBAY_URL", cred.URL}, [2]string{"FOREBAY_API_KEY", cred.APIKey},
 	)
 	if c.All {
-		vars = append(vars,
-			[2]string{"AWS_ENDPOINT_URL", base}, [2]string{"AWS_ACCESS_KEY_ID", cred.AccessKeyID},
-			[2]string{"AWS_SECRET_ACCESS_KEY", cred.SecretAccessKey}, [2]string{"AWS_REGION", cred.Region}, [2]string{"AWS_DEFAULT_REGION", cred.Region})
+		vars = append(vars, [2]string{"AWS_ENDPOINT_URL", base}, [2]string{"AWS_ACCESS_KEY_ID", cred.AccessKeyID}, [2]string{"AWS_SECRET_ACCESS_KEY", cred.SecretAccessKey})
+	}
+	if c.All || !hasRegion() {
+		vars = append(vars, [2]string{"AWS_REGION", cred.Region}, [2]string{"AWS_DEFAULT_REGION", cred.Region})
 	}
 	return vars, nil
 }
+
+// hasRegion reports whether AWS clients find a region already. They refuse to start without one, and
+// calls to other services must keep the one that they have.
+func hasRegion() bool {
+	if os.Getenv("AWS_REGION") != "" || os.Getenv("AWS_DEFAULT_REGION") != "" {
+		return true
+	}
+	path := os.Getenv("AWS_CONFIG_FILE")
+	if home, err := os.UserHomeDir(); path == "" && err == nil {
+		path = filepath.Join(home, ".aws", "config")
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // where AWS clients read their configuration
+	return err == nil && regionLine.Match(b)
+}
+
+var regionLine = regexp.MustCompile(`(?m)^\s*region\s*=`)
 
 // systemRoots are where the systems that Go runs on keep their certificates.
 var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}

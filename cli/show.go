@@ -106,7 +106,7 @@ func (c *usageCmd) Run(e *env) error {
 	}
 	for _, g := range out.GaveUp {
 		if g.Times > 1 {
-			_, _ = fmt.Fprintf(e.Out, "\nClients gave up after %d s, %d times: raise their read time-out (boto3: Config(read_timeout=...)).\n", g.Seconds, g.Times)
+			_, _ = fmt.Fprintf(e.Out, "\nClients gave up after %d s, %d times: raise their time-out (boto3: Config(read_timeout=...); a function's own), or stream.\n", g.Seconds, g.Times)
 		}
 	}
 	return nil

@@ -38,6 +38,7 @@ type call struct {
 	recalled   bool               // preempted; guarded by the Dispatcher's mutex
 	cancel     context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
 	settled    bool
+	used       infer.Usage // by an attempt that showed nothing
 	explained  []byte
 }
 
@@ -185,7 +186,11 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		c.attempted(began, err)
 		again = c.recover(ctx, err)
 		if !again && !c.settled {
-			c.settle(infer.Usage{}, 0)
+			if fault.KindOf(err) == fault.Canceled { // the engine has read the prompt; what it had produced nobody has told
+				c.used = infer.Usage{Input: c.arrival.Input, Estimated: true}
+			}
+			charge := c.price(c.used)
+			c.settle(c.used, c.spent(&charge))
 		}
 		return nil, again, err
 	}

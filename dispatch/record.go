@@ -187,7 +187,11 @@ func outcomeOf(err error) string {
 // refused writes the row of a call that was never answered, and returns err, or the
 // ledger's own fault.
 func (c *call) refused(ctx context.Context, err error) error {
-	c.written(ctx, c.row(err))
+	rec := c.row(err)
+	if c.used != (infer.Usage{}) {
+		c.fill(rec, c.used, c.price(c.used))
+	}
+	c.written(ctx, rec)
 	return err
 }
 
@@ -201,10 +205,24 @@ func (c *call) written(ctx context.Context, rec *meter.Record) {
 // record writes the row of a call that was answered, in part or in full.
 func (c *call) record(u infer.Usage, charge meter.Lines, outcome error) error {
 	rec := c.row(outcome)
-	rec.Input, rec.Output, rec.CacheRead, rec.CacheWrite, rec.UsageGuess = u.Input, u.Output, u.CacheRead, u.CacheWrite, u.Estimated
-	rec.Charge, rec.Cost = charge, c.cost(u)
+	c.fill(rec, u, charge)
 	rec.FirstToken = c.first.Sub(c.start)
 	return c.d.append(context.Background(), rec)
+}
+
+// fill puts a usage and its money on a row.
+func (c *call) fill(rec *meter.Record, u infer.Usage, charge meter.Lines) {
+	rec.Input, rec.Output, rec.CacheRead, rec.CacheWrite, rec.UsageGuess = u.Input, u.Output, u.CacheRead, u.CacheWrite, u.Estimated
+	rec.Charge, rec.Cost = charge, c.cost(u)
+}
+
+// spent is what a call takes from budgets: its charge, or where some of the engine's tokens have no
+// price (cache reads, say) the most that it could be.
+func (c *call) spent(charge *meter.Lines) int64 {
+	if !charge.Known {
+		return c.money.nano
+	}
+	return charge.Total()
 }
 
 func (d *Dispatcher) append(ctx context.Context, rec *meter.Record) error {

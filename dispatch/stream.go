@@ -131,11 +131,7 @@ func (s *stream) conclude(outcome error) error {
 		c.d.replicaOK(c.replica)
 	}
 	lines := c.price(u)
-	spent := lines.Total()
-	if !lines.Known {
-		spent = c.money.nano // of the engine's tokens some have no price (cache reads, say): budgets keep the most it could be
-	}
-	c.settle(u, spent)
+	c.settle(u, c.spent(&lines))
 	c.attempted(s.began, outcome)
 	return c.record(u, lines, outcome)
 }

@@ -1,17 +1,14 @@
 """A function handler as people write it for AWS Lambda: nothing in it knows of Forebay.
 
-Run it with `eval "$(forebay env)"` and `python examples/function/handler.py "Hello"`. The
-client finds the address (AWS_ENDPOINT_URL_BEDROCK_RUNTIME) and the key
-(AWS_BEARER_TOKEN_BEDROCK) in the environment.
+The client finds the address (AWS_ENDPOINT_URL_BEDROCK_RUNTIME), the key (AWS_BEARER_TOKEN_BEDROCK) and the
+region (AWS_DEFAULT_REGION) in the environment, where `eval "$(forebay env)"` puts them.
 """
 
 import json
-import os
-import sys
 
 import boto3
 
-client = boto3.client("bedrock-runtime", region_name=os.environ.get("AWS_REGION", "us-east-1"))
+client = boto3.client("bedrock-runtime")
 
 
 def handler(event, context):
@@ -22,7 +19,3 @@ def handler(event, context):
     }
     response = client.invoke_model(modelId="anthropic.claude-3-haiku-20240307-v1:0", body=json.dumps(body))
     return json.loads(response["body"].read())["content"][0]["text"]
-
-
-if __name__ == "__main__":
-    print(handler({"prompt": " ".join(sys.argv[1:]) or "Hello"}, None))

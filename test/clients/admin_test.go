@@ -55,28 +55,21 @@ type usage struct {
 	Rows []struct {
 		Group    []string `json:"group"`
 		Requests int64    `json:"requests"`
-		Input    int64    `json:"input"`
-		Output   int64    `json:"output"`
-		Charge   int64    `json:"charge"`
+		Input    int64    `json:"inputTokens"`
+		Output   int64    `json:"outputTokens"`
+		Charge   int64    `json:"chargeNano"`
 		Unpriced int64    `json:"unpriced"`
 	} `json:"rows"`
-	GaveUp []struct {
-		Seconds int64 `json:"seconds"`
-		Times   int64 `json:"times"`
-	} `json:"clientsGaveUp"`
 }
 
 // outcomes counts the calls of a key ("" for all) by their outcome.
-func outcomes(t *testing.T, cred *server.Credentials, key string) (counts map[string]int64, gaveUp int64) {
+func outcomes(t *testing.T, cred *server.Credentials, key string) map[string]int64 {
 	t.Helper()
 	var u usage
 	admin(t, cred, http.MethodGet, "usage?by=outcome&key="+key, nil, &u)
-	counts = map[string]int64{}
+	counts := map[string]int64{}
 	for _, r := range u.Rows {
 		counts[r.Group[0]] = r.Requests
 	}
-	for _, g := range u.GaveUp {
-		gaveUp += g.Times
-	}
-	return counts, gaveUp
+	return counts
 }

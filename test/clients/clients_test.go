@@ -37,6 +37,7 @@ models:
 // running is a server with the environment that points clients at it.
 type running struct {
 	cred *server.Credentials
+	data string // its data directory
 	env  []string
 }
 
@@ -101,7 +102,7 @@ func start(t *testing.T) *running {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
-	return &running{cred, append(env,
+	return &running{cred, data, append(env,
 		"FOREBAY_TEST_URL="+cred.URL, "FOREBAY_TEST_TLS_URL="+cred.TLSURL, "FOREBAY_TEST_CA="+cred.CA, "FOREBAY_TEST_API_KEY="+cred.APIKey,
 		"FOREBAY_TEST_ACCESS_KEY="+cred.AccessKeyID, "FOREBAY_TEST_SECRET_KEY="+cred.SecretAccessKey, "AWS_EC2_METADATA_DISABLED=true",
 	)}

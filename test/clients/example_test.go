@@ -1,54 +1,34 @@
 package clients
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"testing"
-	"time"
 
 	"forebay/internal/testenv"
 )
 
-// The example function works with nothing but environment variables. Killed after three
-// seconds with a slow engine, its call is cancelled and settled, and the advice knows of it.
+// The example function works with nothing but environment variables. With a slow engine and a
+// time-out of three seconds its call is cancelled and settled, and the advice knows of it.
 func TestExampleFunction(t *testing.T) {
-	root := testenv.Root(t)
-	python := filepath.Join(root, ".venv", "bin", "python")
-	if _, err := os.Stat(python); err != nil {
-		t.Skip("SKIPPED: the Python clients are not installed (make deps)")
+	t.Parallel()
+	py := python(t)
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := start(t)
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true",
-		"AWS_ENDPOINT_URL_BEDROCK_RUNTIME=" + r.cred.URL, "AWS_BEARER_TOKEN_BEDROCK=" + r.cred.APIKey,
-	}
-	handler := filepath.Join(root, "examples", "function", "handler.py")
-	run := func(ctx context.Context, prompt string) (string, error) {
-		cmd := exec.CommandContext(ctx, python, handler, prompt) // our own example
-		cmd.Env = env
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	out, err := run(t.Context(), "Hello")
-	if err != nil || !strings.Contains(out, "simulated") {
-		t.Fatalf("%v %s", err, out)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // a second to start, three for the call
-	defer cancel()
-	if out, err := run(ctx, "[[hang]]"); err == nil {
-		t.Fatalf("the slow call was answered: %s", out)
-	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		m, gaveUp := outcomes(t, r.cred, "")
-		if m["ok"] == 1 && m["canceled"] == 1 && gaveUp == 1 {
-			break
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "FOREBAY=" + bin, "PYTHON=" + py}
+	out := output(t, env, filepath.Join(testenv.Root(t), "examples", "function", "run.sh"))
+	for _, want := range []string{
+		`This answer is simulated`,
+		`the function ended with status 142`,                                  // SIGALRM
+		`(?m)^canceled +1 +0 +0 +1 +[1-9]\d* +0 +0\.0000\d+ USD +0 `,          // left, with its prompt charged
+		`(?m)^ok +1 +0 +0 +0 +[1-9]\d* +[1-9]\d* +0\.000\d+ USD +0 `,          // answered
+		`clients +gave up after [34] s, 1 times; .*raise their time-out .*\n`, // one second of grace for a busy machine
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%s is not in\n%s", want, out)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v, %d gave up", m, gaveUp)
-		}
-		<-time.After(10 * time.Millisecond)
 	}
 }

@@ -194,7 +194,7 @@ func goThrottled(t *testing.T, cred *server.Credentials, o bedrockruntime.Option
 		t.Fatal(err)
 	}
 	attempts, ok := retry.GetAttemptResults(out.ResultMetadata)
-	if counts, _ := outcomes(t, cred, id); !ok || len(attempts.Results) < 2 || counts["refused"] != int64(len(attempts.Results)) {
+	if counts := outcomes(t, cred, id); !ok || len(attempts.Results) < 2 || counts["refused"] != int64(len(attempts.Results)) {
 		t.Errorf("%d attempts, on the ledger %v", len(attempts.Results), counts)
 	}
 }
