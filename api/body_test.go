@@ -1,0 +1,101 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"forebay/fault"
+)
+
+// sized makes a request whose head states a length, -1 for none.
+func sized(body io.Reader, stated int64) *http.Request {
+	return &http.Request{Body: io.NopCloser(body), ContentLength: stated}
+}
+
+func TestBodies(t *testing.T) {
+	const limit = 1 << 20
+	for name, c := range map[string]struct {
+		body   io.Reader
+		stated int64
+		budget int64
+		kind   fault.Kind // 0 for none
+		want   int        // bytes
+	}{
+		"empty":                    {strings.NewReader(""), 0, 0, 0, 0},
+		"short":                    {strings.NewReader("abc"), 3, 0, 0, 3},
+		"of the first buffer":      {bytes.NewReader(make([]byte, firstRead)), firstRead, 0, 0, firstRead},
+		"of the limit":             {bytes.NewReader(make([]byte, limit)), limit, 0, 0, limit},
+		"chunked, of the limit":    {iotest.HalfReader(bytes.NewReader(make([]byte, limit))), -1, 0, 0, limit},
+		"chunked, over the limit":  {bytes.NewReader(make([]byte, limit+1)), -1, 0, fault.TooLarge, 0},
+		"stated over the limit":    {strings.NewReader(""), limit + 1, 0, fault.TooLarge, 0},
+		"broken off":               {io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(io.ErrUnexpectedEOF)), 10, 0, fault.Malformed, 0},
+		"over the budget":          {bytes.NewReader(make([]byte, 100<<10)), 100 << 10, 64 << 10, fault.Overloaded, 0},
+		"chunked, over the budget": {bytes.NewReader(make([]byte, 100<<10)), -1, 64 << 10, fault.Overloaded, 0},
+		"budget of nearly nothing": {strings.NewReader("abc"), 3, 1, fault.Overloaded, 0},
+	} {
+		budget := NewBudget(c.budget)
+		b, err := ReadBody(sized(c.body, c.stated), limit, budget)
+		if c.kind != 0 {
+			if fault.KindOf(err) != c.kind || b != nil || budget.Used() != 0 {
+				t.Errorf("%s: %v, %d bytes are held", name, err, budget.Used())
+			}
+			continue
+		}
+		if err != nil || len(b.Bytes) != c.want || budget.Used() < int64(c.want) || budget.Used() > max(2*int64(c.want), keepBuffer) {
+			t.Fatalf("%s: %v, %d bytes are held", name, err, budget.Used())
+		}
+		b.Release()
+		b.Release()
+		b.Drop()
+		if budget.Used() != 0 {
+			t.Errorf("%s: %d bytes are held after the release", name, budget.Used())
+		}
+	}
+}
+
+// What somebody may still read is not given to the next request.
+func TestDroppedBodiesAreNotReused(t *testing.T) {
+	budget := NewBudget(0)
+	first, err := ReadBody(sized(strings.NewReader("mine"), 4), 100, budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := first.Bytes
+	first.Drop()
+	first.Release()
+	for range 100 {
+		b, err := ReadBody(sized(strings.NewReader("HERS"), 4), 100, budget)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Release()
+	}
+	if string(mine) != "mine" {
+		t.Errorf("%q", mine)
+	}
+}
+
+// A stated length claims no more memory than a small body needs before bytes come.
+func TestAStatedLengthClaimsLittle(t *testing.T) {
+	budget := NewBudget(0)
+	held := int64(0)
+	body := readerFunc(func([]byte) (int, error) {
+		held = budget.Used()
+		return 0, errors.New("gone")
+	})
+	if _, err := ReadBody(sized(body, 20<<20), 25<<20, budget); fault.KindOf(err) != fault.Malformed {
+		t.Error(err)
+	}
+	if held > keepBuffer {
+		t.Errorf("%d bytes were held for a body that never came", held)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
