@@ -26,7 +26,7 @@ const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	leafLifetime = 397 * 24 * time.Hour // the longest that browsers accept
 	leafRenew    = 30 * 24 * time.Hour
-	localName    = "localhost"
+	caName       = "localhost"
 )
 
 // DevCertificate returns the certificate of the TLS port, signed by a certificate
@@ -78,7 +78,7 @@ func newDevCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, 
 		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 		// Who steals the key must not be able to play other servers to those who trust it.
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         []string{localName},
+		PermittedDNSDomains:         []string{caName},
 		PermittedIPRanges: []*net.IPNet{
 			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}, {IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
 		},
@@ -101,12 +101,12 @@ func devLeaf(dir string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, now time
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: localName},
+		Subject:      pkix.Name{CommonName: caName},
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     earlier(now.Add(leafLifetime), ca.NotAfter),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{localName, "*." + localName},
+		DNSNames:     []string{caName, "*." + caName},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca, key.Public(), caKey)

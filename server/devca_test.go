@@ -117,7 +117,7 @@ func TestDevelopmentCertificatesAreRenewed(t *testing.T) {
 	}
 	end := now.Add(caLifetime - leafRenew/2)
 	leaf := devCertificate(t, dir, end)
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots(t, dir), DNSName: localName, CurrentTime: end}); err != nil {
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots(t, dir), DNSName: caName, CurrentTime: end}); err != nil {
 		t.Errorf("at the authority's end: %v", err)
 	}
 	if _, err := tls.LoadX509KeyPair(CAPath(dir), filepath.Join(dir, caKeyFile)); err != nil {

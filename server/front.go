@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -260,6 +262,10 @@ func scopeOf(c *api.Call) string {
 // what remains to be checked when the body is there.
 func (f *front) authenticate(c *api.Call, signer []string) (func(body []byte) error, error) {
 	if f.s.cfg.NoAuth {
+		if !local(c.HTTP) {
+			return nil, fault.New(fault.Denied, "Without authentication, only programs of this machine are served.").
+				WithReason("the request comes from a web page, or for a host name that anybody may give this address; start without --no-auth")
+		}
 		c.Principal = &identity.Principal{Account: f.s.cfg.Account.ID, KeyID: "anonymous", Name: "anonymous", ARN: "arn:aws:iam::" + f.s.cfg.Account.ID + ":user/anonymous"}
 		return nil, nil
 	}
@@ -289,6 +295,29 @@ func (f *front) authenticate(c *api.Call, signer []string) (func(body []byte) er
 	default:
 		return nil, fault.New(fault.MissingAuth, "")
 	}
+}
+
+// local reports whether a request can come from a program of this machine alone. A browser
+// sends requests to loopback for any page that it shows: they have the page's origin, or
+// after a change in the DNS, the host name of the page.
+func local(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		u, err := url.Parse(origin)
+		if err != nil || !localName(u.Hostname()) {
+			return false
+		}
+	}
+	u := url.URL{Host: r.Host}
+	return localName(u.Hostname())
+}
+
+// localName reports whether a host's name has no meaning outside of this machine and its
+// network: an address, a name without a dot, or one of a reserved domain (RFC 6761, RFC 9476).
+func localName(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return host != "" && !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
 }
 
 func signedRequest(c *api.Call) *identity.Request {

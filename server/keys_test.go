@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"forebay/api/admin"
+	"forebay/config"
 	"forebay/fault"
 	"forebay/identity"
 
@@ -204,6 +205,88 @@ func TestKeysWithSenselessPoliciesAreNotMade(t *testing.T) {
 	} {
 		if got := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key",`+rest+`}`); got.status != 400 || !strings.Contains(got.body, `"invalid"`) {
 			t.Errorf("%s: %d %s", rest, got.status, got.body)
+		}
+	}
+}
+
+// Keys of another account administer that account and nothing of the server's.
+func TestTenantsAdministerThemselvesAlone(t *testing.T) {
+	const tenant = "111111111111"
+	c := testConfig(t)
+	c.Accounts = map[string]config.Tenant{tenant: {}}
+	s := run(t, c)
+	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"Actions":["*"]}}`)
+	_, rest, _ := strings.Cut(made.body, `"secret": "`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	for _, x := range []struct {
+		method, path string
+		status       int
+	}{
+		{http.MethodGet, "keys", 200},
+		{http.MethodGet, "usage", 200},
+		{http.MethodGet, "keys?account=" + c.Account.ID, 403},
+		{http.MethodPost, "keys?account=" + c.Account.ID, 403},
+		{http.MethodGet, "verify", 403},
+		{http.MethodGet, "config", 403},
+		{http.MethodGet, "config/export", 403},
+		{http.MethodGet, "accounts", 403},
+		{http.MethodGet, "engines", 403},
+		{http.MethodPut, "engines/up", 403},
+		{http.MethodPut, "models/" + haiku, 403},
+		{http.MethodPut, "prices/" + haiku, 403},
+		{http.MethodPut, "accounts/" + tenant, 403},
+	} {
+		got := post(t, s, "/admin/v1/"+x.path, `{"name":"more","kind":"api-key"}`, func(r *http.Request) {
+			r.Method = x.method
+			r.Header.Set("Authorization", "Bearer "+secret)
+		})
+		if got.status != x.status {
+			t.Errorf("%s %s: %d %.200s, want %d", x.method, x.path, got.status, got.body, x.status)
+		}
+	}
+}
+
+// Two long tokens with one beginning are not the same token.
+func TestLongIdempotencyTokensAreRefused(t *testing.T) {
+	s := run(t, testConfig(t))
+	got := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key"}`, func(r *http.Request) { r.Header.Set("Idempotency-Key", strings.Repeat("x", 257)) })
+	if got.status != 400 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// Without authentication, the pages that a browser of this machine shows are kept out: they
+// send requests to loopback, too.
+func TestNoAuthServesNoWebPages(t *testing.T) {
+	c := testConfig(t)
+	c.NoAuth = true
+	s := run(t, c)
+	for _, x := range []struct {
+		host, origin string
+		status       int
+	}{
+		{"", "", 200},
+		{"localhost:8484", "", 200},
+		{"bedrock-runtime.localhost", "", 200},
+		{"[::1]:8484", "http://localhost:3000", 200},
+		{"host.docker.internal:8484", "", 200},
+		{"rebound.example:8484", "", 403},
+		{"rebound.example", "http://rebound.example", 403},
+		{"127.0.0.1:8484", "https://page.example", 403},
+		{"127.0.0.1:8484", "null", 403},
+	} {
+		got := post(t, s, "/admin/v1/keys", "", func(r *http.Request) {
+			r.Method = http.MethodGet
+			r.Header.Del("Authorization")
+			if x.host != "" {
+				r.Host = x.host
+			}
+			if x.origin != "" {
+				r.Header.Set("Origin", x.origin)
+			}
+		})
+		if got.status != x.status {
+			t.Errorf("host %q, origin %q: %d %.200s", x.host, x.origin, got.status, got.body)
 		}
 	}
 }

@@ -108,7 +108,7 @@ var routes = slices.Concat([]route{
 		query: []string{"by", "since", "until", "key", "team", "model", "account"}, summary: "Usage by dimension (by, comma separated) between two times (RFC 3339).",
 	},
 	{
-		method: http.MethodGet, path: "verify", action: actionRead, handle: (*Service).verify, query: []string{"since", "until"},
+		method: http.MethodGet, path: "verify", action: actionRead, operator: true, handle: (*Service).verify, query: []string{"since", "until"},
 		summary: "Compute the ledger's amounts and totals again from its rows.",
 	},
 	{method: http.MethodGet, path: "explain/", action: actionRead, handle: (*Service).explain, summary: "What happened to one call."},

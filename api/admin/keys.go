@@ -39,16 +39,20 @@ type Once struct {
 // second effect and its answer is the first one.
 const HeaderToken = "Idempotency-Key" //nolint:gosec // a name
 
-func once(c *api.Call, operation, about string) *Once {
-	return &Once{Caller: c.Principal.Account, Operation: operation, Token: token(c), Body: fmt.Appendf(nil, "%q %s", about, c.Body)}
+func once(c *api.Call, operation, about string) (*Once, error) {
+	t, err := token(c)
+	return &Once{Caller: c.Principal.Account, Operation: operation, Token: t, Body: fmt.Appendf(nil, "%q %s", about, c.Body)}, err
 }
 
 // maxToken is the longest token that is remembered.
 const maxToken = 256
 
-func token(c *api.Call) string {
+func token(c *api.Call) (string, error) {
 	t := c.HTTP.Header.Get(HeaderToken)
-	return t[:min(len(t), maxToken)]
+	if len(t) > maxToken {
+		return "", fault.Newf(fault.Invalid, "the header %s is longer than %d characters", HeaderToken, maxToken)
+	}
+	return t, nil
 }
 
 // keyInfo is a key as it is listed.
@@ -122,7 +126,11 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	k := &identity.Key{
 		Kind: kind, Name: in.Name, Account: account, Team: in.Team, Policy: in.Policy, Created: c.Started.UTC(), Expires: in.Expires,
 	}
-	made, err := s.view.Keys().Create(c.Context(), k, once(c, "CreateKey", account))
+	o, err := once(c, "CreateKey", account)
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.view.Keys().Create(c.Context(), k, o)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +149,11 @@ func (s *Service) rotateKey(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := s.view.Keys().Rotate(c.Context(), account, id, once(c, "RotateKey", account+" "+id))
+	o, err := once(c, "RotateKey", account+" "+id)
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.view.Keys().Rotate(c.Context(), account, id, o)
 	if err != nil {
 		return nil, err
 	}

@@ -109,8 +109,11 @@ func body(c *api.Call) (jsontext.Value, error) {
 }
 
 func (s *Service) change(c *api.Call, verb, kind, name string) (any, error) {
-	ch := &Change{Verb: verb, Kind: kind, Name: name, Caller: c.Principal.Account, Token: token(c)}
+	ch := &Change{Verb: verb, Kind: kind, Name: name, Caller: c.Principal.Account}
 	var err error
+	if ch.Token, err = token(c); err != nil {
+		return nil, err
+	}
 	if ch.Body, err = body(c); err != nil {
 		return nil, err
 	}
