@@ -28,6 +28,10 @@ func TestPassThroughIsByteIdentical(t *testing.T) {
 	asked := func(id, rest string) string { return `{ "model" : "` + id + `",` + "\n" + members + rest + ` }` }
 	named := func(rest string) string { return `{ "model" : "` + upstreamName + `",` + "\n" + members + rest + ` }` }
 	const bedrock = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,` + members + `}`
+	converse := func(rest string) string {
+		return `{ "messages":[ {"role":"user","content":[{"text":"h\u00e9\/"}]} ] , "x_unknown" : {"model":["stream",1.0,2e3]}` + rest + ` }`
+	}
+	const at = "/model/the-engines%2Fown%3Aname/"
 	const usage, quiet = `,"stream":true,"stream_options" : {"include_usage": true, "x":1}`, `,"stream":true`
 	for _, x := range []struct {
 		name, engine      string
@@ -65,13 +69,16 @@ func TestPassThroughIsByteIdentical(t *testing.T) {
 			"messages for Bedrock", "bedrock", fakeupstream.BedrockAnthropic, messagesPath, asked(haiku, `,"max_tokens":9,"stream":true`), "/model/the-engines%2Fown%3Aname/invoke-with-response-stream",
 			`{"anthropic_version":"bedrock-2023-05-31",` + "\n" + members + `,"max_tokens":9 }`, true, haiku, false,
 		},
+		{"Converse", "bedrock", fakeupstream.Converse, conversePath, converse(`,"performanceConfig":{"latency" : "standard"}`), at + "converse", converse(`,"performanceConfig":{"latency" : "standard"}`), false, "", false},
+		{"ConverseStream", "bedrock", fakeupstream.Converse, conversePath + "-stream", converse(""), at + "converse-stream", converse(""), true, "", false},
+		{"Converse without its guardrail", "bedrock", fakeupstream.Converse, conversePath, converse(`,"guardrailConfig":{"guardrailIdentifier":"a","guardrailVersion":"1"}`), at + "converse", converse(""), false, "", false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			up := fakeupstream.New(t, x.p)
 			c := testConfig(t)
 			c.Engines["up"] = config.Engine{Type: x.engine, URL: up.URL, APIKey: secretFile(t, "k")}
 			for _, id := range []string{haiku, qwen} {
-				c.Models[id] = config.Model{Engines: []config.Binding{{Engine: "up", Model: upstreamName}}}
+				c.Models[id] = config.Model{Engines: []config.Binding{{Engine: "up", Model: upstreamName}}, Guardrail: "ignore"}
 			}
 			c.Aliases = map[string]string{"gpt-4o": haiku}
 			s := run(t, c)
@@ -132,6 +139,9 @@ func payloadsOf(t *testing.T, a answer) (out []string) {
 			}
 			if err := json.Unmarshal(m.Payload, &chunk); err != nil {
 				t.Fatal(err)
+			}
+			if chunk.Bytes == nil {
+				chunk.Bytes = m.Payload // a member of ConverseStream
 			}
 			out = append(out, string(chunk.Bytes))
 		}

@@ -96,7 +96,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 func (c *Client) Close() error { return c.up.Close() }
 
 // Speaks implements engine.Client.
-func (c *Client) Speaks(d infer.Dialect) bool { return d == c.cfg.Family }
+func (c *Client) Speaks(d infer.Dialect) bool {
+	return d == c.cfg.Family || d == infer.DialectConverse && c.family.EncodeChat != nil
+}
 
 // plan is how one call goes out and how its answer is read.
 type plan struct {
@@ -121,7 +123,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 		accept = "X-Amzn-Bedrock-Accept"
 	}
 	header := []upstream.Field{{Name: accept, Value: "application/json"}}
-	if p.through {
+	if p.through && p.codec == c.family {
 		header = append(header, cloudHeaders(req)...)
 	}
 	res, err := c.do(ctx, &upstream.Request{Path: p.path, Body: p.body, Header: header, Stream: stream, Timeouts: req.Timeouts})
@@ -139,9 +141,12 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 		return nil, reply.NotAStream(res)
 	}
 	rules := reply.Rules{Trailing: true}
-	if p.through {
+	switch {
+	case p.through && p.codec == c.converse:
+		rules.Look = lookConverse
+	case p.through:
 		rules.Look = c.look
-	} else {
+	default:
 		rules.Decoder = p.codec.NewStreamDecoder()
 	}
 	return infer.NewResponse(head, reply.NewStream(res, newFrames(res), rules)), nil
@@ -189,6 +194,10 @@ func (c *Client) plan(req *infer.Request) (plan, error) {
 		return plan{}, fault.New(fault.Internal, "a call to Bedrock without a model")
 	}
 	switch {
+	case req.Body != nil && req.Dialect == infer.DialectConverse && c.Speaks(req.Dialect):
+		p := plan{codec: c.converse, through: true, path: operation(req.UpstreamModel, converseOp(req))}
+		p.body = splice.Parts(make([][]byte, 0, 4), req.Body, converseEdits(req)...)
+		return p, nil
 	case req.Body != nil && c.Speaks(req.Dialect):
 		p := plan{codec: c.family, through: true, frames: true, embed: req.Task == infer.TaskEmbed}
 		p.path = invoke(req, p.embed)
@@ -201,14 +210,17 @@ func (c *Client) plan(req *infer.Request) (plan, error) {
 		body, err := c.family.EncodeEmbed(req.Embed, dialect.EncodeOptions{})
 		return plan{codec: c.family, embed: true, path: invoke(req, true), body: [][]byte{body}}, err
 	case req.Chat != nil:
-		op := "converse"
-		if req.Stream {
-			op = "converse-stream"
-		}
 		body, dropped, err := c.converse.EncodeChat(req.Chat, dialect.EncodeOptions{MaxTokens: c.cfg.MaxTokens, Family: c.cfg.Family})
-		return plan{codec: c.converse, path: operation(req.UpstreamModel, op), body: cloudMembers(req, body), dropped: dropped}, err
+		return plan{codec: c.converse, path: operation(req.UpstreamModel, converseOp(req)), body: cloudMembers(req, body), dropped: dropped}, err
 	}
 	return plan{}, fault.New(fault.Internal, "a call without a body or a decoded request")
+}
+
+func converseOp(req *infer.Request) string {
+	if req.Stream {
+		return "converse-stream"
+	}
+	return "converse"
 }
 
 func invoke(req *infer.Request, embed bool) string {
@@ -300,7 +312,7 @@ func (c *Client) CountTokens(ctx context.Context, req *infer.Request) (int64, er
 	for _, part := range p.body {
 		flat = append(flat, part...)
 	}
-	body, err := countBody(flat, p.through)
+	body, err := countBody(flat, p.frames)
 	if err != nil {
 		return 0, err
 	}

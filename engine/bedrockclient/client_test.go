@@ -67,6 +67,24 @@ func TestConformance(t *testing.T) {
 	enginetest.Run(t, setup(func(t testing.TB, up upstream.Config) engine.Client { return open(t, up, infer.DialectAnthropic) }))
 }
 
+// Converse bodies pass through as well.
+func TestConformanceOfConverse(t *testing.T) {
+	const body = `{ "messages":[{"role":"user","content":[{"text":"Hi \u00e9 \"model\""}]}],"x_unknown" : {"model":[1.0,2e3]} }`
+	enginetest.Run(t, enginetest.Setup{
+		New:     func(t testing.TB, up upstream.Config) engine.Client { return open(t, up, infer.DialectAnthropic) },
+		Through: fakeupstream.Converse, Dialect: infer.DialectConverse,
+		Body: func(bool) (string, string) { return body, body },
+		Target: func(stream bool) string {
+			if stream {
+				return "/model/vendor%2Fupstream-model%3A1/converse-stream"
+			}
+			return "/model/vendor%2Fupstream-model%3A1/converse"
+		},
+		Raw:     func(sent []fakeupstream.Payload) []fakeupstream.Payload { return sent },
+		Garbled: strings.Repeat("not a frame ", 10),
+	})
+}
+
 func TestConformanceWithKey(t *testing.T) {
 	enginetest.Run(t, setup(func(t testing.TB, up upstream.Config) engine.Client {
 		c, err := New(t.Context(), Config{Upstream: up, Region: "us-east-1", Family: infer.DialectAnthropic, APIKey: "bedrock-api-key-x"})

@@ -30,6 +30,18 @@ func cloudHeaders(req *infer.Request) []upstream.Field {
 	return out
 }
 
+// converseEdits take out of a Converse body that passes through what the model's rules leave out.
+func converseEdits(req *infer.Request) []splice.Edit {
+	var edits []splice.Edit
+	if req.Guardrail == nil {
+		edits = append(edits, splice.Edit{Name: "guardrailConfig"})
+	}
+	if req.Latency == "" {
+		edits = append(edits, splice.Edit{Name: "performanceConfig"})
+	}
+	return edits
+}
+
 // cloudMembers puts them into a Converse body.
 func cloudMembers(req *infer.Request, body []byte) [][]byte {
 	var edits []splice.Edit

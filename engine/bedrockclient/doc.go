@@ -9,6 +9,9 @@
 // changes. From the last chunk of a stream "amazon-bedrock-invocationMetrics" is taken away and
 // read as usage, since whoever answers the client adds metrics of its own.
 //
+// A Converse body passes through Converse and ConverseStream, and their answers come back as they
+// are; it loses "guardrailConfig" and "performanceConfig" where the model's rules leave them out.
+//
 // Calls in other dialects are converted: chats go through Converse and ConverseStream,
 // embeddings through InvokeModel in the family's dialect.
 package bedrockclient

@@ -115,6 +115,20 @@ func looker(family infer.Dialect, codec *dialect.Codec) func(string, []byte) (re
 	}
 }
 
+// lookConverse notes what the members of a ConverseStream mean; metadata is the last of them.
+func lookConverse(name string, p []byte) (reply.Note, error) {
+	var n reply.Note
+	switch name {
+	case "contentBlockDelta":
+		n.Tokens = 1
+	case "metadata":
+		codec, _ := dialect.Get(infer.DialectConverse)
+		n.Usage, n.HasUsage = codec.RawUsage(p)
+		n.Ends = true
+	}
+	return n, nil
+}
+
 // exceptionStatus is the HTTP status of each exception that a stream can carry, by the service's model. The
 // stream of InvokeModel has all that Converse's has.
 var exceptionStatus = func() map[string]int {
