@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"io"
+	"math/bits"
 	"net/http"
 	"os"
 	"sync"
@@ -34,14 +35,40 @@ func (b *Budget) take(n int64) bool {
 
 func (b *Budget) give(n int64) { b.used.Add(-n) }
 
+// Buffers of bodies are pooled by size, in powers of two: what a long stream lets go of (Drop) is
+// no larger than twice its body. Larger ones are left to the collector, or a burst of large bodies would pin
+// memory for ever.
 const (
-	firstRead = 8 << 10
-	// keepBuffer is the largest buffer that goes back to the pool; larger ones are left to the
-	// collector, or a burst of large bodies would pin memory for ever.
-	keepBuffer = 256 << 10
+	smallestBuffer = 10 // 1 KB
+	largestBuffer  = 16 // 64 KB
+	// believedLength is the longest body that is given its room before it has come.
+	believedLength = 256 << 10
+	// unknownLength is the first room of other bodies.
+	unknownLength = 8 << 10
 )
 
-var bodyPool = sync.Pool{New: func() any { b := make([]byte, 0, firstRead); return &b }}
+var bodyPools [largestBuffer + 1]sync.Pool
+
+// buffer returns an empty buffer with room for n bytes at least.
+func buffer(n int64) *[]byte {
+	class := max(smallestBuffer, bits.Len64(uint64(max(n, 1)-1)))
+	if class <= largestBuffer {
+		if b, ok := bodyPools[class].Get().(*[]byte); ok {
+			return b
+		}
+		n = 1 << class
+	}
+	b := make([]byte, 0, n)
+	return &b
+}
+
+// reuse gives a buffer of buffer back.
+func reuse(b *[]byte) {
+	if class := bits.Len64(uint64(cap(*b)) - 1); class >= smallestBuffer && class <= largestBuffer {
+		*b = (*b)[:0]
+		bodyPools[class].Put(b)
+	}
+}
 
 // Body is a request body in a pooled buffer. It is valid until Release.
 type Body struct {
@@ -59,21 +86,17 @@ func ReadBody(r *http.Request, limit int64, budget *Budget) (*Body, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	b := &Body{ref: bodyPool.Get().(*[]byte), budget: budget}
-	b.Bytes = (*b.ref)[:0]
-	if err := b.reserve(int64(cap(b.Bytes))); err != nil {
-		b.Release()
-		return nil, err
+	b := &Body{budget: budget}
+	first := int64(unknownLength)
+	if r.ContentLength >= 0 && r.ContentLength < believedLength {
+		first = r.ContentLength + 1 // so that the end is seen without another buffer
 	}
-	if r.ContentLength > int64(cap(b.Bytes)) && r.ContentLength <= keepBuffer {
-		if err := b.grow(int(r.ContentLength) + 1); err != nil {
-			b.Release()
-			return nil, err
-		}
+	if err := b.grow(first); err != nil {
+		return nil, err
 	}
 	for {
 		if len(b.Bytes) == cap(b.Bytes) {
-			if err := b.grow(2 * cap(b.Bytes)); err != nil {
+			if err := b.grow(2 * int64(cap(b.Bytes))); err != nil {
 				b.Release()
 				return nil, err
 			}
@@ -103,10 +126,8 @@ func (b *Body) Release() {
 	if b.ref == nil {
 		return
 	}
-	if cap(b.Bytes) <= keepBuffer {
-		*b.ref = b.Bytes[:0]
-		bodyPool.Put(b.ref)
-	}
+	*b.ref = b.Bytes
+	reuse(b.ref)
 	b.ref, b.Bytes = nil, nil
 	b.budget.give(b.taken)
 	b.taken = 0
@@ -129,13 +150,19 @@ func (b *Body) reserve(n int64) error {
 	return nil
 }
 
-func (b *Body) grow(size int) error {
-	if err := b.reserve(int64(size - cap(b.Bytes))); err != nil {
+// grow moves the body to a buffer for size bytes at least.
+func (b *Body) grow(size int64) error {
+	next := buffer(size)
+	if err := b.reserve(int64(cap(*next) - cap(b.Bytes))); err != nil {
+		reuse(next)
 		return err
 	}
-	next := make([]byte, len(b.Bytes), size)
-	copy(next, b.Bytes)
-	b.Bytes = next
+	body := append((*next)[:0], b.Bytes...)
+	if b.ref != nil {
+		*b.ref = b.Bytes
+		reuse(b.ref)
+	}
+	b.ref, b.Bytes = next, body
 	return nil
 }
 

@@ -28,7 +28,7 @@ func TestBodies(t *testing.T) {
 	}{
 		"empty":                    {strings.NewReader(""), 0, 0, 0, 0},
 		"short":                    {strings.NewReader("abc"), 3, 0, 0, 3},
-		"of the first buffer":      {bytes.NewReader(make([]byte, firstRead)), firstRead, 0, 0, firstRead},
+		"of the first buffer":      {bytes.NewReader(make([]byte, unknownLength)), unknownLength, 0, 0, unknownLength},
 		"of the limit":             {bytes.NewReader(make([]byte, limit)), limit, 0, 0, limit},
 		"chunked, of the limit":    {iotest.HalfReader(bytes.NewReader(make([]byte, limit))), -1, 0, 0, limit},
 		"chunked, over the limit":  {bytes.NewReader(make([]byte, limit+1)), -1, 0, fault.TooLarge, 0},
@@ -46,7 +46,7 @@ func TestBodies(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || len(b.Bytes) != c.want || budget.Used() < int64(c.want) || budget.Used() > max(2*int64(c.want), keepBuffer) {
+		if err != nil || len(b.Bytes) != c.want || budget.Used() < int64(c.want) || budget.Used() > max(2*int64(c.want), believedLength) {
 			t.Fatalf("%s: %v, %d bytes are held", name, err, budget.Used())
 		}
 		b.Release()
@@ -91,7 +91,7 @@ func TestAStatedLengthClaimsLittle(t *testing.T) {
 	if _, err := ReadBody(sized(body, 20<<20), 25<<20, budget); fault.KindOf(err) != fault.Malformed {
 		t.Error(err)
 	}
-	if held > keepBuffer {
+	if held > believedLength {
 		t.Errorf("%d bytes were held for a body that never came", held)
 	}
 }
@@ -99,3 +99,35 @@ func TestAStatedLengthClaimsLittle(t *testing.T) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// inHalves is a request whose body comes a little at a time, with its length told or not.
+func inHalves(body []byte, told bool) *http.Request {
+	r := &http.Request{ContentLength: -1, Body: io.NopCloser(iotest.HalfReader(bytes.NewReader(body)))}
+	if told {
+		r.ContentLength = int64(len(body))
+	}
+	return r
+}
+
+func TestBodiesOfEverySize(t *testing.T) {
+	budget := NewBudget(64 << 20)
+	for _, size := range []int{0, 1, 1023, 1024, 1025, 8191, 8192, 8193, 65535, 65536, 70_000, 300_000, 3 << 20} {
+		want := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+		for _, told := range []bool{true, false} {
+			for range 2 { // the second time perhaps with the buffer of the first
+				b, err := ReadBody(inHalves(want, told), 4<<20, budget)
+				if err != nil || !bytes.Equal(b.Bytes, want) {
+					t.Fatalf("%d bytes, told %v: %v", size, told, err)
+				}
+				if used := budget.Used(); used < int64(size) || told && size < believedLength && used > max(2048, 2*int64(size)) {
+					t.Errorf("%d bytes took %d of the budget", size, used)
+				}
+				b.Release()
+				b.Release()
+				if budget.Used() != 0 {
+					t.Fatalf("%d bytes of the budget are gone", budget.Used())
+				}
+			}
+		}
+	}
+}

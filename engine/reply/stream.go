@@ -243,10 +243,7 @@ func (s *Stream) fail(err error) error {
 	return s.err
 }
 
-// sseBuffer is small because the connection below has a buffer of its own.
-const sseBuffer = 4 << 10
-
-var readers = sync.Pool{New: func() any { return sse.NewReaderSize(nil, sseBuffer) }}
+var readers = sync.Pool{New: func() any { return sse.NewReader(nil) }}
 
 // SSE returns the payloads of server-sent events.
 func SSE(res *upstream.Response) Source {

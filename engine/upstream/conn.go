@@ -2,8 +2,10 @@ package upstream
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -27,6 +29,9 @@ type conn struct {
 	raw   syscall.RawConn // nil when the connection is no socket
 	peek  func(fd uintptr) bool
 	quiet bool // result of peek
+	read  func(fd uintptr) bool
+	got   int // results of read
+	fault error
 
 	abort     func() // closes the connection; safe at any time
 	idleSince time.Time
@@ -107,6 +112,9 @@ func (c *conn) write(req *Request, path, prefix string) error {
 
 // fill reads more bytes behind the unread ones. It may move them.
 func (c *conn) fill() error {
+	if c.r == c.w && c.raw != nil {
+		return c.refill()
+	}
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 	}
@@ -124,4 +132,40 @@ func (c *conn) fill() error {
 		return nil
 	}
 	return err
+}
+
+// refill reads into an empty buffer, which the connection gives away while there is nothing to read.
+func (c *conn) refill() error {
+	c.r, c.w = 0, 0
+	c.got, c.fault = 0, nil
+	if err := c.raw.Read(c.read); err != nil {
+		return err
+	}
+	c.w = c.got
+	if c.got == 0 && c.fault == nil {
+		return io.EOF
+	}
+	return c.fault
+}
+
+// readFD is one attempt to read; false waits until the socket can be read.
+func (c *conn) readFD(fd uintptr) bool {
+	if c.fixed == nil {
+		c.acquire()
+	}
+	for {
+		n, err := syscall.Read(int(fd), c.buf)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			c.release()
+			return false
+		case err != nil:
+			c.fault = os.NewSyscallError("read", err)
+		default:
+			c.got = n
+		}
+		return true
+	}
 }

@@ -258,6 +258,13 @@ func (x *exchange) end(err error) {
 
 func (x *exchange) buffered() bool { return x.conn != nil && x.conn.r < x.conn.w }
 
+func (x *exchange) await() error {
+	if x.err != nil || x.buffered() {
+		return x.err
+	}
+	return x.more()
+}
+
 func (x *exchange) close() error {
 	if x.err == nil {
 		x.end(fault.New(fault.Canceled, "The response was closed."))

@@ -239,6 +239,8 @@ func (n *netCall) read(p []byte) (int, error) {
 	return 0, err
 }
 
+func (n *netCall) await() error { return nil }
+
 func (n *netCall) buffered() bool { return false }
 
 func (n *netCall) within(d time.Duration) {

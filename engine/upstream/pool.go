@@ -177,7 +177,7 @@ func (p *pool) admit(nc net.Conn, a *address) (*conn, error) {
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
-			c.peek = c.peekFD
+			c.peek, c.read = c.peekFD, c.readFD
 		}
 	}
 	p.mu.Lock()

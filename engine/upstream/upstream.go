@@ -115,6 +115,7 @@ type Response struct {
 
 type body interface {
 	read(p []byte) (int, error)
+	await() error
 	buffered() bool
 	within(d time.Duration)
 	drain()
@@ -141,6 +142,10 @@ func (r *Response) Header(name string) string {
 // Read reads from the body. It returns io.EOF at its end; other errors are of kind StreamFailed,
 // Timeout or Canceled.
 func (r *Response) Read(p []byte) (int, error) { return r.body.read(p) }
+
+// Await returns when Read will not wait for more than framing, or with Read's error. While it waits, a connection of
+// the direct client holds no buffer, so that thousands of streams may be silent at little cost.
+func (r *Response) Await() error { return r.body.await() }
 
 // Buffered reports whether bytes of the body can be read without waiting.
 func (r *Response) Buffered() bool { return r.body.buffered() }

@@ -4,10 +4,10 @@
 package sse
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // Bounds of one event.
@@ -15,7 +15,7 @@ const (
 	// MaxEvent bounds the data of one event; a model's largest legitimate event is an
 	// image of a few megabytes.
 	MaxEvent = 16 << 20
-	readSize = 16 << 10
+	readSize = 8 << 10
 	// keepSize is the largest buffer that Reset leaves a reader.
 	keepSize = 64 << 10
 )
@@ -29,27 +29,42 @@ type Event struct {
 	Data []byte
 }
 
-// Reader reads the events of a stream. It is not safe for concurrent use.
+// Awaiter is a source that can wait for its next bytes without a buffer to put them in.
+type Awaiter interface {
+	// Await returns when Read will not wait, or with the error that Read would give.
+	Await() error
+}
+
+var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// Reader reads the events of a stream. It is not safe for concurrent use. While it waits for a source
+// that is an Awaiter, with nothing read that is not delivered, it holds no read buffer.
 type Reader struct {
-	r    *bufio.Reader
-	name []byte
-	data []byte
-	long []byte // a line that outgrew the buffer
+	src   io.Reader
+	await Awaiter // src, or nil
+	buf   *[readSize]byte
+	r, w  int   // unread bytes are buf[r:w]
+	err   error // of the last read, to be told when all bytes are
+	name  []byte
+	data  []byte
+	long  []byte // a line that outgrew the buffer
 
 	begun bool // the first line has been read
 }
 
 // NewReader returns a reader of the events of r.
-func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, readSize)} }
+func NewReader(r io.Reader) *Reader {
+	s := new(Reader)
+	s.Reset(r)
+	return s
+}
 
-// NewReaderSize is NewReader with a read buffer of n bytes, for sources that buffer themselves.
-func NewReaderSize(r io.Reader, n int) *Reader { return &Reader{r: bufio.NewReaderSize(r, n)} }
-
-// Reset makes the reader read the events of r from now on, so that readers can be pooled.
+// Reset makes the reader read the events of src from now on, so that readers can be pooled.
 // What a large event left behind is given up.
 func (r *Reader) Reset(src io.Reader) {
-	r.r.Reset(src)
-	r.begun = false
+	r.release()
+	r.src, r.err, r.begun = src, nil, false
+	r.await, _ = src.(Awaiter)
 	for _, b := range []*[]byte{&r.name, &r.data, &r.long} {
 		if *b = (*b)[:0]; cap(*b) > keepSize {
 			*b = nil
@@ -57,10 +72,56 @@ func (r *Reader) Reset(src io.Reader) {
 	}
 }
 
+func (r *Reader) release() {
+	if r.buf != nil {
+		buffers.Put(r.buf)
+	}
+	r.buf, r.r, r.w = nil, 0, 0
+}
+
+// unread returns the bytes that are in the buffer.
+func (r *Reader) unread() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return r.buf[r.r:r.w]
+}
+
+// fill reads more behind the unread bytes, for which there must be room; it may move them.
+func (r *Reader) fill() error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.r == r.w && r.await != nil {
+		r.release()
+		if r.err = r.await.Await(); r.err != nil {
+			return r.err
+		}
+	}
+	if r.buf == nil {
+		r.buf = buffers.Get().(*[readSize]byte) //nolint:forcetypeassert // the pool's own
+	}
+	if r.r > 0 {
+		r.w, r.r = copy(r.buf[:], r.buf[r.r:r.w]), 0
+	}
+	for range 100 {
+		n, err := r.src.Read(r.buf[r.w:])
+		r.w += n
+		r.err = err
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
 // Buffered reports whether an event with data lies in the buffer in full, so that Next will
 // not wait. It may report false although Next would not.
 func (r *Reader) Buffered() bool {
-	b, _ := r.r.Peek(r.r.Buffered())
+	b := r.unread()
 	for data := false; ; {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
@@ -120,24 +181,31 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// line returns the next line without its end (LF or CR LF; a lone CR, which the standard allows and nobody sends, is not an end).
+// line returns the next line without its end (LF or CR LF; a lone CR, which the standard allows and nobody sends, is not
+// an end). It is valid until the next call.
 func (r *Reader) line() ([]byte, error) {
 	r.long = r.long[:0]
 	for {
-		chunk, err := r.r.ReadSlice('\n')
-		if err == nil && len(r.long) == 0 {
-			return trimEnd(chunk), nil
+		b := r.unread()
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 && len(b) < readSize {
+			if err := r.fill(); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if len(r.long)+len(chunk) > MaxEvent {
+		if i >= 0 {
+			b = b[:i+1]
+		}
+		r.r += len(b)
+		if i >= 0 && len(r.long) == 0 {
+			return trimEnd(b), nil
+		}
+		if len(r.long)+len(b) > MaxEvent {
 			return nil, ErrTooLong
 		}
-		r.long = append(r.long, chunk...)
-		switch {
-		case err == nil:
+		if r.long = append(r.long, b...); i >= 0 {
 			return trimEnd(r.long), nil
-		case errors.Is(err, bufio.ErrBufferFull):
-		default:
-			return nil, err
 		}
 	}
 }
