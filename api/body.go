@@ -157,7 +157,8 @@ func (b *Body) grow(size int64) error {
 		reuse(next)
 		return err
 	}
-	body := append((*next)[:0], b.Bytes...)
+	body := (*next)[:len(b.Bytes)]
+	copy(body, b.Bytes)
 	if b.ref != nil {
 		*b.ref = b.Bytes
 		reuse(b.ref)

@@ -113,7 +113,7 @@ type Response struct {
 	phases *phases // of the call; the body enforces them
 }
 
-type body interface {
+type body interface { //nolint:interfacebloat // one per verb of Response, with two implementations in this package
 	read(p []byte) (int, error)
 	await() error
 	buffered() bool
