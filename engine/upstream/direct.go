@@ -258,11 +258,13 @@ func (x *exchange) end(err error) {
 
 func (x *exchange) buffered() bool { return x.conn != nil && x.conn.r < x.conn.w }
 
-func (x *exchange) await() error {
-	if x.err != nil || x.buffered() {
-		return x.err
+func (x *exchange) ready(wait bool) (bool, error) {
+	if x.err == nil && wait && !x.buffered() {
+		if err := x.more(); err != nil {
+			return false, err
+		}
 	}
-	return x.more()
+	return x.buffered(), x.err
 }
 
 func (x *exchange) close() error {

@@ -239,9 +239,7 @@ func (n *netCall) read(p []byte) (int, error) {
 	return 0, err
 }
 
-func (n *netCall) await() error { return nil }
-
-func (n *netCall) buffered() bool { return false }
+func (n *netCall) ready(bool) (bool, error) { return false, nil }
 
 func (n *netCall) within(d time.Duration) {
 	if n.err == nil {

@@ -113,10 +113,10 @@ type Response struct {
 	phases *phases // of the call; the body enforces them
 }
 
-type body interface { //nolint:interfacebloat // one per verb of Response, with two implementations in this package
+type body interface {
 	read(p []byte) (int, error)
-	await() error
-	buffered() bool
+	// ready reports whether bytes can be read without waiting, after waiting for some if it is told to.
+	ready(wait bool) (bool, error)
 	within(d time.Duration)
 	drain()
 	close() error
@@ -145,10 +145,16 @@ func (r *Response) Read(p []byte) (int, error) { return r.body.read(p) }
 
 // Await returns when Read will not wait for more than framing, or with Read's error. While it waits, a connection of
 // the direct client holds no buffer, so that thousands of streams may be silent at little cost.
-func (r *Response) Await() error { return r.body.await() }
+func (r *Response) Await() error {
+	_, err := r.body.ready(true)
+	return err
+}
 
 // Buffered reports whether bytes of the body can be read without waiting.
-func (r *Response) Buffered() bool { return r.body.buffered() }
+func (r *Response) Buffered() bool {
+	ready, _ := r.body.ready(false)
+	return ready
+}
 
 // Progress tells that a token has come, which ends the first-token phase and starts
 // the bound between tokens anew.
