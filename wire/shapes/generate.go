@@ -112,6 +112,9 @@ func (g *generator) constraints() error {
 		if slices.Contains(g.service.open, s.Name) {
 			s.Pattern = ""
 		}
+		if slices.Contains(g.service.unbounded, s.Name) {
+			s.Bounds = nil
+		}
 		if s.Pattern == "" {
 			continue
 		}
@@ -127,6 +130,9 @@ func (g *generator) header() {
 	g.printf("// Package %s describes the operations of %s that are served, and knows the others by name.\n", g.service.pkg, path.Dir(g.service.model))
 	if len(g.service.open) > 0 {
 		g.printf("// The patterns of these shapes are left out, because ids of models are the operator's to choose: %s.\n", strings.Join(g.service.open, ", "))
+	}
+	if len(g.service.unbounded) > 0 {
+		g.printf("// The bounds of these shapes are left out, because limits are the operator's to set: %s.\n", strings.Join(g.service.unbounded, ", "))
 	}
 	g.printf("package %s\n\nimport (\n", g.service.pkg)
 	if g.uses(wire.Timestamp) {

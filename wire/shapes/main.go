@@ -38,6 +38,8 @@ type service struct {
 	raw []string
 	// open shapes take any text: this server's ids of models are the operator's to choose.
 	open []string
+	// unbounded shapes have no length of their own: this server's limits are the operator's to set.
+	unbounded []string
 }
 
 var services = []service{
@@ -48,6 +50,8 @@ var services = []service{
 		},
 		raw:  []string{"ConverseTokensRequest"},
 		open: []string{"InvokeModelIdentifier", "ConversationalModelId", "FoundationModelVersionIdentifier"},
+		// server.body_limit holds for bodies
+		unbounded: []string{"Body"},
 	},
 	{
 		model: "bedrock/2023-04-20", pkg: "bedrock",

@@ -2,6 +2,7 @@
 
 // Package bedrockruntime describes the operations of bedrock-runtime that are served, and knows the others by name.
 // The patterns of these shapes are left out, because ids of models are the operator's to choose: InvokeModelIdentifier, ConversationalModelId, FoundationModelVersionIdentifier.
+// The bounds of these shapes are left out, because limits are the operator's to set: Body.
 package bedrockruntime
 
 import (
@@ -388,7 +389,7 @@ var (
 	shapeFoundationModelVersionIdentifier                                       = wire.Shape{Name: "FoundationModelVersionIdentifier", Type: wire.String, Bounds: &wire.Bounds{Min: 1, HasMin: true, Max: 256, HasMax: true}}
 	shapeCountTokensInput                                                       = wire.Shape{Name: "CountTokensInput", Type: wire.Union}
 	shapeInvokeModelTokensRequest                                               = wire.Shape{Name: "InvokeModelTokensRequest", Type: wire.Structure}
-	shapeBody                                                                   = wire.Shape{Name: "Body", Type: wire.Blob, Bounds: &wire.Bounds{Min: 0, HasMin: true, Max: 25000000, HasMax: true}, Sensitive: true}
+	shapeBody                                                                   = wire.Shape{Name: "Body", Type: wire.Blob, Sensitive: true}
 	shapeConverseTokensRequest                                                  = wire.Shape{Name: "ConverseTokensRequest", Type: wire.Structure}
 	shapeCountTokensResponse                                                    = wire.Shape{Name: "CountTokensResponse", Type: wire.Structure}
 	shapeInteger                                                                = wire.Shape{Name: "Integer", Type: wire.Integer}
