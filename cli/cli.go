@@ -18,6 +18,8 @@ import (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
+	// Terminal says that a person sits at In and Out and can be asked.
+	Terminal bool
 	// Hangup returns what asks a server to read its configuration again. Only a server calls it,
 	// so that other commands end with their terminal; nil never asks.
 	Hangup func() <-chan os.Signal

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"forebay/config"
 )
 
 func runCLI(t *testing.T, args ...string) (code int, out, errs string) {
@@ -50,26 +48,6 @@ func TestDemo(t *testing.T) {
 	code, out, errs := runCLI(t, "demo")
 	if code != 0 || !strings.Contains(out, "The ledger:") || !strings.Contains(out, "USD") {
 		t.Errorf("%d %s %s", code, out, errs)
-	}
-}
-
-func TestServeSpecs(t *testing.T) {
-	for spec, want := range map[string][3]string{
-		"a=ollama/llama3.2":                  {"ollama", "http://127.0.0.1:11434/v1", "llama3.2"},
-		"a=vllm/org/name":                    {"vllm", "http://127.0.0.1:8000/v1", "org/name"},
-		"a=http://127.0.0.1:9/v1/org/name":   {"127.0.0.1:9", "http://127.0.0.1:9/v1", "org/name"},
-		"a=https://host.example/api/v1/m:1b": {"host.example", "https://host.example/api/v1", "m:1b"},
-		"a=llama-server":                     {"llama-server", "http://127.0.0.1:8080/v1", ""},
-	} {
-		var c config.Config
-		if err := serve(&c, spec); err != nil {
-			t.Errorf("%s: %v", spec, err)
-			continue
-		}
-		b := c.Models["a"].Engines[0]
-		if b.Engine != want[0] || c.Engines[b.Engine].URL != want[1] || b.Model != want[2] {
-			t.Errorf("%s: %+v %+v", spec, b, c.Engines[b.Engine])
-		}
 	}
 }
 

@@ -1,15 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"forebay/config"
 	"forebay/internal/version"
@@ -42,23 +41,21 @@ func (c *doctorCmd) Run(e *env) error {
 	}
 	add("program", nil, version.String()+", "+runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	cfg, err := config.Load(c.ConfigPath)
+	if c.DataDir != "" {
+		cfg.Override("data_dir", func() { cfg.DataDir = c.DataDir })
+	}
 	if err == nil {
 		err = cfg.Validate()
 	}
-	add("configuration", err, "valid "+cfg.Path)
+	add("configuration", err, "valid: "+cmp.Or(cfg.Path, "the defaults, without a file"))
 	st, err := os.Stat(cfg.DataDir)
 	if err == nil && st.Mode().Perm()&0o077 != 0 {
 		err = fmt.Errorf("%s can be read by others (mode %o); run chmod 700 on it", cfg.DataDir, st.Mode().Perm())
 	}
 	add("data directory", err, cfg.DataDir)
 	c.server(e, add)
-	for name, en := range knownEngines {
-		addr := strings.TrimSuffix(strings.TrimPrefix(en.URL, "http://"), "/v1")
-		d := net.Dialer{Timeout: 200 * time.Millisecond}
-		if conn, err := d.DialContext(e.ctx, "tcp", addr); err == nil {
-			_ = conn.Close()
-			add("engine on this machine", nil, fmt.Sprintf("something listens where %s does (%s): forebay up --serve MODEL=%s/NAME", name, addr, name))
-		}
+	for _, f := range look(e.ctx, knownEngines) {
+		add("engine on this machine", nil, fmt.Sprintf("%s at %s serves %s: forebay models add MODEL --engine %s/NAME", f.title, f.URL, strings.Join(f.models, ", "), f.name))
 	}
 	if c.JSON {
 		return printJSON(e, list)

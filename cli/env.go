@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +28,7 @@ func (c *envCmd) Run(e *env) error {
 		return err
 	}
 	if c.Profile != "" {
-		return writeProfile(e, c.Profile, &cred)
+		return c.writeProfile(e, &cred)
 	}
 	vars, err := c.variables(&cred)
 	if err != nil {
@@ -41,18 +42,23 @@ func (c *envCmd) Run(e *env) error {
 		return printJSON(e, m)
 	}
 	for _, v := range vars {
-		line := "export " + v[0] + "='" + strings.ReplaceAll(v[1], "'", `'\''`) + "'"
-		switch c.Shell {
-		case "fish":
-			line = "set -gx " + v[0] + " '" + strings.ReplaceAll(v[1], "'", `\'`) + "'"
-		case "powershell":
-			line = "$env:" + v[0] + " = '" + strings.ReplaceAll(v[1], "'", "''") + "'"
-		}
-		if _, err := fmt.Fprintln(e.Out, line); err != nil {
+		if _, err := fmt.Fprintln(e.Out, assignment(c.Shell, v[0], v[1])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// assignment exports a variable in the words of a shell.
+func assignment(shell, name, value string) string {
+	switch shell {
+	case "fish": // in single quotes a backslash escapes itself and the quote
+		return "set -gx " + name + " '" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(value) + "'"
+	case "powershell":
+		return "$env:" + name + " = '" + strings.ReplaceAll(value, "'", "''") + "'"
+	default:
+		return "export " + name + "='" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	}
 }
 
 // variables point the Bedrock, OpenAI and Anthropic clients here. AWS calls to other
@@ -62,14 +68,11 @@ func (c *envCmd) variables(cred *server.Credentials) ([][2]string, error) {
 	base := cred.URL
 	var vars [][2]string
 	if c.TLS {
-		if cred.TLSURL == "" {
-			return nil, errors.New("the server has no TLS port; set server.tls_listen")
-		}
-		base = cred.TLSURL
-		bundle, err := writeBundle(cred.CA)
+		bundle, err := tlsBundle(cred)
 		if err != nil {
 			return nil, err
 		}
+		base = cred.TLSURL
 		for _, name := range []string{"AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
 			vars = append(vars, [2]string{name, bundle})
 		}
@@ -132,9 +135,16 @@ func writeBundle(ca string) (string, error) {
 	return path, os.WriteFile(path, out, 0o600)
 }
 
+// profileName is what AWS's tools take as the name of a profile.
+var profileName = regexp.MustCompile(`^[A-Za-z0-9_.@:/+-]{1,64}$`)
+
 // writeProfile puts a profile into the AWS configuration and credentials files, and
 // leaves every other byte of them as it is.
-func writeProfile(e *env, name string, cred *server.Credentials) error {
+func (c *envCmd) writeProfile(e *env, cred *server.Credentials) error {
+	name := c.Profile
+	if !profileName.MatchString(name) {
+		return fmt.Errorf("%q is no name for a profile", name)
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return err
@@ -143,25 +153,45 @@ func writeProfile(e *env, name string, cred *server.Credentials) error {
 	if name == "default" {
 		section = name
 	}
-	files := []struct{ path, section, body string }{
-		{filepath.Join(home, ".aws", "config"), section, "region = " + cred.Region + "\nservices = forebay-" + name + "\n"},
-		{filepath.Join(home, ".aws", "config"), "services forebay-" + name, servicesSection(cred.URL)},
-		{filepath.Join(home, ".aws", "credentials"), name, "aws_access_key_id = " + cred.AccessKeyID + "\naws_secret_access_key = " + cred.SecretAccessKey + "\n"},
+	settings, endpoint := "region = "+cred.Region+"\nservices = forebay-"+name+"\n", cred.URL
+	if c.TLS {
+		bundle, err := tlsBundle(cred)
+		if err != nil {
+			return err
+		}
+		settings, endpoint = settings+"ca_bundle = "+bundle+"\n", cred.TLSURL
 	}
-	if err := os.MkdirAll(filepath.Join(home, ".aws"), 0o700); err != nil {
-		return err
-	}
-	for _, f := range files {
+	conf := cmp.Or(os.Getenv("AWS_CONFIG_FILE"), filepath.Join(home, ".aws", "config"))
+	secret := cmp.Or(os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), filepath.Join(home, ".aws", "credentials"))
+	for _, f := range []struct{ path, section, body string }{
+		{conf, section, settings},
+		{conf, "services forebay-" + name, servicesSection(endpoint)},
+		{secret, name, "aws_access_key_id = " + cred.AccessKeyID + "\naws_secret_access_key = " + cred.SecretAccessKey + "\n"},
+	} {
 		old, err := os.ReadFile(f.path)
 		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 			return err
 		}
 		if err := os.WriteFile(f.path, []byte(replaceSection(string(old), f.section, f.body)), 0o600); err != nil {
 			return err
 		}
 	}
+	if c.JSON {
+		return printJSON(e, map[string]string{"profile": name, "config": conf, "credentials": secret})
+	}
 	_, err = fmt.Fprintf(e.Out, "profile %s written; use it with AWS_PROFILE=%s\n", name, name)
 	return err
+}
+
+// tlsBundle is the bundle of certificates for the TLS port.
+func tlsBundle(cred *server.Credentials) (string, error) {
+	if cred.TLSURL == "" {
+		return "", errors.New("the server has no TLS port; set server.tls_listen")
+	}
+	return writeBundle(cred.CA)
 }
 
 func servicesSection(url string) string {

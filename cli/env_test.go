@@ -2,7 +2,9 @@ package cli
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"forebay/server"
@@ -49,5 +51,98 @@ func TestRegionIsLeftToWhoHasOne(t *testing.T) {
 				t.Errorf("%d variables name a region, want %d", set, want)
 			}
 		})
+	}
+}
+
+// The variables reach programs as they are, and leave what is not ours alone.
+func TestEnvInAShell(t *testing.T) {
+	dir := serving(t, instant)
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	for _, c := range []struct {
+		args  []string
+		has   []string // variables that are set
+		hasnt []string
+		tls   bool
+	}{
+		{
+			nil,
+			[]string{"AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "AWS_BEARER_TOKEN_BEDROCK", "OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BEDROCK_BASE_URL"},
+			[]string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CA_BUNDLE"},
+			false,
+		},
+		{[]string{"--all"}, []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}, []string{"AWS_CA_BUNDLE"}, false},
+		{[]string{"--tls"}, []string{"AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}, []string{"AWS_ENDPOINT_URL"}, true},
+	} {
+		code, script, errs := runCLI(t, append([]string{"env"}, c.args...)...)
+		if code != 0 {
+			t.Fatal(errs)
+		}
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", script+"\nenv")
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars := map[string]string{}
+		for line := range strings.Lines(string(out)) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			vars[name] = value
+		}
+		for _, name := range c.has {
+			if vars[name] == "" {
+				t.Errorf("%v: %s is not set", c.args, name)
+			}
+		}
+		for _, name := range c.hasnt {
+			if vars[name] != "" {
+				t.Errorf("%v: %s is set to %s", c.args, name, vars[name])
+			}
+		}
+		if scheme := strings.HasPrefix(vars["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"], "https://"); scheme != c.tls {
+			t.Errorf("%v: %s", c.args, vars["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"])
+		}
+		if c.tls {
+			if b, err := os.ReadFile(vars["AWS_CA_BUNDLE"]); err != nil || !strings.Contains(string(b), "BEGIN CERTIFICATE") {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}
+
+func TestAssignments(t *testing.T) {
+	const value = `it's a \ back$lash`
+	for shell, want := range map[string]string{
+		"sh": `export A='it'\''s a \ back$lash'`, "fish": `set -gx A 'it\'s a \\ back$lash'`, "powershell": `$env:A = 'it''s a \ back$lash'`,
+	} {
+		if got := assignment(shell, "A", value); got != want {
+			t.Errorf("%s: %s", shell, got)
+		}
+	}
+}
+
+func TestEnvProfile(t *testing.T) {
+	dir := serving(t, instant)
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	conf, secret := filepath.Join(t.TempDir(), "aws", "config"), filepath.Join(t.TempDir(), "credentials")
+	t.Setenv("AWS_CONFIG_FILE", conf)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", secret)
+	const mine = "[default]\naws_access_key_id = AKIAMINE\naws_secret_access_key = mine\n"
+	if err := os.WriteFile(secret, []byte(mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if code, out, errs := runCLI(t, "env", "--profile", "forebay", "--tls"); code != 0 || !strings.Contains(out, "AWS_PROFILE=forebay") {
+			t.Fatalf("%d %s %s", code, out, errs)
+		}
+	}
+	b, err := os.ReadFile(conf)
+	if err != nil || strings.Count(string(b), "[profile forebay]") != 1 || !strings.Contains(string(b), "endpoint_url = https://") || !strings.Contains(string(b), "ca_bundle = ") {
+		t.Errorf("%v\n%s", err, b)
+	}
+	if b, err = os.ReadFile(secret); err != nil || !strings.HasPrefix(string(b), mine) || strings.Count(string(b), "[forebay]") != 1 {
+		t.Errorf("%v\n%s", err, b)
+	}
+	if code, _, errs := runCLI(t, "env", "--profile", "a]\n[default"); code != exitFault || !strings.Contains(errs, "no name for a profile") {
+		t.Errorf("%d %s", code, errs)
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
-	"strings"
 
 	"forebay/config"
 	"forebay/server"
@@ -18,7 +16,8 @@ type serverFlags struct {
 	ConfigPath string   `name:"config" help:"Configuration file; forebay.yaml of this folder when it is there." type:"path" placeholder:"FILE"`
 	Listen     string   `help:"Address to listen on; port 0 takes a free one." placeholder:"HOST:PORT"`
 	DataDir    string   `help:"Where keys and the ledger are kept." type:"path" placeholder:"DIR"`
-	Serve      []string `help:"Serve a model by an engine that speaks OpenAI's API: ID=URL[/NAME]." placeholder:"ID=ENGINE[/MODEL]" sep:"none"`
+	Serve      []string `help:"Serve a model by an engine: one of ollama, llama-server, vllm, lm-studio, one of the configuration, or a URL with /v1 in its path." placeholder:"ID=ENGINE[/MODEL]" sep:"none"`
+	Quotas     string   `help:"Quotas of every account: none, or aws for AWS's published defaults." enum:",none,aws" default:""`
 	NoAuth     bool     `help:"Accept every caller; loopback only."`
 }
 
@@ -28,10 +27,13 @@ func (f *serverFlags) load() (config.Config, error) {
 		return cfg, err
 	}
 	if f.Listen != "" {
-		cfg.Server.Listen = f.Listen
+		cfg.Override("server.listen", func() { cfg.Server.Listen = f.Listen })
 	}
 	if f.DataDir != "" {
-		cfg.DataDir = f.DataDir
+		cfg.Override("data_dir", func() { cfg.DataDir = f.DataDir })
+	}
+	if f.Quotas != "" {
+		cfg.Override("quotas", func() { cfg.Quotas = f.Quotas })
 	}
 	cfg.NoAuth = f.NoAuth
 	for _, s := range f.Serve {
@@ -40,47 +42,6 @@ func (f *serverFlags) load() (config.Config, error) {
 		}
 	}
 	return cfg, cfg.Validate()
-}
-
-// knownEngines are the usual addresses of engines on this machine.
-var knownEngines = map[string]config.Engine{
-	"ollama":       {Type: "openai", URL: "http://127.0.0.1:11434/v1", Flavour: "ollama"},
-	"llama-server": {Type: "openai", URL: "http://127.0.0.1:8080/v1", Flavour: "llama-server"},
-	"vllm":         {Type: "openai", URL: "http://127.0.0.1:8000/v1", Flavour: "vllm"},
-	"lm-studio":    {Type: "openai", URL: "http://127.0.0.1:1234/v1"},
-}
-
-// serve adds an engine and binds a model to it: ID=ENGINE[/MODEL], where ENGINE is one of
-// the known names or a URL that ends in /v1.
-func serve(cfg *config.Config, spec string) error {
-	id, target, ok := strings.Cut(spec, "=")
-	if !ok || id == "" || target == "" {
-		return fmt.Errorf("--serve %q is not ID=ENGINE[/MODEL], such as anthropic.claude-3-haiku-20240307-v1:0=ollama/llama3.2", spec)
-	}
-	name, model, _ := strings.Cut(target, "/")
-	e, known := knownEngines[name]
-	if !known {
-		u, err := url.Parse(target)
-		if err != nil || u.Host == "" {
-			return fmt.Errorf("--serve %q: %q is neither a URL nor one of ollama, llama-server, vllm, lm-studio", spec, name)
-		}
-		path, rest, _ := strings.Cut(u.Path, "/v1")
-		e = config.Engine{Type: "openai", URL: u.Scheme + "://" + u.Host + path + "/v1"}
-		name, model = u.Host, strings.TrimPrefix(rest, "/")
-	}
-	if cfg.Engines == nil {
-		cfg.Engines = map[string]config.Engine{}
-	}
-	if cfg.Models == nil {
-		cfg.Models = map[string]config.Model{}
-	}
-	if _, declared := cfg.Engines[name]; !declared {
-		cfg.Engines[name] = e
-	}
-	m := cfg.Models[id]
-	m.Engines = append(m.Engines, config.Binding{Engine: name, Model: model})
-	cfg.Models[id] = m
-	return nil
 }
 
 type upCmd struct {
@@ -106,6 +67,9 @@ func (c *upCmd) Run(e *env) error {
 	s, err := server.New(e.ctx, cfg, log)
 	if err != nil {
 		return err
+	}
+	if err := offer(e, s, knownEngines); err != nil {
+		return errors.Join(err, s.Close())
 	}
 	banner(e, s)
 	watched := make(chan struct{})

@@ -46,6 +46,12 @@ type Config struct {
 	source source // what reading the file found
 }
 
+// Presets of quotas.
+const (
+	QuotasNone = "none"
+	QuotasAWS  = "aws"
+)
+
 // Server is the front door.
 type Server struct {
 	Listen    string        `yaml:"listen,omitempty" doc:"HOST:PORT; port 0 takes a free one."`
@@ -208,7 +214,7 @@ func Default() Config {
 			BodyLimit: 25 << 20, Bodies: 1 << 30, Region: "us-east-1",
 			HeaderTimeout: 10 * time.Second, BodyTimeout: 5 * time.Minute, HeaderLimit: 64 << 10, Connections: 16384, PerAddress: 8192,
 		},
-		DataDir: dataDir(), Account: Account{ID: "000000000000", Tenant: Tenant{Zone: "UTC"}}, Quotas: "none",
+		DataDir: dataDir(), Account: Account{ID: "000000000000", Tenant: Tenant{Zone: "UTC"}}, Quotas: QuotasNone,
 		Ledger: Ledger{Sync: "normal", OnFailure: "refuse"}, Logging: Logging{Level: "info", Format: "text"}, Tracing: Tracing{Sample: 1},
 		Hint: "forebay up --serve MODEL=http://127.0.0.1:11434/v1/NAME",
 	}

@@ -280,6 +280,18 @@ func (p *serving) topology(models map[string]*catalog.Model, engines []dispatch.
 	return top, nil
 }
 
+// presets are the quotas that an account has for models where nothing else is said.
+func (p *serving) presets(limits map[string]identity.Limits) {
+	if p.cfg.Quotas != config.QuotasAWS {
+		return
+	}
+	for _, m := range catalog.Builtin() {
+		if q, ok := catalog.AWSQuotas().Of(m.ID, p.cfg.Server.Region); ok {
+			limits[m.ID] = identity.Limits{RequestsPerMinute: q.RequestsPerMinute, TokensPerMinute: q.TokensPerMinute}
+		}
+	}
+}
+
 // tenant adds an account with its teams.
 func (p *serving) tenant(top *dispatch.Topology, id string, t config.Tenant) error {
 	zone, err := time.LoadLocation(t.Zone)
@@ -290,7 +302,11 @@ func (p *serving) tenant(top *dispatch.Topology, id string, t config.Tenant) err
 	if account.Limits, err = t.Limits.Parse(); err != nil {
 		return err
 	}
+	p.presets(account.Models)
 	for model, m := range p.cfg.Models {
+		if m.Limits == (config.Limits{}) {
+			continue
+		}
 		if account.Models[model], err = m.Limits.Parse(); err != nil {
 			return err
 		}

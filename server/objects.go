@@ -100,6 +100,24 @@ func (o objectAdmin) Change(ctx context.Context, ch *admin.Change) (admin.Object
 	return out, json.Unmarshal(result, &out)
 }
 
+// Bind keeps an engine and binds a model to it, as the admin API would.
+func (s *Server) Bind(ctx context.Context, model, name string, e config.Engine, upstream string) error {
+	for _, x := range []struct {
+		kind, name string
+		object     any
+	}{{config.KindEngine, name, &e}, {config.KindModel, model, &config.Model{Engines: []config.Binding{{Engine: name, Model: upstream}}}}} {
+		body, err := config.EncodeObject(x.object)
+		if err != nil {
+			return err
+		}
+		_, err = objectAdmin{s}.Change(ctx, &admin.Change{Verb: admin.VerbPut, Kind: x.kind, Name: x.name, Body: body, Caller: s.cfg.Account.ID})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // stage makes a change in a transaction.
 func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*admin.Object, error) {
 	if at := s.live.Load().declared.Declared(ch.Kind, ch.Account, ch.Name); at != "" {

@@ -237,3 +237,27 @@ func TestCeilingsOfTeams(t *testing.T) {
 		}
 	}
 }
+
+// With the preset, accounts have AWS's quotas where nothing else is said.
+func TestQuotasOfAWS(t *testing.T) {
+	c := testConfig(t)
+	c.Quotas, c.Server.Region = config.QuotasAWS, "ap-northeast-1"
+	c.Accounts = map[string]config.Tenant{"111111111111": {Models: map[string]config.Limits{haiku: {RequestsPerMinute: 7}}}}
+	m := c.Models["amazon.nova-lite-v1:0"]
+	m.Limits = config.Limits{TokensPerMinute: 9}
+	c.Models["amazon.nova-lite-v1:0"] = m
+	var log bytes.Buffer
+	s, err := New(t.Context(), c, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	a, b := s.live.Load().base.Accounts[0].Models, s.live.Load().base.Accounts[1].Models
+	if a[haiku].RequestsPerMinute != 200 || a[haiku].TokensPerMinute != 200_000 || b[haiku].RequestsPerMinute != 7 || b[haiku].TokensPerMinute != 0 ||
+		a["amazon.nova-lite-v1:0"].TokensPerMinute != 9 || a["meta.llama3-8b-instruct-v1:0"].RequestsPerMinute != 800 {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if _, ok := a["anthropic.claude-sonnet-4-20250514-v1:0"]; ok || !strings.Contains(log.String(), "none_published_for") || !strings.Contains(log.String(), "claude-sonnet-4") {
+		t.Errorf("what has no published figure is not said: %s", log.String())
+	}
+}

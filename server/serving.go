@@ -143,12 +143,27 @@ func (s *Server) install(ctx context.Context, next *serving) error {
 		return errors.Join(err, closeAll(next.release(old)))
 	}
 	s.sweep(time.Now(), false)
+	if next.cfg.Quotas == config.QuotasAWS && (old == nil || old.cfg.Quotas != config.QuotasAWS) {
+		s.sayQuotas(ctx, next)
+	}
 	if old != nil {
 		if clients := old.release(next); len(clients) > 0 {
 			s.retired = append(s.retired, retired{clients, time.Now().Add(max(old.longest(), next.longest()))})
 		}
 	}
 	return nil
+}
+
+// sayQuotas says which quotas a preset brings, and for which models none is published.
+func (s *Server) sayQuotas(ctx context.Context, p *serving) {
+	q := catalog.AWSQuotas()
+	var without []string
+	for _, m := range catalog.Builtin() {
+		if _, ok := q.Of(m.ID, p.cfg.Server.Region); !ok {
+			without = append(without, m.ID)
+		}
+	}
+	s.log.InfoContext(ctx, "quotas are AWS's published defaults", "region", p.cfg.Server.Region, "date", q.Date, "source", q.Source, "none_published_for", without)
 }
 
 // apply gives a configuration to the scheduler, together with the keys as they are stored now.
