@@ -22,6 +22,8 @@ type Models interface {
 	Speaks(model string, d infer.Dialect) bool
 	// List returns the models an account can call, ordered by id.
 	List(account string) []*catalog.Model
+	// Aliases returns the operator's own names of models, ordered.
+	Aliases(account string) []catalog.Alias
 }
 
 // Gateway is the road that the inference APIs share: from a body and a model id to an

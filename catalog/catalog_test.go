@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,5 +177,14 @@ func TestPricesAreThoseOfTheirSources(t *testing.T) {
 	}
 	for id := range known {
 		t.Errorf("%s has a known price and is not in the catalogue", id)
+	}
+}
+
+// Aliases that hide a model or stand for none are not listed.
+func TestAliases(t *testing.T) {
+	a, b := &Model{ID: "a"}, &Model{ID: "b"}
+	n := NewNames([]*Model{a, b}, map[string]string{"z": "a", "x": "b", "a": "b", "lost": "c"}, "")
+	if got := n.Aliases(); !slices.Equal(got, []Alias{{"x", b}, {"z", a}}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,23 @@ func (n *Names) ChargeAsked(names []string) {
 
 // List returns the models, ordered by id.
 func (n *Names) List() []*Model { return n.sorted }
+
+// Alias is a name of the operator's for a model.
+type Alias struct {
+	Name  string
+	Model *Model
+}
+
+// Aliases returns the aliases that stand for a model, ordered by name.
+func (n *Names) Aliases() []Alias {
+	var out []Alias
+	for _, name := range slices.Sorted(maps.Keys(n.aliases)) {
+		if m := n.models[n.aliases[name]]; m != nil && n.models[name] == nil {
+			out = append(out, Alias{name, m})
+		}
+	}
+	return out
+}
 
 // Get returns the model with exactly this id.
 func (n *Names) Get(id string) *Model { return n.models[id] }

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
@@ -168,5 +170,52 @@ func TestCountingFailsOver(t *testing.T) {
 	got := post(t, s, messagesPath+"/count_tokens", `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`)
 	if got.status != 400 || !strings.Contains(got.body, `"invalid_request_error"`) || !strings.Contains(got.body, "counting tokens") {
 		t.Errorf("an engine without a tokenizer: %d %s", got.status, got.body)
+	}
+}
+
+// An alias is listed and found beside the models, and answers under its own name.
+func TestAliasesAreModels(t *testing.T) {
+	c := testConfig(t)
+	c.Aliases = map[string]string{"gpt-4o-mini": haiku}
+	s := run(t, c)
+	get := func(r *http.Request) { r.Method = http.MethodGet }
+	version := header("Anthropic-Version", "2023-06-01")
+	for _, x := range []struct {
+		path   string
+		change []func(*http.Request)
+	}{
+		{"/v1/models", []func(*http.Request){get}},
+		{"/openai/v1/models/gpt-4o-mini", []func(*http.Request){get}},
+		{"/v1/models", []func(*http.Request){get, version}},
+		{"/v1/models/gpt-4o-mini", []func(*http.Request){get, version}},
+	} {
+		if got := post(t, s, x.path, "", x.change...); got.status != 200 || !strings.Contains(got.body, `"id":"gpt-4o-mini"`) {
+			t.Errorf("%s: %d %.300s", x.path, got.status, got.body)
+		}
+	}
+	got := post(t, s, chatPath, `{"model":"gpt-4o-mini","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`)
+	if got.status != 200 || !strings.Contains(got.body, `"model":"gpt-4o-mini"`) || got.header.Get("X-Forebay-Model-Served") != haiku {
+		t.Errorf("%d %s %v", got.status, got.body, got.header)
+	}
+	e, err := s.ledger.Explain(t.Context(), got.header.Get("X-Request-Id"))
+	if err != nil || e.ModelAsked != "gpt-4o-mini" || e.Model != haiku {
+		t.Errorf("the ledger says %+v %v", e, err)
+	}
+}
+
+// A model's time-outs go before its engine's.
+func TestTimeoutsOfTheModel(t *testing.T) {
+	up := fakeupstream.New(t, fakeupstream.OpenAI)
+	up.Handle(func(c *fakeupstream.Call) { <-c.Gone() })
+	c := testConfig(t)
+	c.Engines["up"] = config.Engine{Type: "openai", URL: up.URL, FirstToken: time.Hour}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "up"}}, FirstToken: 20 * time.Millisecond}
+	c.Models[llama8b] = config.Model{Engines: []config.Binding{{Engine: "up"}}, Total: 20 * time.Millisecond}
+	s := run(t, c)
+	for id, stream := range map[string]string{haiku: "true", llama8b: "false"} {
+		got := post(t, s, chatPath, `{"model":"`+id+`","stream":`+stream+`,"messages":[{"role":"user","content":"x"}]}`)
+		if got.status != http.StatusGatewayTimeout && got.status != http.StatusRequestTimeout {
+			t.Errorf("%s: %d %s", id, got.status, got.body)
+		}
 	}
 }

@@ -22,6 +22,9 @@ func (v *modelsView) Resolve(_, id string) (catalog.Resolution, error) {
 // List implements api.Models.
 func (v *modelsView) List(string) []*catalog.Model { return v.live.Load().names.List() }
 
+// Aliases implements api.Models.
+func (v *modelsView) Aliases(string) []catalog.Alias { return v.live.Load().names.Aliases() }
+
 // Speaks implements api.Models.
 func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
 	clients := v.live.Load().speaks[model]

@@ -134,6 +134,9 @@ func (s *Service) models(c *api.Call, id string) error {
 	for _, m := range s.Models.List(c.Principal.Account) {
 		list.Data = append(list.Data, model{Type: "model", ID: m.ID, DisplayName: m.Name})
 	}
+	for _, a := range s.Models.Aliases(c.Principal.Account) {
+		list.Data = append(list.Data, model{Type: "model", ID: a.Name, DisplayName: a.Model.Name})
+	}
 	if n := len(list.Data); n > 0 {
 		list.FirstID, list.LastID = &list.Data[0].ID, &list.Data[n-1].ID
 	}

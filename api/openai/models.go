@@ -38,6 +38,9 @@ func (s *Service) models(c *api.Call, id string) error {
 	for _, m := range s.Models.List(c.Principal.Account) {
 		list.Data = append(list.Data, model{ID: m.ID, Object: "model", OwnedBy: m.Provider})
 	}
+	for _, a := range s.Models.Aliases(c.Principal.Account) {
+		list.Data = append(list.Data, model{ID: a.Name, Object: "model", OwnedBy: a.Model.Provider})
+	}
 	return reply(c, list)
 }
 

@@ -43,7 +43,7 @@ func newNetHTTP(cfg Config, u *url.URL) *netHTTP {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	if cfg.Address.IsValid() {
-		t.DialContext = pinned(t.DialContext, cfg.Address)
+		t.DialContext, t.Proxy = pinned(t.DialContext, cfg.Address), nil
 	}
 	return &netHTTP{
 		cfg: cfg, base: u, path: strings.TrimRight(u.EscapedPath(), "/"),

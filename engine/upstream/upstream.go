@@ -94,7 +94,7 @@ func New(cfg Config) (Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy settings: %w", err)
 	}
-	if u.Scheme == "https" || proxy != nil && cfg.Dial == nil || cfg.NetHTTP {
+	if u.Scheme == "https" || proxy != nil && cfg.Dial == nil && !cfg.Address.IsValid() || cfg.NetHTTP {
 		return newNetHTTP(cfg, u), nil
 	}
 	return newDirect(cfg, u), nil
