@@ -90,10 +90,10 @@ func NewID(now time.Time) string {
 func SplitTarget(target string) (path, query string) {
 	if i := strings.Index(target, "://"); i >= 0 && !strings.HasPrefix(target, "/") {
 		rest := target[i+3:]
-		if j := strings.IndexByte(rest, '/'); j >= 0 {
-			target = rest[j:]
-		} else {
-			target = "/"
+		authority, _, _ := strings.Cut(rest, "/")
+		authority, _, _ = strings.Cut(authority, "?") // a slash behind it is the query's
+		if target = rest[len(authority):]; !strings.HasPrefix(target, "/") {
+			target = "/" + target
 		}
 	}
 	path, query, _ = strings.Cut(target, "?")

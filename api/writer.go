@@ -239,7 +239,7 @@ func (w *Writer) send(status int) {
 func (w *Writer) keepAlive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.every <= 0 || w.err != nil {
+	if w.timer == nil || w.err != nil { // stopped while this waited for the lock
 		return
 	}
 	if w.emit([]byte(": keep-alive\n\n"), true) == nil {
