@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -23,6 +24,7 @@ const (
 	maxValue    = 1<<15 - 1 // of a header's text or bytes
 	overhead    = 16
 	preludeSize = 12
+	readStep    = 1 << 20 // bounds how much memory a stated length alone can claim
 )
 
 // The value types of headers.
@@ -206,16 +208,16 @@ func (r *Reader) Next() (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cap(r.buf) < total {
-		r.buf = make([]byte, total)
-	}
-	r.buf = r.buf[:total]
-	copy(r.buf, prelude[:])
-	if _, err := io.ReadFull(r.r, r.buf[preludeSize:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+	r.buf = append(r.buf[:0], prelude[:]...)
+	for len(r.buf) < total {
+		at := len(r.buf)
+		r.buf = slices.Grow(r.buf, min(total-at, readStep))[:at+min(total-at, readStep)]
+		if _, err := io.ReadFull(r.r, r.buf[at:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
 		}
-		return nil, err
 	}
 	return &r.msg, r.decode(headers)
 }

@@ -154,6 +154,21 @@ func TestLongTextsAreCut(t *testing.T) {
 	}
 }
 
+// A frame takes memory as its bytes come, not as its length says.
+func TestAStatedLengthClaimsLittle(t *testing.T) {
+	frame := AppendEvent(nil, "chunk", "application/json", bytes.Repeat([]byte("x"), 5<<20))
+	r := NewReader(bytes.NewReader(frame[:1000]))
+	if _, err := r.Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	if n := cap(r.buf); n > 2*readStep {
+		t.Errorf("%d bytes for a frame that never came", n)
+	}
+	if m, err := NewReader(bytes.NewReader(frame)).Next(); err != nil || len(m.Payload) != 5<<20 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := Message{Payload: rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "payload")}
