@@ -44,7 +44,6 @@ func Handle[In, Out any](s *AWS, op Operation[In, Out]) {
 		if err != nil {
 			return fault.Wrap(fault.Internal, err, "")
 		}
-		c.Log.DebugContext(c.Context(), "operation answered", "request", c.ID, "service", s.Model.Name, "operation", op.Shape.Name, "status", res.Status)
 		return send(c, res)
 	})
 }
