@@ -10,6 +10,7 @@ import (
 
 	"forebay/fault"
 	"forebay/identity"
+	"forebay/infer"
 )
 
 // Call is one request at the front door, from the first header to the last byte. One
@@ -33,6 +34,8 @@ type Call struct {
 	Body    []byte
 	// Prompt is the beginning of the body, where it is to be logged or traced; else "".
 	Prompt string
+	// Trace follows the call where it is traced; else nil.
+	Trace infer.Trace
 	// Sent is called when the body has reached the engine and is not needed any more.
 	Sent func()
 

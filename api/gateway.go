@@ -172,7 +172,7 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 	return &infer.Request{
 		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
 		Sent: c.Sent, Arrived: c.Started, Betas: betas(h.Values("Anthropic-Beta")),
-		Caller: Caller(c),
+		Caller: Caller(c), Trace: c.Trace, Propagate: infer.NewTraceContext(h.Get("Traceparent"), h.Get("Tracestate")),
 	}
 }
 

@@ -40,6 +40,9 @@ type call struct {
 	settled    bool
 	used       infer.Usage // by an attempt that showed nothing
 	explained  []byte
+
+	waiting time.Time          // since when the call waits for admission, where it is traced
+	traced  infer.TraceAttempt // the attempt under way, where it is traced
 }
 
 // estimateInput returns the input tokens to hold for the call.
@@ -126,7 +129,7 @@ func schedTier(t infer.Tier) capacity.Tier {
 // returns an error the call has ended in the scheduler.
 func (c *call) run(ctx context.Context) (*infer.Response, error) {
 	for {
-		a, err := c.box.get(ctx)
+		a, err := c.wait(ctx)
 		if err != nil {
 			c.abandon()
 			return nil, canceled(err)
@@ -152,6 +155,31 @@ func (c *call) run(ctx context.Context) (*infer.Response, error) {
 	}
 }
 
+// wait waits for the scheduler's next word.
+func (c *call) wait(ctx context.Context) (capacity.Action, error) {
+	if c.req.Trace == nil {
+		return c.box.get(ctx)
+	}
+	if c.waiting.IsZero() {
+		c.waiting = time.Now()
+	}
+	a, err := c.box.get(ctx)
+	outcome := err
+	switch {
+	case err != nil:
+		outcome = canceled(err)
+	case a.Kind == capacity.ActionSpill:
+		return a, nil // it goes on waiting
+	case a.Kind == capacity.ActionReject:
+		outcome = c.rejectionKind(&a)
+	case a.Kind != capacity.ActionAdmit:
+		outcome = fault.New(fault.Overloaded, "")
+	}
+	c.req.Trace.Waited(c.waiting, outcome)
+	c.waiting = time.Time{}
+	return a, err
+}
+
 // attempt sends the call to the replica of a. When it fails, again says whether the call
 // is queued for another attempt; if not, it has been settled.
 func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Response, again bool, err error) {
@@ -171,6 +199,9 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		return nil, true, errRecalled
 	}
 	c.req.UpstreamModel, c.req.Timeouts = c.replica.upstream, c.model.timeouts
+	if c.req.Trace != nil {
+		c.traced, c.req.Propagate = c.req.Trace.Attempt(c.replica.name, c.replica.engine.Provider, c.req)
+	}
 	resp, err = c.replica.client.Infer(actx, c.req)
 	var ev *infer.Event
 	if err == nil {
@@ -183,7 +214,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		if ctx.Err() != nil {
 			err = canceled(context.Cause(ctx))
 		}
-		c.attempted(began, err)
+		c.attempted(began, infer.Usage{}, err)
 		again = c.recover(ctx, err)
 		if !again && !c.settled {
 			if fault.KindOf(err) == fault.Canceled { // the engine has read the prompt; what it had produced nobody has told

@@ -80,7 +80,11 @@ func (c *call) lines(t *meter.Tariff, u infer.Usage) meter.Lines {
 }
 
 // attempted remembers an attempt for the row.
-func (c *call) attempted(began time.Time, err error) {
+func (c *call) attempted(began time.Time, u infer.Usage, err error) {
+	if c.traced != nil {
+		c.traced.End(u, c.first, err)
+		c.traced = nil
+	}
 	a := meter.Attempt{Began: began.Sub(c.start), Took: time.Since(began), Err: err, Outcome: meter.OutcomeOK}
 	if c.replica != nil {
 		a.Engine = c.replica.name
@@ -232,24 +236,12 @@ func (d *Dispatcher) append(ctx context.Context, rec *meter.Record) error {
 	return d.opts.Recorder.Append(context.WithoutCancel(ctx), rec)
 }
 
-// taskOf names what a call asks for in OpenTelemetry's words.
-func taskOf(r *infer.Request) string {
-	switch {
-	case r.Task == infer.TaskEmbed:
-		return "embeddings"
-	case r.Dialect == infer.DialectOpenAICompletions:
-		return "text_completion"
-	default:
-		return "chat"
-	}
-}
-
 // row is what is known of every call.
 func (c *call) row(outcome error) *meter.Record {
 	r := c.req
 	rec := &meter.Record{
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
-		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: taskOf(r), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
+		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
 		Region: r.RegionPrefix, Mode: modeOnDemand, TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
 		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
 		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.money.nano, Explanation: c.explained,

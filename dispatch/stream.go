@@ -132,7 +132,7 @@ func (s *stream) conclude(outcome error) error {
 	}
 	lines := c.price(u)
 	c.settle(u, c.spent(&lines))
-	c.attempted(s.began, outcome)
+	c.attempted(s.began, u, outcome)
 	return c.record(u, lines, outcome)
 }
 

@@ -24,6 +24,8 @@ type Topology struct {
 type Engine struct {
 	Name   string
 	Client engine.Client
+	// Provider is the flavour of the engine's API in the words of OpenTelemetry (gen_ai.provider.name).
+	Provider string
 	// ProbeEvery is the time between health probes; 0 means no probes.
 	ProbeEvery time.Duration
 	// Simulated marks what no real model answers.

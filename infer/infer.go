@@ -147,6 +147,11 @@ type Request struct {
 	// Timeouts are the served model's bounds, which go before those of the engine. dispatch sets them.
 	Timeouts Timeouts
 
+	// Trace follows the call where it is traced; else nil.
+	Trace Trace
+	// Propagate is sent to the engine: the caller's trace context, or the attempt's in place of it.
+	Propagate TraceContext
+
 	Facts    Facts
 	Tier     Tier
 	Arrived  time.Time // wall clock at the front door
@@ -174,6 +179,18 @@ func (t Timeouts) Over(other Timeouts) Timeouts {
 	return Timeouts{
 		Connect: cmp.Or(t.Connect, other.Connect), FirstToken: cmp.Or(t.FirstToken, other.FirstToken),
 		BetweenTokens: cmp.Or(t.BetweenTokens, other.BetweenTokens), Total: cmp.Or(t.Total, other.Total),
+	}
+}
+
+// Operated names what the call asks for in the words of OpenTelemetry (gen_ai.operation.name).
+func (r *Request) Operated() string {
+	switch {
+	case r.Task == TaskEmbed:
+		return "embeddings"
+	case r.Dialect == DialectOpenAICompletions:
+		return "text_completion"
+	default:
+		return "chat"
 	}
 }
 

@@ -49,7 +49,7 @@ func amountColumns(total, currency, line, tariff string) string {
  %[4]s.currency, %[4]s.input, %[4]s.output, %[4]s.cache_read, %[4]s.cache_write`, total, currency, line, tariff)
 }
 
-var verifySQL = `SELECT request_id, count, calls.input, calls.output, calls.cache_read, calls.cache_write, ` +
+var verifySQL = `SELECT request_id, count, calls.input, calls.output, calls.cache_read, calls.cache_write, ` + //nolint:gosec // of constants
 	amountColumns("charge", "currency", "line", "p") + `, ` + amountColumns("cost", "cost_currency", "cost", "c") + `
  FROM calls LEFT JOIN tariffs p ON p.id = charge_tariff LEFT JOIN tariffs c ON c.id = cost_tariff WHERE arrived >= ? AND arrived < ?`
 

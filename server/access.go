@@ -15,7 +15,7 @@ func clip(body []byte) string { return string(body[:min(len(body), maxPrompt)]) 
 
 // logged writes the line of one request. It has no query, which may hold a signature, and no
 // header; the body only where prompts are asked for.
-func (f *front) logged(c *api.Call, svc api.Service) {
+func (f *front) logged(c *api.Call, svc api.Service, prompts bool) {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("request", c.ID), slog.String("service", svc.Name()), slog.String("operation", c.Operation), slog.String("method", c.HTTP.Method),
@@ -28,7 +28,7 @@ func (f *front) logged(c *api.Call, svc api.Service) {
 	if id := c.HTTP.Header.Get("Amz-Sdk-Invocation-Id"); id != "" {
 		attrs = append(attrs, slog.String("invocation", id))
 	}
-	if c.Prompt != "" {
+	if prompts {
 		attrs = append(attrs, slog.String("body", c.Prompt))
 	}
 	f.log.LogAttrs(c.Context(), slog.LevelInfo, "request", attrs...)

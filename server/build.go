@@ -34,6 +34,9 @@ import (
 // simulatedEngine is the engine that answers for models that are bound to none.
 const simulatedEngine = "simulated"
 
+// providers names the flavours of engines in the words of OpenTelemetry.
+var providers = map[string]string{"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock", simulatedEngine: "forebay.simulated"}
+
 // defaultTotal bounds a call where the configuration says nothing: long generations are first class.
 const defaultTotal = time.Hour
 
@@ -50,7 +53,7 @@ func (p *serving) engines(models map[string]*catalog.Model, old *serving) ([]dis
 			return
 		}
 		p.opened[name] = o
-		list = append(list, dispatch.Engine{Name: name, Client: o.client, ProbeEvery: e.ProbeEvery, Simulated: e.Type == simulatedEngine})
+		list = append(list, dispatch.Engine{Name: name, Client: o.client, Provider: providers[e.Type], ProbeEvery: e.ProbeEvery, Simulated: e.Type == simulatedEngine})
 	}
 	all := maps.Clone(p.cfg.Engines)
 	if all == nil {

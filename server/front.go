@@ -46,10 +46,15 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	svc, signer := f.route(c)
 	if cfg.Logging.Access {
-		defer f.logged(c, svc)
+		defer f.logged(c, svc, cfg.Logging.Prompts)
 	}
 	defer f.recovered(c, svc)
-	err := f.serve(c, cfg, svc, signer)
+	var err error
+	if f.s.tracer != nil {
+		end := f.traced(c, svc, cfg.Tracing.Prompts)
+		defer func() { end(err) }()
+	}
+	err = f.serve(c, cfg, svc, signer)
 	if err == nil {
 		return
 	}
@@ -102,7 +107,7 @@ func (f *front) serve(c *api.Call, cfg *config.Config, svc api.Service, signer [
 	}
 	defer body.Release()
 	c.Body = body.Bytes
-	if cfg.Logging.Prompts {
+	if cfg.Logging.Prompts || f.s.tracer != nil && cfg.Tracing.Prompts {
 		c.Prompt = clip(c.Body)
 	}
 	c.Sent = func() {

@@ -25,6 +25,7 @@ import (
 	"forebay/dispatch"
 	"forebay/identity"
 	"forebay/meter"
+	"forebay/meter/tracing"
 	"forebay/store"
 
 	"github.com/go-json-experiment/json"
@@ -51,6 +52,7 @@ type Server struct {
 	keyring  atomic.Pointer[identity.Keyring]
 	signing  signingKeys
 	doors    *doors
+	tracer   *tracing.Tracer // nil where nothing is traced
 	started  time.Time
 
 	discovery *discovery
@@ -72,7 +74,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*Server, err
 		log.WarnContext(context.WithoutCancel(ctx), "the new certificate cannot be read; the old one stays", "error", err)
 	}
 	s.doors = newDoors(cfg.Server.Connections, cfg.Server.PerAddress, log)
-	for _, step := range []func(context.Context) error{s.open, s.wire, s.listen} {
+	for _, step := range []func(context.Context) error{s.open, s.trace, s.wire, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -284,6 +286,7 @@ func (s *Server) Close() error {
 		errs = append(errs, closeAll(p.release(nil)))
 		s.live.Store(nil)
 	}
+	errs = append(errs, s.untrace())
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.Close())
 		s.ledger = nil

@@ -94,7 +94,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	if err != nil {
 		return nil, err
 	}
-	out := &upstream.Request{Method: "POST", Path: c.prefix + "/messages", Header: header(betas), Body: body, Stream: req.Stream, Timeouts: req.Timeouts}
+	out := &upstream.Request{Method: "POST", Path: c.prefix + "/messages", Header: header(betas), Body: body, Stream: req.Stream, Timeouts: req.Timeouts, Trace: req.Propagate}
 	res, err := c.up.Do(ctx, out)
 	if err != nil {
 		return nil, err

@@ -126,7 +126,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	if p.through && p.codec == c.family {
 		header = append(header, cloudHeaders(req)...)
 	}
-	res, err := c.do(ctx, &upstream.Request{Path: p.path, Body: p.body, Header: header, Stream: stream, Timeouts: req.Timeouts})
+	res, err := c.do(ctx, &upstream.Request{Path: p.path, Body: p.body, Header: header, Stream: stream, Timeouts: req.Timeouts, Trace: req.Propagate})
 	if err != nil {
 		return nil, err
 	}

@@ -167,6 +167,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	stream := req.Stream && req.Task == infer.TaskChat
 	res, err := c.up.Do(ctx, &upstream.Request{
 		Method: "POST", Path: c.prefix + path(p.dialect), Header: header[:n], Body: p.body, Stream: stream, Timeouts: req.Timeouts,
+		Trace: req.Propagate,
 	})
 	if err != nil {
 		return nil, err

@@ -92,6 +92,12 @@ func (c *conn) write(req *Request, path, prefix string) error {
 		b = append(b, f.Value...)
 		b = append(b, "\r\n"...)
 	}
+	if req.Trace.Parent != "" {
+		b = append(append(append(b, "traceparent: "...), req.Trace.Parent...), "\r\n"...)
+		if req.Trace.State != "" {
+			b = append(append(append(b, "tracestate: "...), req.Trace.State...), "\r\n"...)
+		}
+	}
 	if len(req.Body) > 0 || req.Method == http.MethodPost {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, size, 10)

@@ -99,6 +99,9 @@ func checkRequest(req *Request) error {
 			return fault.Newf(fault.Internal, "request header %q", f.Name)
 		}
 	}
+	if !validValue(req.Trace.Parent) || !validValue(req.Trace.State) {
+		return fault.New(fault.Internal, "request trace context")
+	}
 	return nil
 }
 

@@ -155,6 +155,12 @@ func (c *netHTTP) request(ctx context.Context, req *Request, body *lent) (*http.
 	for _, f := range req.Header {
 		hr.Header.Set(f.Name, f.Value)
 	}
+	if req.Trace.Parent != "" {
+		hr.Header.Set("Traceparent", req.Trace.Parent)
+		if req.Trace.State != "" {
+			hr.Header.Set("Tracestate", req.Trace.State)
+		}
+	}
 	return hr, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"forebay/engine"
 	"forebay/fault"
+	"forebay/infer"
 )
 
 // Field is one header field.
@@ -53,6 +54,8 @@ type Request struct {
 	Stream bool
 	// Timeouts go before those of Config, each that is set.
 	Timeouts engine.Timeouts
+	// Trace is sent along as traceparent and tracestate.
+	Trace infer.TraceContext
 }
 
 // Client sends requests to one upstream.

@@ -40,11 +40,12 @@ var diagram = []node{
 	{"engine/", []string{"engine", "engine/reply", "engine/splice", "engine/upstream", "dialect", "fault", "infer", "wire", "wire/"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
 
 	{"dispatch", []string{"capacity", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
+	{"meter/tracing", []string{"fault", "infer"}, "tracing is told of calls by those who carry them; it asks nobody"},
 	{"meter", []string{"catalog", "fault", "infer", "store"}, "metering takes finished records; it never asks the road they came"},
 	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
 	{"config", []string{"capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
-	{"server", []string{"api", "api/", "capacity", "catalog", "config", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "perf", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
+	{"server", []string{"api", "api/", "capacity", "catalog", "config", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
 	{"cli", []string{"api/admin", "config", "identity", "internal/", "meter", "server", "wire/"}, "the command line is a client of the admin API; only up and demo start a server, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},
