@@ -296,3 +296,25 @@ func TestResponseFields(t *testing.T) {
 		}
 	}
 }
+
+// Each prompt of a list is answered, and tokens are read like the text that they stand for.
+func TestListsOfPrompts(t *testing.T) {
+	for _, k := range []struct {
+		d       infer.Dialect
+		body    string
+		n, text int64
+	}{
+		{infer.DialectOpenAICompletions, `{"prompt":"abcd"}`, 0, 4},
+		{infer.DialectOpenAICompletions, `{"prompt":["abcd"]}`, 0, 4},
+		{infer.DialectOpenAICompletions, `{"prompt":["abcd","ef"],"n":3}`, 6, 6},
+		{infer.DialectOpenAICompletions, `{"n":2,"prompt":[1,2,3]}`, 2, 12},
+		{infer.DialectOpenAICompletions, `{"prompt":[[1,2,3],[4]]}`, 2, 16},
+		{infer.DialectOpenAIEmbeddings, `{"input":[[1,2,3],[4]]}`, 0, 16},
+		{infer.DialectOpenAI, `{"messages":[{"role":"user","content":[{"type":"text","text":"prompt"}]}],"n":2}`, 2, 6},
+	} {
+		var f infer.Facts
+		if err := codecs[k.d].Inspect([]byte(k.body), &f); err != nil || f.N != k.n || f.TextBytes != k.text {
+			t.Errorf("%s: n %d, text %d, %v; want %d and %d", k.body, f.N, f.TextBytes, err, k.n, k.text)
+		}
+	}
+}

@@ -141,6 +141,9 @@ func (p *prefix) join(q prefix) {
 	p.n = min(prefixBytes, p.n+q.n)
 }
 
+// tokenBytes is the text that a token stands for where a body has tokens instead of text.
+const tokenBytes = 4
+
 // maxPath is how deep names are remembered: deeper than any dialect's own structure goes.
 const maxPath = 16
 
@@ -160,6 +163,7 @@ type inspection struct {
 	seen    uint32         // members met at the top level
 	nested  uint32         // members met in the current nest
 	hasMax  bool           // a bound on output was given
+	prompts int64          // of a list of them (text completions), each of which is answered
 	inside  int            // depth of the opaque value that is being read, 0 for none
 	system  prefix
 	message prefix // the current message, until the first is over
@@ -184,6 +188,9 @@ func (x *inspection) run() error {
 		if t.Kind == scan.End {
 			x.closeMedia()
 			x.f.PrefixHash = x.hash()
+			if x.prompts > 1 {
+				x.f.N = max(x.f.N, 1) * x.prompts
+			}
 			return nil
 		}
 		if t.Depth == 0 {
@@ -241,8 +248,15 @@ func (x *inspection) token(t scan.Token) error {
 		return nil
 	}
 	switch {
+	case t.Depth == 2 && !closes && string(x.path[1]) == "prompt" && t.Kind != scan.Number:
+		x.prompts++
+		if t.Kind == scan.String {
+			x.str(t)
+		}
 	case t.Kind == scan.String:
 		x.str(t)
+	case t.Kind == scan.Number && x.path[1] != nil && (string(x.path[1]) == "prompt" || string(x.path[1]) == "input"):
+		x.f.TextBytes += tokenBytes // a token, of so many bytes of text as tokens have in English
 	case t.Kind == scan.ObjectStart && t.Depth < maxPath && opaque[string(x.path[t.Depth])]:
 		x.inside = t.Depth
 	case t.Kind == scan.ObjectEnd:
