@@ -36,7 +36,7 @@ func rounds(t *testing.T) int {
 }
 
 // boot starts the program on a data directory, and returns it with the line it is ready at.
-func boot(t *testing.T, bin, conf, data string) (*exec.Cmd, *server.Credentials) {
+func boot(t testing.TB, bin, conf, data string) (*exec.Cmd, *server.Credentials) {
 	t.Helper()
 	cmd := exec.Command(bin, "up", "--quiet", "--config", conf, "--listen", "127.0.0.1:0", "--data-dir", data) //nolint:noctx // killed below
 	out, err := cmd.StdoutPipe()
