@@ -18,6 +18,7 @@ const (
 	ctlModel
 	ctlStream
 	ctlMax
+	ctlNoMax // an engine's own bound on output, which stands over ctlMax where the engine knows it
 	ctlN
 	ctlTier
 	ctlUser
@@ -144,6 +145,10 @@ func (p *prefix) join(q prefix) {
 // tokenBytes is the text that a token stands for where a body has tokens instead of text.
 const tokenBytes = 4
 
+// maxChoices is more completions than any engine makes of one prompt; beyond it they are not
+// told apart.
+const maxChoices = 1 << 20
+
 // maxPath is how deep names are remembered: deeper than any dialect's own structure goes.
 const maxPath = 16
 
@@ -163,6 +168,7 @@ type inspection struct {
 	seen    uint32         // members met at the top level
 	nested  uint32         // members met in the current nest
 	hasMax  bool           // a bound on output was given
+	noMax   bool           // and may be none
 	prompts int64          // of a list of them (text completions), each of which is answered
 	inside  int            // depth of the opaque value that is being read, 0 for none
 	system  prefix
@@ -189,7 +195,10 @@ func (x *inspection) run() error {
 			x.closeMedia()
 			x.f.PrefixHash = x.hash()
 			if x.prompts > 1 {
-				x.f.N = max(x.f.N, 1) * x.prompts
+				x.f.N = min(max(x.f.N, 1), maxChoices) * x.prompts
+			}
+			if x.noMax {
+				x.f.MaxTokens = 0
 			}
 			return nil
 		}
@@ -375,6 +384,8 @@ func (x *inspection) control(c control, name []byte, t scan.Token) error {
 		x.pending = infer.UsesStop
 	case ctlMax, ctlN:
 		return x.count(c, name, t)
+	case ctlNoMax:
+		x.noMax = true
 	case ctlNest:
 		if t.Kind != scan.ObjectStart {
 			return badType(x.where(name), "object", kindName(t.Kind))
@@ -400,7 +411,7 @@ func (x *inspection) count(c control, name []byte, t scan.Token) error {
 		return outOfRange(breachMin, x.where(name), "1", text)
 	}
 	if c == ctlN {
-		x.f.N = n
+		x.f.N = max(x.f.N, n) // of several, the engine may go by any
 		return nil
 	}
 	if x.hasMax {

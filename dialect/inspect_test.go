@@ -38,6 +38,13 @@ func TestInspect(t *testing.T) {
 		},
 		{infer.DialectOpenAI, `{"model":null,"stream":null,"max_tokens":null,"n":null,"stop":null,"tools":[],"tools_":1,"messages":[]}`, infer.Facts{}},
 		{infer.DialectOpenAI, `{"max_tokens":3,"max_completion_tokens":null,"messages":[]}`, infer.Facts{MaxTokens: 3}},
+		// an engine's own spellings do not get by the hold
+		{infer.DialectOpenAI, `{"max_tokens":3,"n_predict":100000,"messages":[]}`, infer.Facts{}},
+		{infer.DialectOpenAI, `{"n_predict":-1,"max_tokens":3,"messages":[]}`, infer.Facts{}},
+		{infer.DialectOpenAI, `{"n_predict":null,"max_tokens":3,"messages":[]}`, infer.Facts{MaxTokens: 3}},
+		{infer.DialectOpenAI, `{"n_cmpl":50,"n":2,"messages":[]}`, infer.Facts{N: 50}},
+		{infer.DialectOpenAICompletions, `{"n":4611686018427387904,"prompt":["a","b","c","d"]}`, infer.Facts{N: 4 << 20, TextBytes: 4}},
+		{infer.DialectOpenAICompletions, `{"n":1,"best_of":20,"prompt":"x"}`, infer.Facts{N: 20, TextBytes: 1}},
 		{infer.DialectOpenAI, `{"\u006dax_tokens":9,"messages":[]}`, infer.Facts{MaxTokens: 9}},
 		{infer.DialectOpenAI, `{"messages":[{"role":"user","content":"x","max_tokens":5,"n":9}],"metadata":{"model":"m","stream":true}}`, infer.Facts{TextBytes: 1}},
 		{infer.DialectOpenAI, `{"messages":[],"response_format":{"type":"text"},"reasoning_effort":"none","logprobs":false}`, infer.Facts{}},

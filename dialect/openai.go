@@ -11,6 +11,9 @@ import (
 var openAIMembers = map[string]member{
 	"model": {ctl: ctlModel}, "stream": {ctl: ctlStream}, "max_tokens": {ctl: ctlMax}, "max_completion_tokens": {ctl: ctlMax},
 	"n": {ctl: ctlN}, "service_tier": {ctl: ctlTier}, "user": {ctl: ctlUser}, "messages": {ctl: ctlText}, "prompt": {ctl: ctlText},
+	// What engines know beside OpenAI's members: llama-server reads n_predict in place of
+	// max_tokens and n_cmpl in place of n; best_of, of completions, generates as many as n does.
+	"n_predict": {ctl: ctlNoMax}, "n_cmpl": {ctl: ctlN}, "best_of": {ctl: ctlN},
 	"stream_options": {ctl: ctlNest, nested: within(map[string]control{"include_usage": ctlUsage})},
 	"tools":          {ctl: ctlText, uses: infer.UsesTools}, "functions": {ctl: ctlText, uses: infer.UsesTools},
 	"stop": {uses: infer.UsesStop}, "logprobs": {uses: infer.UsesLogprobs}, "seed": {uses: infer.UsesSeed}, "top_k": {uses: infer.UsesTopK},
