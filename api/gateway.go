@@ -138,6 +138,12 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 		return nil, err
 	}
 	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting && (!out.ruled || out.uses == 0) {
+		req.Decode = func() error {
+			if err := decode(codec, in, req); err != nil {
+				return err
+			}
+			return leaveOut(c, req, out)
+		}
 		return req, nil
 	}
 	if err := decode(codec, in, req); err != nil {

@@ -202,7 +202,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	if c.req.Trace != nil {
 		c.traced, c.req.Propagate = c.req.Trace.Attempt(c.replica.name, c.replica.engine.Provider, c.req)
 	}
-	resp, err = c.replica.client.Infer(actx, c.req)
+	resp, err = c.infer(actx)
 	var ev *infer.Event
 	if err == nil {
 		if ev, err = resp.Next(); err != nil {
@@ -228,7 +228,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	c.first = time.Now()
 	if c.req.Stream && c.req.Sent != nil {
 		c.req.Sent() // there is no retry behind the first event
-		c.req.Body, c.req.Chat, c.req.Embed = nil, nil, nil
+		c.req.Body, c.req.Chat, c.req.Embed, c.req.Decode = nil, nil, nil, nil
 	}
 	s := &stream{c: c, resp: resp, first: ev, cancel: cancel, began: began, next: c.first.Add(progressEvery)}
 	head := resp.Head
@@ -237,6 +237,17 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	head.Tier = c.req.Tier
 	head.Simulated = head.Simulated || c.replica.simulated
 	return infer.NewResponse(head, s), false, nil
+}
+
+// infer sends the call to the engine, decoded if that does not speak the call's dialect.
+func (c *call) infer(ctx context.Context) (*infer.Response, error) {
+	client, req := c.replica.client, c.req
+	if req.Chat == nil && req.Embed == nil && req.Decode != nil && !client.Speaks(req.Dialect) {
+		if err := req.Decode(); err != nil {
+			return nil, err
+		}
+	}
+	return client.Infer(ctx, req)
 }
 
 var errRecalled = errors.New("recalled before the attempt began")

@@ -40,6 +40,7 @@ type Dispatcher struct {
 	calls    map[capacity.CallID]*call
 	nextCall capacity.CallID
 	ids      ids
+	fresh    map[limitKey]bool // limits that the last Configure brought
 	timer    *time.Timer
 	armed    capacity.Instant // when the timer fires; 0 when it does not run
 	cal      calendars

@@ -63,7 +63,7 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 		if rate <= 0 {
 			return
 		}
-		id := b.ids.bucket(limitKey{scope, name})
+		id := b.ids.bucket(limitKey{scope, name}, b.fresh)
 		b.cfg.Buckets = append(b.cfg.Buckets, capacity.Bucket{ID: id, Measure: m, Rate: rate})
 		out = append(out, limit{scope: scope, name: name, value: rate, bucket: id})
 	}
@@ -71,7 +71,7 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 		if value <= 0 {
 			return
 		}
-		id, cal := b.ids.counter(limitKey{scope, name}), b.calendar(zone, period)
+		id, cal := b.ids.counter(limitKey{scope, name}, b.fresh), b.calendar(zone, period)
 		b.cfg.Counters = append(b.cfg.Counters, capacity.Counter{ID: id, Measure: m, Calendar: cal, Limit: value})
 		out = append(out, limit{scope: scope, name: name, value: value, currency: currency, counter: id, calendar: cal})
 	}

@@ -18,19 +18,24 @@ type History interface {
 // drained is how long the fullest bucket takes to drain; older charges need no replay.
 const drained = 2 * time.Minute
 
-// Rebuild brings buckets, day counters and budgets to where the ledger says they stand. It
-// is called once, after the first Configure and before the first call.
+// Rebuild brings the buckets, day counters and budgets that the last Configure brought to where
+// the ledger says they stand. It is called after the first Configure and before the first
+// call; and after a later one that may have given limits to those who have called before: then
+// calls that are under way meanwhile may be missed, or counted twice.
 func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 	now := time.Now()
-	w := d.world.Load()
-	if len(w.scopes) == 0 {
-		return nil // nobody has a limit
+	d.mu.Lock()
+	w, fresh := d.world.Load(), d.fresh
+	d.fresh = nil
+	d.mu.Unlock()
+	if len(fresh) == 0 {
+		return nil
 	}
 	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour) // whatever the billing zone
 	err := h.Charges(ctx, since, now.Add(-drained), func(c meter.Charge) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.recharge(w, &c, now)
+		d.recharge(w, fresh, &c, now)
 	})
 	if err != nil {
 		return fmt.Errorf("rebuild quotas from the ledger: %w", err)
@@ -38,7 +43,7 @@ func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 	return nil
 }
 
-func (d *Dispatcher) recharge(w *world, c *meter.Charge, now time.Time) {
+func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
 	burndown := int64(1000)
 	if m := w.models[c.Model]; m != nil && m.entry.Burndown > 0 {
 		burndown = int64(m.entry.Burndown)
@@ -48,6 +53,9 @@ func (d *Dispatcher) recharge(w *world, c *meter.Charge, now time.Time) {
 		{scopeKey, c.Account, c.Key}, {scopeTeam, c.Account, c.Team}, {scopeAccount, c.Account, c.Account}, {scopeModel, c.Account, c.Model},
 	} {
 		for _, l := range w.scopes[ref] {
+			if !fresh[limitKey{ref, l.name}] {
+				continue
+			}
 			amount := tokens
 			switch l.name {
 			case limitRPM:

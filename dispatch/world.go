@@ -111,8 +111,20 @@ func handle[K comparable, H ~uint32](n *uint32, m map[K]H, key K) H {
 	return h
 }
 
-func (i *ids) bucket(k limitKey) capacity.BucketID   { return handle(&i.next, i.buckets, k) }
-func (i *ids) counter(k limitKey) capacity.CounterID { return handle(&i.next, i.counters, k) }
+// bucket and counter note in fresh what has had no handle before.
+func (i *ids) bucket(k limitKey, fresh map[limitKey]bool) capacity.BucketID {
+	if _, known := i.buckets[k]; !known {
+		fresh[k] = true
+	}
+	return handle(&i.next, i.buckets, k)
+}
+
+func (i *ids) counter(k limitKey, fresh map[limitKey]bool) capacity.CounterID {
+	if _, known := i.counters[k]; !known {
+		fresh[k] = true
+	}
+	return handle(&i.next, i.counters, k)
+}
 
 // builder turns a Topology into a world and the Configure event that goes with it.
 type builder struct {
@@ -121,6 +133,8 @@ type builder struct {
 	cfg capacity.Config
 	w   *world
 	bad []error
+	// fresh are the limits that nothing has been counted on yet.
+	fresh map[limitKey]bool
 }
 
 // Configure replaces the topology. It reports every dangling reference at once and then changes nothing.
@@ -133,7 +147,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		scopes:     make(map[scopeRef][]limit),
 		accounts:   make(map[string]capacity.AccountID),
 		principals: make(map[string]capacity.PrincipalID),
-	}}
+	}, fresh: make(map[limitKey]bool)}
 	b.engines()
 	b.models()
 	b.scopes()
@@ -141,6 +155,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		return err
 	}
 	b.removed()
+	d.fresh = b.fresh
 	old := d.world.Swap(b.w)
 	d.rollCalendars()
 	d.step(&capacity.Event{Kind: capacity.EventConfigure, Config: &b.cfg})

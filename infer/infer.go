@@ -132,6 +132,9 @@ type Request struct {
 	// Chat or Embed is the decoded call. Nil when Body passes through untouched.
 	Chat  *Chat
 	Embed *Embed
+	// Decode, when set, fills Chat or Embed for an engine that does not take Body as it is: the
+	// engines of a model may change while the call waits.
+	Decode func() error
 
 	// Betas are the values of an anthropic-beta header, which Bedrock has in the body instead.
 	Betas []string

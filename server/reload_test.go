@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -319,5 +320,70 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 	if _, err := s.Reload(t.Context(), c); err == nil {
 		t.Error("a reload took a broken certificate")
+	}
+}
+
+// A limit that a reload adds knows what was used before it, as after a restart.
+func TestNewLimitsKnowThePast(t *testing.T) {
+	const model = "amazon.nova-lite-v1:0"
+	base := testConfig(t)
+	s := run(t, base)
+	body := `{"model":"` + model + `","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`
+	for range 3 {
+		if got := post(t, s, chatPath, body); got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	var used int64
+	for _, r := range usage(t, s) {
+		used += r.Input + r.Output
+	}
+	c := base
+	c.Account.Limits = config.Limits{TokensPerDay: used + 1}
+	reload(t, s, c)
+	if got := post(t, s, chatPath, body); got.status != 429 || !strings.Contains(got.header.Get("X-Forebay-Reason"), "tokens/day") {
+		t.Errorf("%d %s %v", got.status, got.body, got.header)
+	}
+	c.Account.Limits = config.Limits{TokensPerDay: 2*used + 100}
+	reload(t, s, c) // a limit that changes keeps its count, once
+	if got := post(t, s, chatPath, body); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A call that waits while its model moves to an engine that speaks another dialect is
+// translated for that one.
+func TestWaitingCallsFollowTheirModel(t *testing.T) {
+	up := fakeupstream.New(t, fakeupstream.OpenAI)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	up.Handle(func(c *fakeupstream.Call) {
+		close(arrived)
+		<-release
+		c.Respond(http.StatusOK, nil, []byte(`{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"from the first"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`))
+	})
+	base := testConfig(t)
+	base.Engines["up"] = config.Engine{Type: "openai", URL: up.URL, Slots: 1}
+	base.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "up", Model: "m"}}}
+	s := run(t, base)
+	body := `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"[[text:from the second]]"}]}`
+	var wg sync.WaitGroup
+	var first, second answer
+	wg.Go(func() { first = post(t, s, chatPath, body) })
+	<-arrived
+	wg.Go(func() { second = post(t, s, chatPath, body) })
+	for s.dispatch.InFlight() < 2 {
+		runtime.Gosched()
+	}
+	c := base
+	c.Models = maps.Clone(base.Models)
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "sim"}}}
+	reload(t, s, c)
+	close(release)
+	wg.Wait()
+	if first.status != 200 || !strings.Contains(first.body, "from the first") {
+		t.Errorf("%d %s", first.status, first.body)
+	}
+	if second.status != 200 || !strings.Contains(second.body, "from the second") {
+		t.Errorf("%d %s", second.status, second.body)
 	}
 }

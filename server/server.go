@@ -114,10 +114,7 @@ func (s *Server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.install(ctx, first); err != nil {
-		return err
-	}
-	return s.dispatch.Rebuild(ctx, s.ledger)
+	return s.install(ctx, first)
 }
 
 // lateMetrics lets the dispatcher be made before the metrics that read it.

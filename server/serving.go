@@ -142,6 +142,12 @@ func (s *Server) install(ctx context.Context, next *serving) error {
 		}
 		return errors.Join(err, closeAll(next.release(old)))
 	}
+	if err := s.dispatch.Rebuild(ctx, s.ledger); err != nil { // what new limits do not know yet
+		if old == nil {
+			return err
+		}
+		s.log.WarnContext(ctx, "new limits count from now on", "error", err)
+	}
 	s.sweep(time.Now(), false)
 	if next.cfg.Quotas == config.QuotasAWS && (old == nil || old.cfg.Quotas != config.QuotasAWS) {
 		s.sayQuotas(ctx, next)
