@@ -207,6 +207,10 @@ func (s *State) recall(pi int32) {
 		if s.waitingAbove(p, c.tier) <= p.recalling {
 			return
 		}
+		if !s.wanted(p, c.tier, &s.replicas.items[c.replica]) {
+			ci = before
+			continue
+		}
 		s.unlist(c, ci)
 		c.state = callRecalled
 		p.recalling++
@@ -214,6 +218,24 @@ func (s *State) recall(pi int32) {
 		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: ReasonRecall})
 		ci = before
 	}
+}
+
+// wanted says whether a call of a higher tier would take a place on a replica, once it is free. If none would, the call that was
+// recalled would get its own place back, and be recalled again.
+func (s *State) wanted(p *pool, t Tier, r *replica) bool {
+	for i := range p.tiers[:t] {
+		for ci := range s.front(&p.tiers[i]) {
+			if s.mayUse(p, &s.calls.items[ci], r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayUse says whether a call can be placed on a replica sooner or later.
+func (s *State) mayUse(p *pool, c *call, r *replica) bool {
+	return r.up && !c.hasFailedOn(r.ID) && (!r.Standby || !s.primaryUp(p, c))
 }
 
 func (s *State) waitingAbove(p *pool, t Tier) int32 {

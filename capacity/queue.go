@@ -209,23 +209,45 @@ func (s *State) nextCall(p *pool) (ci, ri int32, placed Placement) {
 		if q.waiting == 0 {
 			continue
 		}
-		ci = q.requeued.head
+		for ci = range s.front(q) {
+			c := &s.calls.items[ci]
+			if ri, placed = s.find(p, c); ri != 0 {
+				return ci, ri, placed
+			}
+			if !c.requeued || s.lacksMemory(p, c) {
+				return 0, 0, PlacedNowhere
+			}
+		}
+	}
+	return 0, 0, PlacedNowhere
+}
+
+// front yields the calls of a tier that can be next: those queued again, of which each may avoid other replicas, and the one
+// whose turn it is by fairness.
+func (s *State) front(q *tierQueue) func(yield func(int32) bool) {
+	return func(yield func(int32) bool) {
+		ci := q.requeued.head
 		for range requeuedScan {
 			if ci == 0 {
 				break
 			}
-			if ri, placed = s.find(p, &s.calls.items[ci]); ri != 0 {
-				return ci, ri, placed
+			if !yield(ci) {
+				return
 			}
 			ci = s.calls.items[ci].next
 		}
-		if ci = s.headFair(q); ci == 0 {
-			continue
+		if ci = s.headFair(q); ci != 0 {
+			yield(ci)
 		}
-		if ri, placed = s.find(p, &s.calls.items[ci]); ri == 0 {
-			ci = 0
-		}
-		return ci, ri, placed
 	}
-	return 0, 0, PlacedNowhere
+}
+
+// lacksMemory says whether a replica that the call may use has a slot for it, but no KV room.
+func (s *State) lacksMemory(p *pool, c *call) bool {
+	for _, ri := range p.replicas {
+		if r := &s.replicas.items[ri]; r.busy < r.Slots && s.mayUse(p, c, r) {
+			return true
+		}
+	}
+	return false
 }

@@ -95,6 +95,11 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 			Up       bool   `json:"up"`
 			Failures int    `json:"failures"`
 		} `json:"engines"`
+		Recording *struct {
+			Dir     string `json:"dir"`
+			Bytes   int64  `json:"bytes"`
+			Stopped string `json:"stopped"`
+		} `json:"recording"`
 	}
 	if err := c.call(e.ctx, http.MethodGet, "status", nil, &st); err != nil {
 		add("server", err, "")
@@ -112,6 +117,13 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 			err = fmt.Errorf("taken out after %d failures", en.Failures)
 		}
 		add("engine "+en.Name, err, "up")
+	}
+	if r := st.Recording; r != nil {
+		err = nil
+		if r.Stopped != "" {
+			err = fmt.Errorf("stopped: %s", r.Stopped)
+		}
+		add("recording", err, fmt.Sprintf("%d bytes of events written to %s", r.Bytes, r.Dir))
 	}
 	var usage struct {
 		GaveUp []meter.GaveUp `json:"clientsGaveUp"`

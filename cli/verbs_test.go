@@ -176,7 +176,7 @@ func TestEveryVerbHasAnExampleAndJSON(t *testing.T) {
 			t.Errorf("the example of %s: %v", verb, err)
 		}
 		hasJSON := slices.ContainsFunc(leaf.Flags, func(f *kong.Flag) bool { return f.Name == "json" })
-		if prints := !slices.Contains([]string{"up", "demo", "completion", "config schema"}, verb); hasJSON != prints {
+		if prints := !slices.Contains([]string{"up", "demo", "completion", "config schema", "replay"}, verb); hasJSON != prints {
 			t.Errorf("%s: --json is %v", verb, hasJSON)
 		}
 	}

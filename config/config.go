@@ -36,6 +36,8 @@ type Config struct {
 	Logging  Logging           `yaml:"logging,omitempty" doc:"What is logged."`
 	Tracing  Tracing           `yaml:"tracing,omitempty" doc:"Where OpenTelemetry traces go."`
 
+	Recording Recording `yaml:"recording,omitempty" doc:"Where the scheduler's events are kept, for forebay replay. Off when left out."`
+
 	// Path is the file that was read, "" for none.
 	Path string `yaml:"-"`
 	// NoAuth accepts every caller as the account, on loopback only.
@@ -187,6 +189,13 @@ type Price struct {
 type Ledger struct {
 	Sync      string `yaml:"sync,omitempty" enum:"normal,full" doc:"normal survives a crash of the program, full a power cut too."`
 	OnFailure string `yaml:"on_ledger_failure,omitempty" enum:"refuse,serve" doc:"What happens to calls while the ledger cannot be written."`
+}
+
+// Recording says where the scheduler's events are kept. It is off unless Dir is set.
+type Recording struct {
+	Dir     string `yaml:"dir,omitempty" doc:"The directory of the files, which is made if need be."`
+	Segment Size   `yaml:"segment,omitempty" doc:"About how large one file gets; 64 MiB when left out."`
+	Total   Size   `yaml:"total,omitempty" doc:"Bound of all files together, beyond which the oldest are deleted; 16 files when left out."`
 }
 
 // Logging says what is logged.

@@ -384,7 +384,7 @@ func FuzzMoney(f *testing.F) {
 // Every member says what it is for: the schema is what editors show.
 func TestEveryMemberIsDocumented(t *testing.T) {
 	for _, typ := range []any{
-		Config{}, Server{}, Account{}, Tenant{}, Team{}, Limits{}, Key{}, Engine{}, Model{}, Binding{}, Price{}, Ledger{}, Logging{}, Tracing{},
+		Config{}, Server{}, Account{}, Tenant{}, Team{}, Limits{}, Key{}, Engine{}, Model{}, Binding{}, Price{}, Ledger{}, Logging{}, Tracing{}, Recording{},
 	} {
 		for name, f := range members(reflect.TypeOf(typ)) {
 			if doc := f.Tag.Get("doc"); doc == "" || !strings.HasSuffix(doc, ".") {

@@ -30,17 +30,20 @@ type calendar struct {
 	zone    *time.Location
 	period  string
 	current int64
-	ends    capacity.Instant
+	due     capacity.Instant // when to look at the wall clock again
 }
 
 func newCalendars() calendars { return calendars{} }
 
-// next returns when the next period of any calendar begins.
+// wallEvery bounds the time between two looks at the wall clock, which may be set, or go on while the machine sleeps.
+const wallEvery = time.Minute
+
+// next returns when to look at the wall clock again.
 func (c *calendars) next() (capacity.Instant, bool) {
 	var at capacity.Instant
 	for i, cal := range c.list {
-		if i == 0 || cal.ends < at {
-			at = cal.ends
+		if i == 0 || cal.due < at {
+			at = cal.due
 		}
 	}
 	return at, len(c.list) > 0
@@ -73,16 +76,17 @@ func (b *builder) calendar(zone, period string) capacity.CalendarID {
 // rollCalendars begins the periods that are due by the wall clock. A wall clock that was
 // set back changes nothing: periods only grow. The mutex must be held.
 func (d *Dispatcher) rollCalendars() {
-	wall, now := time.Now(), d.now()
+	wall, now := d.wall(), d.now()
 	for _, c := range d.cal.list {
 		period, end := c.at(wall)
-		c.ends = now + capacity.Instant(max(end.Sub(wall), time.Second))
+		left := max(end.Sub(wall), time.Second)
+		c.due = now + capacity.Instant(min(left, wallEvery))
 		if period <= c.current {
 			continue
 		}
 		c.current = period
 		d.step(&capacity.Event{
-			Kind: capacity.EventWallClock, Calendar: c.id, Period: period, At: c.ends,
+			Kind: capacity.EventWallClock, Calendar: c.id, Period: period, At: now + capacity.Instant(left),
 		})
 	}
 }
@@ -93,7 +97,10 @@ func (c *calendar) at(t time.Time) (period int64, end time.Time) {
 	if c.period == periodMonth {
 		return int64(y)*12 + int64(m), time.Date(y, m+1, 1, 0, 0, 0, 0, c.zone)
 	}
-	return int64(y)*366 + int64(t.In(c.zone).YearDay()), time.Date(y, m, day+1, 0, 0, 0, 0, c.zone)
+	for end = t; !end.After(t); day++ { // a zone may leave out a midnight, or a whole day
+		end = time.Date(y, m, day+1, 0, 0, 0, 0, c.zone)
+	}
+	return int64(y)*366 + int64(t.In(c.zone).YearDay()), end
 }
 
 func sortIDs[T cmp.Ordered](ids []T) { slices.Sort(ids) }

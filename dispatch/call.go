@@ -34,11 +34,11 @@ type call struct {
 	// servedTier is the tier at which the engine says it answered.
 	servedTier infer.Tier
 	attempts   []meter.Attempt
+	failures   int // attempts that failed by themselves
 	spilled    bool
 	recalled   bool               // preempted; guarded by the Dispatcher's mutex
 	cancel     context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
-	settled    bool
-	used       infer.Usage // by an attempt that showed nothing
+	used       infer.Usage        // by an attempt that showed nothing
 	explained  []byte
 
 	waiting time.Time          // since when the call waits for admission, where it is traced
@@ -71,7 +71,7 @@ func (c *call) prepare() error {
 	ev.N = int32(min(max(f.N, 1), 1<<20))
 	ev.MaxOutput = c.maxOutput()
 	ev.Prefix = f.PrefixHash
-	ev.Preemptible = !c.req.Stream && c.req.Tier == infer.TierFlex || c.req.Tier == infer.TierBatch
+	ev.Preemptible = !c.req.Stream && (c.req.Tier == infer.TierFlex || c.req.Tier == infer.TierBatch)
 	if !c.req.Deadline.IsZero() {
 		ev.Deadline = capacity.Instant(c.req.Deadline.Sub(c.d.origin))
 	}
@@ -190,7 +190,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	c.replica = c.d.world.Load().replicas[a.Replica]
 	if c.replica == nil {
 		err = fault.New(fault.Unavailable, "").WithReason("the engine was removed from the configuration while the call waited")
-		return nil, c.queueAgain(ctx, err), err
+		return nil, c.queueAgain(ctx) || c.giveUp(nil), err
 	}
 	began := time.Now()
 	actx, cancel := context.WithCancel(ctx)
@@ -215,15 +215,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 			err = canceled(context.Cause(ctx))
 		}
 		c.attempted(began, infer.Usage{}, err)
-		again = c.recover(ctx, err)
-		if !again && !c.settled {
-			if fault.KindOf(err) == fault.Canceled { // the engine has read the prompt; what it had produced nobody has told
-				c.used = infer.Usage{Input: c.arrival.Input, Estimated: true}
-			}
-			charge := c.price(c.used)
-			c.settle(c.used, c.spent(&charge))
-		}
-		return nil, again, err
+		return nil, c.recover(ctx, err) || c.giveUp(err), err
 	}
 	c.first = time.Now()
 	if c.req.Stream && c.req.Sent != nil {
@@ -257,9 +249,7 @@ var errRecalled = errors.New("recalled before the attempt began")
 func (c *call) hold(cancel context.CancelFunc) bool {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
-	if c.recalled {
-		c.recalled = false
-		c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+	if c.freedIfRecalled() {
 		return false
 	}
 	c.cancel = cancel
@@ -277,29 +267,46 @@ func (c *call) preempt(reason capacity.Reason) {
 // recover decides what follows a failed attempt, and reports whether the call is queued again.
 func (c *call) recover(ctx context.Context, err error) bool {
 	c.d.mu.Lock()
-	recalled := c.recalled
-	c.recalled, c.cancel = false, nil
-	if recalled {
-		c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
-	}
+	c.cancel = nil
+	recalled := c.freedIfRecalled()
 	c.d.mu.Unlock()
 	if recalled {
+		c.attempts[len(c.attempts)-1].Recalled = true
 		return true
 	}
+	c.failures++
 	if blames(err) && ctx.Err() == nil {
 		c.d.replicaFailed(c.replica, err)
 	}
-	if ctx.Err() != nil || !retryable(err) || len(c.attempts) >= maxAttempts {
+	if ctx.Err() != nil || !retryable(err) || c.failures >= maxAttempts {
 		return false
 	}
-	return c.queueAgain(ctx, err)
+	return c.queueAgain(ctx)
+}
+
+// freedIfRecalled queues the call again if it was recalled. The Dispatcher's mutex is held.
+func (c *call) freedIfRecalled() bool {
+	if !c.recalled {
+		return false
+	}
+	c.recalled = false
+	c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+	return true
 }
 
 // queueAgain sends the Retry event after a pause. It reports false when the client left meanwhile.
-func (c *call) queueAgain(ctx context.Context, _ error) bool {
+func (c *call) queueAgain(ctx context.Context) bool {
 	elsewhere := len(c.model.replicas) > 1
-	if pause := backoff(len(c.attempts), elsewhere); pause > 0 {
-		c.d.send(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+	if pause := backoff(c.failures, elsewhere); pause > 0 {
+		c.d.mu.Lock()
+		recalled := c.freedIfRecalled() // since the attempt failed
+		if !recalled {
+			c.d.step(&capacity.Event{Kind: capacity.EventFreed, Call: c.id})
+		}
+		c.d.mu.Unlock()
+		if recalled {
+			return true
+		}
 		t := time.NewTimer(pause)
 		defer t.Stop()
 		select {
@@ -312,8 +319,21 @@ func (c *call) queueAgain(ctx context.Context, _ error) bool {
 	if elsewhere {
 		ev.Replica = c.action.Replica
 	}
-	c.d.send(&ev)
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.recalled = false // the slot goes back with the event
+	c.d.step(&ev)
 	return true
+}
+
+// giveUp ends a call in the scheduler whose attempt failed with err and is not made again. It reports false.
+func (c *call) giveUp(err error) bool {
+	if fault.KindOf(err) == fault.Canceled { // the engine has read the prompt; what it had produced nobody has told
+		c.used = infer.Usage{Input: c.arrival.Input, Estimated: true}
+	}
+	charge := c.price(c.used)
+	c.settle(c.used, c.spent(&charge))
+	return false
 }
 
 // abandon ends a call whose client left while it waited.
@@ -329,7 +349,6 @@ func (c *call) abandon() {
 		case a.Kind == capacity.ActionAdmit:
 			c.action = a
 			c.d.step(&capacity.Event{Kind: capacity.EventSettle, Call: c.id})
-			c.settled = true
 			return
 		case a.Kind.Terminal():
 			return
@@ -339,7 +358,6 @@ func (c *call) abandon() {
 
 // settle ends the call in the scheduler with what was used.
 func (c *call) settle(u infer.Usage, nano int64) {
-	c.settled = true
 	c.d.send(&capacity.Event{
 		Kind: capacity.EventSettle, Call: c.id,
 		Input: u.Input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, Output: u.Output, Money: nano,

@@ -24,12 +24,15 @@ type Options struct {
 	Recorder Recorder
 	Log      *slog.Logger
 	Metrics  Metrics
+	// Recording is where the scheduler's events go; the zero value is nowhere.
+	Recording Recording
 }
 
 // Dispatcher is the live scheduler. It is safe for concurrent use.
 type Dispatcher struct {
 	opts   Options
 	origin time.Time
+	wall   func() time.Time // time.Now, but for tests that set the clock
 	world  atomic.Pointer[world]
 	ctx    context.Context //nolint:containedctx // the life of the component, for work that outlives a call
 	stop   context.CancelFunc
@@ -44,6 +47,7 @@ type Dispatcher struct {
 	timer    *time.Timer
 	armed    capacity.Instant // when the timer fires; 0 when it does not run
 	cal      calendars
+	rec      *recorder // nil if nothing is recorded
 }
 
 // New returns a dispatcher that serves nothing until Configure.
@@ -51,12 +55,16 @@ func New(opts Options) *Dispatcher {
 	d := &Dispatcher{
 		opts:   opts,
 		origin: time.Now(),
+		wall:   time.Now,
 		state:  capacity.New(),
 		calls:  make(map[capacity.CallID]*call),
 		ids:    newIDs(),
 		cal:    newCalendars(),
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	if opts.Recording.Dir != "" {
+		d.rec = newRecorder(opts.Recording, opts.Log)
+	}
 	d.world.Store(&world{})
 	return d
 }
@@ -94,6 +102,9 @@ func (d *Dispatcher) now() capacity.Instant { return capacity.Instant(time.Since
 func (d *Dispatcher) step(ev *capacity.Event) {
 	now := d.now()
 	d.actions = d.state.Step(now, *ev, d.actions[:0])
+	if d.rec != nil && d.rec.on {
+		d.recorded(now, ev)
+	}
 	for i := range d.actions {
 		d.deliver(&d.actions[i])
 	}

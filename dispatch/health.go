@@ -80,15 +80,30 @@ func (d *Dispatcher) up(e *engineState) {
 const probeLoop = 500 * time.Millisecond
 
 // Run probes engines until ctx ends: those with a probe interval, and those taken out
-// when their pause is over.
+// when their pause is over. It also records events, if that was asked for.
 func (d *Dispatcher) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error {
+		d.probe(ctx)
+		return nil
+	})
+	if d.rec != nil {
+		g.Go(func() error {
+			d.record(ctx)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (d *Dispatcher) probe(ctx context.Context) {
 	tick := time.NewTicker(probeLoop)
 	defer tick.Stop()
 	last := make(map[string]time.Time)
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-tick.C:
 			d.probeDue(ctx, now, last)
 		}

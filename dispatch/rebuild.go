@@ -15,8 +15,9 @@ type History interface {
 	Charges(ctx context.Context, since, exact time.Time, f func(meter.Charge)) error
 }
 
-// drained is how long the fullest bucket takes to drain; older charges need no replay.
-const drained = 2 * time.Minute
+// drained is how far back charges of buckets are replayed. A full bucket drains in a minute; one that was charged five times
+// what it held, which is the highest burndown published, in five.
+const drained = 10 * time.Minute
 
 // Rebuild brings the buckets, day counters and budgets that the last Configure brought to where
 // the ledger says they stand. It is called after the first Configure and before the first
@@ -31,7 +32,8 @@ func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	since := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour) // whatever the billing zone
+	earlier := now.UTC().Add(-24 * time.Hour) // somewhere it is still yesterday, and last month
+	since := time.Date(earlier.Year(), earlier.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour)
 	err := h.Charges(ctx, since, now.Add(-drained), func(c meter.Charge) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

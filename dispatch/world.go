@@ -135,13 +135,15 @@ type builder struct {
 	bad []error
 	// fresh are the limits that nothing has been counted on yet.
 	fresh map[limitKey]bool
+	// states are the engines by name.
+	states map[string]*engineState
 }
 
 // Configure replaces the topology. It reports every dangling reference at once and then changes nothing.
 func (d *Dispatcher) Configure(top Topology) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := &builder{Dispatcher: d, top: top, w: &world{
+	b := &builder{Dispatcher: d, top: top, states: make(map[string]*engineState), w: &world{
 		models:     make(map[string]*servedModel),
 		replicas:   make(map[capacity.ReplicaID]*replica),
 		scopes:     make(map[scopeRef][]limit),
@@ -156,6 +158,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 	}
 	b.removed()
 	d.fresh = b.fresh
+	d.ids.engines = b.states // of an engine that has gone, the client is closed by whoever opened it
 	old := d.world.Swap(b.w)
 	d.rollCalendars()
 	d.step(&capacity.Event{Kind: capacity.EventConfigure, Config: &b.cfg})
@@ -164,7 +167,6 @@ func (d *Dispatcher) Configure(top Topology) error {
 }
 
 func (b *builder) engines() {
-	named := make(map[string]bool, len(b.top.Engines))
 	for _, e := range b.top.Engines {
 		st := b.ids.engines[e.Name]
 		if st == nil || st.Client != e.Client {
@@ -174,14 +176,8 @@ func (b *builder) engines() {
 			next.Engine, next.replicas = e, nil
 			st = &next
 		}
-		b.ids.engines[e.Name] = st
+		b.states[e.Name] = st
 		b.w.engines = append(b.w.engines, st)
-		named[e.Name] = true
-	}
-	for name := range b.ids.engines {
-		if !named[name] {
-			delete(b.ids.engines, name) // its client is closed by whoever opened it
-		}
 	}
 }
 
@@ -220,7 +216,7 @@ func (b *builder) models() {
 }
 
 func (b *builder) bind(sm *servedModel, bind Binding) {
-	st := b.ids.engines[bind.Engine]
+	st := b.states[bind.Engine]
 	if st == nil {
 		b.bad = append(b.bad, fmt.Errorf("model %s is bound to engine %q, which is not configured", sm.name, bind.Engine))
 		return
@@ -275,7 +271,7 @@ func (b *builder) put(ref scopeRef, ls []limit) {
 
 // removed tells the scheduler what the new topology no longer has.
 func (b *builder) removed() {
-	old := b.Dispatcher.world.Load()
+	old := b.world.Load()
 	for id := range old.replicas {
 		if b.w.replicas[id] == nil {
 			b.cfg.RemoveReplicas = append(b.cfg.RemoveReplicas, id)

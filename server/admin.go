@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"forebay/api/admin"
+	"forebay/dispatch"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/internal/version"
@@ -33,7 +34,8 @@ type status struct {
 		Rows int64 `json:"rowsSinceStart"`
 		Lost int64 `json:"rowsLost"`
 	} `json:"ledger"`
-	Engines any `json:"engines"`
+	Engines   any                       `json:"engines"`
+	Recording *dispatch.RecordingStatus `json:"recording,omitempty"` // absent when nothing is recorded
 }
 
 // Status implements admin.View.
@@ -42,7 +44,7 @@ func (v adminView) Status(context.Context) (any, error) {
 	st := status{
 		Version: version.String(), Uptime: time.Since(s.started).Round(time.Second).String(), Account: s.cfg.Account.ID,
 		Region: s.cfg.Server.Region, URL: s.creds.URL, TLSURL: s.creds.TLSURL, Ready: true, InFlight: s.dispatch.InFlight(),
-		Engines: s.dispatch.Health(),
+		Engines: s.dispatch.Health(), Recording: s.dispatch.Recording(),
 	}
 	if err := s.ready(); err != nil {
 		st.Ready, st.NotReady = false, err.Error()

@@ -103,7 +103,10 @@ func (s *Server) open(ctx context.Context) error {
 // wire builds the scheduler, the engines and the services.
 func (s *Server) wire(ctx context.Context) error {
 	s.metrics = &metrics{}
-	s.dispatch = dispatch.New(dispatch.Options{Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s)})
+	s.dispatch = dispatch.New(dispatch.Options{
+		Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s),
+		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
+	})
 	s.front = s.services()
 	s.metrics = newMetrics(s)
 	cfg, err := s.atStart(ctx)

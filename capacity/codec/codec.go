@@ -21,6 +21,9 @@ type Codec struct {
 // Writer returns a Codec that appends to buf.
 func Writer(buf []byte) *Codec { return &Codec{buf: buf} }
 
+// Rewrite makes c a writer that appends to buf, without a new allocation.
+func (c *Codec) Rewrite(buf []byte) { *c = Codec{buf: buf} }
+
 // Reader returns a Codec that reads b, which must not change meanwhile.
 func Reader(b []byte) *Codec { return &Codec{buf: b, reading: true} }
 

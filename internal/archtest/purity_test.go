@@ -13,16 +13,18 @@ import (
 // pure are the packages that take values and give values, and what each may import of
 // the standard library beyond what is harmless, with the reason.
 var pure = map[string][]string{
-	"capacity":       nil,
-	"capacity/codec": nil,
-	"perf":           nil,
-	"identity":       nil,
-	"fault":          nil,
-	"infer":          {"context"}, // Handler passes the caller's context on
+	"capacity":          nil,
+	"capacity/codec":    nil,
+	"capacity/eventlog": nil,
+	"capacity/script":   nil,
+	"perf":              nil,
+	"identity":          nil,
+	"fault":             nil,
+	"infer":             {"context"}, // Handler passes the caller's context on
 }
 
 // integral are the pure packages without floats: their results must be the same on every machine.
-var integral = []string{"capacity", "perf"}
+var integral = []string{"capacity", "capacity/codec", "capacity/eventlog", "capacity/script", "perf"}
 
 // impure are packages, and groups, that reach outside of the arguments.
 var impure = []string{"os", "os/", "net", "net/", "log", "log/", "sync", "sync/", "syscall", "unsafe", "context", "math/rand", "crypto/rand", "runtime", "runtime/", "database/", "testing"}
