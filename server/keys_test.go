@@ -42,6 +42,26 @@ func TestStartAfterAFailedFirstStart(t *testing.T) {
 	works(t, s)
 }
 
+// Two servers on one directory would each count its quotas alone.
+func TestOneServerPerDataDirectory(t *testing.T) {
+	c := testConfig(t)
+	t.Run("while one runs", func(t *testing.T) {
+		s := run(t, c)
+		before, err := ReadCredentials(c.DataDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--data-dir") {
+			t.Errorf("%v", err)
+		}
+		if after, err := ReadCredentials(c.DataDir); err != nil || *after != *before {
+			t.Errorf("the file now points elsewhere: %+v %v", after, err)
+		}
+		works(t, s)
+	})
+	works(t, run(t, c))
+}
+
 // An account that was left and is come back to, and a lost database, leave working keys.
 func TestDevelopmentKeysFollowTheirFile(t *testing.T) {
 	c := testConfig(t)

@@ -41,6 +41,7 @@ type Server struct {
 	cfg      config.Config // at the start; what can change since is in live
 	log      *slog.Logger
 	store    *store.Store
+	lock     *os.File // of the data directory
 	ledger   *meter.Ledger
 	dispatch *dispatch.Dispatcher
 	metrics  *metrics
@@ -88,6 +89,9 @@ func (s *Server) open(ctx context.Context) error {
 		return fmt.Errorf("the data directory cannot be made: %w", err)
 	}
 	var err error
+	if s.lock, err = lockDir(s.cfg.DataDir); err != nil {
+		return fmt.Errorf("the data directory %s cannot be used: %w", s.cfg.DataDir, err)
+	}
 	if s.store, err = store.Open(ctx, s.cfg.DataDir); err != nil {
 		return fmt.Errorf("the data directory %s cannot be used: %w", s.cfg.DataDir, err)
 	}
@@ -294,6 +298,10 @@ func (s *Server) Close() error {
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 		s.store = nil
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
 	}
 	return errors.Join(errs...)
 }
