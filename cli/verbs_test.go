@@ -17,7 +17,12 @@ import (
 // serving starts a server for the verbs of a test and returns its data directory.
 func serving(t *testing.T, file string) string {
 	t.Helper()
-	dir := t.TempDir()
+	return servingFrom(t, t.TempDir(), file)
+}
+
+// servingFrom is serving on a data directory that may hold something already.
+func servingFrom(t *testing.T, dir, file string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "forebay.yaml")
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
