@@ -96,3 +96,21 @@ func TestConfigValidate(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+// The script completes verbs, the verbs below them, and flags, as bash would ask it to.
+func TestBashCompletes(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("SKIPPED: no bash here")
+	}
+	_, script, _ := runCLI(t, "completion", "bash")
+	for line, want := range map[string]string{
+		"forebay us": "usage", "forebay keys ro": "rotate", "forebay models add x --price-in": "--price-input", "forebay keys --js": "--json", "forebay usage --cs": "--csv", "forebay usage x --cs": "--csv",
+	} {
+		run := script + "\nCOMP_WORDS=(" + line + "); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _forebay; echo \"${COMPREPLY[*]}\"\n"
+		out, err := exec.CommandContext(t.Context(), bash, "--norc", "-c", run).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %v %s, want %s", line, err, out, want)
+		}
+	}
+}

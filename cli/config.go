@@ -37,7 +37,7 @@ func (c *configValidate) Run(e *env) error {
 			return jerr
 		}
 		if err != nil {
-			return fmt.Errorf("%d faults", len(faults))
+			return errors.New("the configuration is not valid")
 		}
 		return nil
 	}

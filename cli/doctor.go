@@ -7,14 +7,11 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 
 	"forebay/config"
 	"forebay/internal/version"
 	"forebay/meter"
-
-	"github.com/alecthomas/kong"
 )
 
 type doctorCmd struct {
@@ -133,52 +130,4 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 			add("clients", nil, fmt.Sprintf("gave up after %d s, %d times; if their calls take longer, raise their time-out (boto3: read_timeout; the time-out of a function), or stream", g.Seconds, g.Times))
 		}
 	}
-}
-
-type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
-}
-
-// Run implements the verb: a script of the verbs and flags of the grammar itself.
-func (c *completionCmd) Run(e *env) error {
-	var verbs []string
-	sub := map[string][]string{}
-	for _, n := range e.parser.Model.Children {
-		verbs = append(verbs, n.Name)
-		for _, k := range n.Children {
-			sub[n.Name] = append(sub[n.Name], k.Name)
-		}
-		sub[n.Name] = append(sub[n.Name], flags(n)...)
-	}
-	slices.Sort(verbs)
-	var b strings.Builder
-	switch c.Shell {
-	case "fish":
-		fmt.Fprintf(&b, "complete -c forebay -f -n __fish_use_subcommand -a '%s'\n", strings.Join(verbs, " "))
-		for _, v := range verbs {
-			fmt.Fprintf(&b, "complete -c forebay -n '__fish_seen_subcommand_from %s' -a '%s'\n", v, strings.Join(sub[v], " "))
-		}
-	default:
-		if c.Shell == "zsh" {
-			b.WriteString("autoload -U +X bashcompinit && bashcompinit\n")
-		}
-		b.WriteString("_forebay() {\n  local cur=${COMP_WORDS[COMP_CWORD]} words\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
-		fmt.Fprintf(&b, "    words='%s'\n  else\n    case ${COMP_WORDS[1]} in\n", strings.Join(verbs, " "))
-		for _, v := range verbs {
-			fmt.Fprintf(&b, "      %s) words='%s' ;;\n", v, strings.Join(sub[v], " "))
-		}
-		b.WriteString("    esac\n  fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _forebay forebay\n")
-	}
-	_, err := fmt.Fprint(e.Out, b.String())
-	return err
-}
-
-func flags(n *kong.Node) []string {
-	var out []string
-	for _, group := range n.AllFlags(true) {
-		for _, f := range group {
-			out = append(out, "--"+f.Name)
-		}
-	}
-	return out
 }
