@@ -155,7 +155,13 @@ func encodeAnthropicBlocks(w *writer, blocks []infer.Block) ([]anBlock, error) {
 func encodeAnthropicBlock(w *writer, b infer.Block) (anBlock, error) {
 	switch b.Kind {
 	case infer.BlockText:
-		return anBlock{Type: "text", Text: &b.Text}, nil
+		out := anBlock{Type: "text", Text: &b.Text}
+		if w.answer {
+			out.Citations = encodeAnCitations(b.Citations)
+		} else if len(b.Citations) > 0 {
+			w.drop("citations of earlier turns")
+		}
+		return out, nil
 	case infer.BlockImage:
 		if b.Media.Detail != "" && b.Media.Detail != "auto" {
 			w.drop("image detail")
@@ -165,7 +171,6 @@ func encodeAnthropicBlock(w *writer, b infer.Block) (anBlock, error) {
 		}
 		return anBlock{Type: "image", Source: anthropicSource(b.Media, "image/"+b.Media.Format)}, nil
 	case infer.BlockDocument:
-		w.cited(&b)
 		src := anthropicSource(b.Media, "application/pdf")
 		switch {
 		case isText(&b.Media):
@@ -173,7 +178,11 @@ func encodeAnthropicBlock(w *writer, b infer.Block) (anBlock, error) {
 		case b.Media.Format != "pdf" || strings.HasPrefix(b.Media.URI, "s3:"):
 			return anBlock{}, unsupported("document of format "+b.Media.Format, w.d)
 		}
-		return anBlock{Type: "document", Title: b.Media.Name, Source: src}, nil
+		out := anBlock{Type: "document", Title: b.Media.Name, Source: src}
+		if b.Cite {
+			out.Citations = jsontext.Value(`{"enabled":true}`)
+		}
+		return out, nil
 	case infer.BlockToolUse:
 		return anBlock{Type: "tool_use", ID: b.ToolID, Name: b.ToolName, Input: objectOr(b.ToolInput)}, nil
 	case infer.BlockToolResult:

@@ -229,7 +229,7 @@ func decodeAnthropicBlock(path string, b *anBlock) (infer.Block, error) {
 		if b.Text == nil {
 			return infer.Block{}, missing(path + ".text.text")
 		}
-		return infer.Block{Kind: infer.BlockText, Text: *b.Text}, nil
+		return infer.Block{Kind: infer.BlockText, Text: *b.Text, Citations: decodeAnCitations(b.Citations)}, nil
 	case "image", "document":
 		return decodeAnthropicMedia(path+"."+b.Type, b)
 	case "tool_use":
@@ -301,12 +301,11 @@ func decodeAnthropicDocument(path string, b *anBlock) (infer.Block, error) {
 			return blk, err
 		}
 	}
-	switch {
-	case cite.Enabled:
-		return blk, unsupported("citations", infer.DialectAnthropic)
-	case s.Type == "text":
+	blk.Cite = cite.Enabled
+	switch s.Type {
+	case "text":
 		blk.Media.Format, blk.Media.Data = "txt", []byte(s.Data)
-	case s.Type == "base64":
+	case "base64":
 		if s.MediaType != "application/pdf" {
 			return blk, badEnum(path+".source.base64.media_type", s.MediaType, "application/pdf")
 		}
@@ -315,7 +314,7 @@ func decodeAnthropicDocument(path string, b *anBlock) (infer.Block, error) {
 			return blk, invalid(path+".source.base64.data", "invalid base64 data")
 		}
 		blk.Media.Data = data
-	case s.Type == "url":
+	case "url":
 		if s.URL == "" {
 			return blk, missing(path + ".source.url.url")
 		}

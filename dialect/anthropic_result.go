@@ -137,6 +137,7 @@ type anDelta struct {
 	PartialJSON  *string        `json:"partial_json,omitzero"`
 	Thinking     *string        `json:"thinking,omitzero"`
 	Signature    *string        `json:"signature,omitzero"`
+	Citation     *anCitation    `json:"citation,omitzero"`
 	StopReason   *string        `json:"stop_reason,omitzero"`
 	StopSequence jsontext.Value `json:"stop_sequence,omitzero"`
 }
@@ -203,6 +204,11 @@ func (e *anthropicEncoder) Encode(ev *infer.Event, emit Emit) error {
 		case infer.BlockToolUse:
 			e.delta(emit, i, "input_json_delta", "partial_json", ev.Text)
 		case infer.BlockText:
+			if ev.Citation != nil {
+				c := newAnCitation(ev.Citation)
+				emit("content_block_delta", must(&anEvent{Type: "content_block_delta", Index: &i, Delta: &anDelta{Type: "citations_delta", Citation: &c}}))
+				return nil
+			}
 			e.delta(emit, i, "text_delta", "text", ev.Text)
 		case infer.BlockThinking:
 			if ev.Text != "" {
@@ -361,6 +367,13 @@ func decodeAnthropicDelta(index int, d *anDelta) []infer.Event {
 		ev.Delta, ev.Text = infer.BlockToolUse, deref(d.PartialJSON)
 	case "thinking_delta":
 		ev.Delta, ev.Text = infer.BlockThinking, deref(d.Thinking)
+	case "citations_delta":
+		if d.Citation == nil {
+			return nil
+		}
+		if ev.Citation, ev.Tokens = d.Citation.citation(), 0; ev.Citation == nil {
+			return nil
+		}
 	case "signature_delta":
 		ev.Delta, ev.Signature, ev.Tokens = infer.BlockThinking, deref(d.Signature), 0
 	default:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"forebay/infer"
 
@@ -78,13 +79,14 @@ type cohereToolResult struct {
 }
 
 type cohereResponse struct {
-	ResponseID   string       `json:"response_id"`
-	Text         string       `json:"text"`
-	GenerationID string       `json:"generation_id"`
-	FinishReason string       `json:"finish_reason"`
-	ToolCalls    []cohereCall `json:"tool_calls,omitzero"`
-	ChatHistory  []cohereTurn `json:"chat_history"`
-	Meta         *cohereMeta  `json:"meta,omitzero"`
+	ResponseID   string           `json:"response_id"`
+	Text         string           `json:"text"`
+	GenerationID string           `json:"generation_id"`
+	FinishReason string           `json:"finish_reason"`
+	Citations    []cohereCitation `json:"citations,omitzero"`
+	ToolCalls    []cohereCall     `json:"tool_calls,omitzero"`
+	ChatHistory  []cohereTurn     `json:"chat_history"`
+	Meta         *cohereMeta      `json:"meta,omitzero"`
 }
 
 type cohereMeta struct {
@@ -311,7 +313,11 @@ func encodeCohereResult(h Head, res *infer.Result) ([]byte, error) {
 			}
 		}
 	}
-	return marshal(cohereBody(h, text, calls, stop))
+	body := cohereBody(h, text, calls, stop)
+	if len(res.Choices) > 0 {
+		body.Citations = cohereCitations(res.Choices[0].Content)
+	}
+	return marshal(body)
 }
 
 func cohereStop(s string) infer.StopReason {
@@ -347,13 +353,14 @@ func decodeCohereResult(body []byte) (*infer.Result, error) {
 }
 
 type cohereEvent struct {
-	EventType    string          `json:"event_type"`
-	IsFinished   bool            `json:"is_finished"`
-	GenerationID string          `json:"generation_id,omitzero"`
-	Text         *string         `json:"text,omitzero"`
-	ToolCalls    []cohereCall    `json:"tool_calls,omitzero"`
-	FinishReason string          `json:"finish_reason,omitzero"`
-	Response     *cohereResponse `json:"response,omitzero"`
+	EventType    string           `json:"event_type"`
+	IsFinished   bool             `json:"is_finished"`
+	GenerationID string           `json:"generation_id,omitzero"`
+	Text         *string          `json:"text,omitzero"`
+	Citations    []cohereCitation `json:"citations,omitzero"`
+	ToolCalls    []cohereCall     `json:"tool_calls,omitzero"`
+	FinishReason string           `json:"finish_reason,omitzero"`
+	Response     *cohereResponse  `json:"response,omitzero"`
 }
 
 type cohereEncoder struct {
@@ -363,6 +370,10 @@ type cohereEncoder struct {
 	calls   []cohereCall
 	at      map[int]int // block -> its call
 	stop    infer.StopReason
+
+	from  int // where the open text begins in text
+	cited []infer.Citation
+	spans []cohereCitation
 }
 
 func newCohereEncoder(h Head) StreamEncoder { return &cohereEncoder{h: h, at: map[int]int{}} }
@@ -396,6 +407,10 @@ func (e *cohereEncoder) Encode(ev *infer.Event, emit Emit) error {
 	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockToolUse:
 		c := e.call(ev)
 		c.Parameters = append(c.Parameters, ev.Text...)
+	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockText && ev.Citation != nil:
+		e.cited = append(e.cited, *ev.Citation)
+	case ev.Kind == infer.EventBlockStop:
+		e.cite(emit)
 	case ev.Kind == infer.EventDelta && ev.Delta == infer.BlockText:
 		e.text = append(e.text, ev.Text...)
 		emit("", must(&cohereEvent{EventType: "text-generation", Text: &ev.Text}))
@@ -403,6 +418,16 @@ func (e *cohereEncoder) Encode(ev *infer.Event, emit Emit) error {
 		e.stop = ev.Stop
 	}
 	return nil
+}
+
+// cite tells what the text that has just ended rests on.
+func (e *cohereEncoder) cite(emit Emit) {
+	c, ok := newCohereCitation(utf8.RuneCount(e.text[:e.from]), string(e.text[e.from:]), e.cited)
+	e.from, e.cited = len(e.text), nil
+	if ok {
+		e.spans = append(e.spans, c)
+		emit("", must(&cohereEvent{EventType: "citation-generation", Citations: []cohereCitation{c}}))
+	}
 }
 
 // Finish implements StreamEncoder.
@@ -414,7 +439,9 @@ func (e *cohereEncoder) Finish(emit Emit) {
 	if len(e.calls) > 0 {
 		emit("", must(&cohereEvent{EventType: "tool-calls-generation", ToolCalls: e.calls}))
 	}
+	e.cite(emit)
 	r := cohereBody(e.h, string(e.text), e.calls, e.stop)
+	r.Citations = e.spans
 	emit("", must(&cohereEvent{EventType: "stream-end", IsFinished: true, FinishReason: r.FinishReason, Response: r}))
 }
 

@@ -162,6 +162,8 @@ type cvBlock struct {
 	CachePoint *cvCachePoint  `json:"cachePoint,omitzero"`
 	Reasoning  *cvReasoning   `json:"reasoningContent,omitzero"`
 	JSON       jsontext.Value `json:"json,omitzero"` // in tool results
+
+	Cited *cvCitationsContent `json:"citationsContent,omitzero"`
 }
 
 type cvReasoning struct {

@@ -15,6 +15,8 @@ func decodeConverseBlock(path string, b cvBlock) (infer.Block, error) {
 	switch {
 	case b.Text != nil:
 		return infer.Block{Kind: infer.BlockText, Text: *b.Text}, nil
+	case b.Cited != nil:
+		return b.Cited.block(), nil
 	case b.Guard != nil && b.Guard.Text != nil:
 		return infer.Block{Kind: infer.BlockText, Text: b.Guard.Text.Text}, nil
 	case b.JSON != nil:
@@ -27,7 +29,7 @@ func decodeConverseBlock(path string, b cvBlock) (infer.Block, error) {
 		return infer.Block{Kind: infer.BlockImage, Media: m}, err
 	case b.Document != nil:
 		m, err := decodeConverseMedia(path+".document", b.Document)
-		return infer.Block{Kind: infer.BlockDocument, Media: m}, err
+		return infer.Block{Kind: infer.BlockDocument, Media: m, Cite: b.Document.Citations != nil && b.Document.Citations.Enabled}, err
 	case b.Video != nil:
 		m, err := decodeConverseMedia(path+".video", b.Video)
 		return infer.Block{Kind: infer.BlockVideo, Media: m}, err
@@ -77,8 +79,6 @@ func decodeConverseMedia(path string, m *cvMedia) (infer.Media, error) {
 	switch {
 	case m.Context != "":
 		return out, unsupported("context of a document", infer.DialectConverse)
-	case m.Citations != nil && m.Citations.Enabled:
-		return out, unsupported("citations", infer.DialectConverse)
 	case m.Source.Content != nil:
 		return out, unsupported("source of type content", infer.DialectConverse)
 	case m.Source.Bytes != nil:
@@ -107,7 +107,15 @@ func (w *writer) converseBlocks(blocks []infer.Block) ([]cvBlock, error) {
 		var err error
 		switch b.Kind {
 		case infer.BlockText:
-			c.Text = &b.Text
+			switch {
+			case len(b.Citations) == 0:
+				c.Text = &b.Text
+			case w.answer:
+				c.Cited = newCvCitations(&b)
+			default:
+				w.drop("citations of earlier turns")
+				c.Text = &b.Text
+			}
 		case infer.BlockImage:
 			c.Image, err = w.converseMedia(b)
 		case infer.BlockDocument:
@@ -159,7 +167,11 @@ func (w *writer) converseMedia(b infer.Block) (*cvMedia, error) {
 	if m.Detail != "" && m.Detail != "auto" {
 		w.drop("image detail")
 	}
-	w.cited(&b)
+	if b.Cite && w.d == infer.DialectConverse {
+		out.Citations = &cvCitations{Enabled: true}
+	} else {
+		w.cited(&b)
+	}
 	switch {
 	case m.Data != nil:
 		s := base64.StdEncoding.EncodeToString(m.Data)

@@ -180,6 +180,7 @@ type (
 		Text      *string           `json:"text,omitzero"`
 		ToolUse   *cvToolDelta      `json:"toolUse,omitzero"`
 		Reasoning *cvReasoningDelta `json:"reasoningContent,omitzero"`
+		Citation  *cvCitation       `json:"citation,omitzero"`
 	}
 	cvToolDelta struct {
 		Input string `json:"input"`
@@ -281,7 +282,9 @@ func (e *converseEncoder) delta(ev *infer.Event, emit Emit) {
 	var d cvDelta
 	switch ev.Delta {
 	case infer.BlockText:
-		d.Text = &ev.Text
+		if d.Text = &ev.Text; ev.Citation != nil {
+			d = cvDelta{Citation: newCvCitation(ev.Citation)}
+		}
 	case infer.BlockToolUse:
 		d.ToolUse = &cvToolDelta{ev.Text}
 	case infer.BlockThinking:
@@ -399,6 +402,8 @@ func (d *converseDecoder) delta(r *cvBlockDelta, events []infer.Event) []infer.E
 	switch x := r.Delta; {
 	case x.Text != nil:
 		ev.Text = *x.Text
+	case x.Citation != nil:
+		ev.Citation, ev.Tokens = x.Citation.citation(), 0
 	case x.ToolUse != nil:
 		ev.Delta, ev.Text = infer.BlockToolUse, x.ToolUse.Input
 	case x.Reasoning != nil && x.Reasoning.Redacted != "":

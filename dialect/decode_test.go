@@ -191,7 +191,6 @@ var badBodies = []badBody{
 	{infer.DialectAnthropic, `{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/bmp","data":"` + png1 + `"}}]}]}`, "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'", "messages.0.content.0.image.source.base64.media_type"},
 	{infer.DialectAnthropic, `{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":"` + png1 + `"}}]}]}`, "Image does not match the provided media type image/jpeg", "messages.0.content.0.image.source.base64"},
 	{infer.DialectAnthropic, `{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"!!"}}]}]}`, "invalid base64 data", "messages.0.content.0.image.source.base64"},
-	{infer.DialectAnthropic, `{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"document","citations":{"enabled":true},"source":{"type":"text","media_type":"text/plain","data":"x"}}]}]}`, "citations is not supported with this model.", "citations"},
 	{infer.DialectAnthropic, `{"prompt":"\n\nHuman: hi\n\nAssistant:","max_tokens_to_sample":5}`, "messages: Field required", "messages"},
 	// OpenAI
 	{infer.DialectOpenAI, `{"model":"m"}`, "Missing required parameter: 'messages'.", "messages"},

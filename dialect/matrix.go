@@ -102,6 +102,9 @@ func contentProbes() []probe {
 		{"document, PDF", media(infer.BlockDocument, infer.Media{Format: "pdf", Name: "n", Data: data})},
 		{"document, plain text", media(infer.BlockDocument, infer.Media{Format: "txt", Name: "n", Data: data})},
 		{"document, other formats", media(infer.BlockDocument, infer.Media{Format: "docx", Name: "n", Data: data})},
+		{"citations of a document", func(c *infer.Chat) {
+			with(infer.Block{Kind: infer.BlockDocument, Cite: true, Media: infer.Media{Format: "txt", Name: "n", Data: data}})(c)
+		}},
 		{"video", media(infer.BlockVideo, infer.Media{Format: "mp4", Data: data})},
 		{"audio", media(infer.BlockAudio, infer.Media{Format: "wav", Data: data})},
 		{"cache point", with(infer.Block{Kind: infer.BlockCachePoint})},

@@ -44,7 +44,8 @@ marks as text. A conversation that goes to a prompt-style engine is written in t
 take prompts as text completions, but for the flavours ` + "`ollama`, `openai` and `chat`" + `, which are engines of messages.
 
 Documents. Plain text (txt, md, csv, html) that a dialect has no document for stands in the message as text, under its name.
-Command R's documents are such text; citations of them are dropped.
+Command R's documents are such text. Citations go between Anthropic's form and Converse's; Command R's say which part of the answer
+rests on which documents.
 
 Reasoning. An effort becomes a budget of 1,024 (minimal, low), 4,096 (medium), 16,384 (high) or 32,768 (xhigh)
 tokens, but at most half of the bound on output; a budget becomes the nearest effort. Bedrock's Converse takes reasoning, top_k,

@@ -94,6 +94,27 @@ type Block struct {
 	Data     []byte // redacted reasoning
 	CacheTTL string // cache point: "", "5m", "1h"
 	Cite     bool   // document: the answer should cite it
+
+	Citations []Citation // text of an answer: what it rests on
+}
+
+// CitedUnit is what the places of a citation count.
+type CitedUnit uint8
+
+// The units: characters, pages (from one), and blocks of a document that came in blocks.
+const (
+	CitedChars CitedUnit = iota
+	CitedPages
+	CitedBlocks
+)
+
+// Citation is a part of a document that a text rests on.
+type Citation struct {
+	Document   int // among the documents of the request, from 0
+	Title      string
+	Unit       CitedUnit
+	Start, End int64  // End is behind the last
+	Text       string // the cited words
 }
 
 // Media is an image, document, video or audio clip, inline or by reference.

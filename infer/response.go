@@ -52,6 +52,7 @@ type Event struct {
 	Text      string
 	Delta     BlockKind // BlockText, BlockThinking, BlockToolUse, BlockRedacted
 	Signature string    // of a thinking block, when the delta carries it
+	Citation  *Citation // of the text block; the event has no text then
 	Logprobs  []byte    // the engine's logprobs JSON of this delta, OpenAI form
 
 	Stop     StopReason

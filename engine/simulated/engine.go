@@ -156,6 +156,9 @@ func (e *Engine) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 			head.Dropped = append(head.Dropped, "response field "+field)
 		}
 	}
+	if cites(req.Chat) {
+		head.Dropped = append(head.Dropped, "citations")
+	}
 	p, err := e.plan(req)
 	if err != nil {
 		return nil, err
@@ -168,6 +171,18 @@ func (e *Engine) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 		return infer.NewResponse(head, s), nil
 	}
 	return infer.NewResponse(head, &whole{s: s}), nil
+}
+
+// cites reports whether a document of the chat asks to be cited.
+func cites(c *infer.Chat) bool {
+	for i := range c.Messages {
+		for j := range c.Messages[i].Content {
+			if c.Messages[i].Content[j].Cite {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // start puts a call into the batch: a sequence for each choice, each with the prompt in
