@@ -132,8 +132,8 @@ type Engine struct {
 	Region     string        `yaml:"region,omitempty" doc:"Region of a bedrock engine."`
 	Slots      int32         `yaml:"slots,omitempty" doc:"Calls that it takes at once; 0 is many."`
 	Connect    time.Duration `yaml:"connect_timeout,omitempty" doc:"Bound on connecting."`
-	FirstToken time.Duration `yaml:"first_token_timeout,omitempty" doc:"Bound on the wait for the first event of a stream."`
-	Between    time.Duration `yaml:"between_tokens_timeout,omitempty" doc:"Bound on the silence between two events of a stream."`
+	FirstToken time.Duration `yaml:"first_token_timeout,omitempty" doc:"Bound on the wait for the first token of a stream. Pings and openings do not end it."`
+	Between    time.Duration `yaml:"between_tokens_timeout,omitempty" doc:"Bound on the time between two tokens of a stream. Pings do not prolong it."`
 	Total      time.Duration `yaml:"total_timeout,omitempty" doc:"Bound on a whole call; 1h when left out."`
 	ProbeEvery time.Duration `yaml:"probe_every,omitempty" doc:"Time between health probes; 0 probes only what has failed."`
 	Flavour    string        `yaml:"flavour,omitempty" doc:"What runs there: llama-server, vllm, sglang, tgi, ollama, openai or chat."`
