@@ -264,6 +264,34 @@ func testReuse(t *testing.T, s *Setup) {
 	})
 }
 
+// testReuseWithoutTheEnd leaves streams at their last event, as those do who know from it
+// that nothing follows, while the end of the framing is still on its way.
+func testReuseWithoutTheEnd(t *testing.T, s *Setup) {
+	bubble(t, s, s.Through, engine.Timeouts{}, func(t *testing.T, x *setting) {
+		x.server.Handle(func(c *fakeupstream.Call) {
+			for _, p := range c.Protocol.Stream(words, fakeupstream.SaidUsage) {
+				c.Send(p)
+			}
+			c.End()
+			time.Sleep(5 * time.Millisecond)
+		})
+		for range 5 {
+			res := x.infer(t, s.raw(t, true))
+			for last := false; !last; {
+				ev, err := res.Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = ev.Last
+			}
+			_ = res.Close()
+		}
+		if n := x.server.Conns(); n != 1 {
+			t.Errorf("%d connections for streams that were read to their last event", n)
+		}
+	})
+}
+
 func testProbe(t *testing.T, s *Setup) {
 	x := loopback(t, s, s.Through, engine.Timeouts{Connect: time.Minute})
 	x.server.Handle(func(c *fakeupstream.Call) { c.Respond(http.StatusOK, nil, []byte(`{"object":"list","data":[]}`)) })

@@ -81,6 +81,7 @@ func Run(t *testing.T, s Setup) {
 		{"SlowReader", testSlowReader},
 		{"ManyAtOnce", testConcurrent},
 		{"ConnectionIsKept", testReuse},
+		{"ConnectionIsKeptWithoutTheEnd", testReuseWithoutTheEnd},
 		{"Probe", testProbe},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, &s) })

@@ -90,13 +90,17 @@ func (s *Stream) Ready() bool {
 	return s.err == nil && (s.pending || s.next < len(s.events) || s.over || s.src.Buffered())
 }
 
-// Close implements infer.Events. Before the stream's end it cancels the call.
+// Close implements infer.Events. Before the stream's end it cancels the call; behind it,
+// whether Next has told of it or not, the connection is kept if its framing ends now, too.
 func (s *Stream) Close() error {
-	if s.err == nil {
-		s.err = fault.New(fault.Canceled, "The response was closed.")
-	}
 	if s.shut {
 		return nil
+	}
+	if s.over && (s.err == nil || isEOF(s.err)) {
+		s.res.Drain()
+	}
+	if s.err == nil {
+		s.err = fault.New(fault.Canceled, "The response was closed.")
 	}
 	s.shut = true
 	s.src.Close()
@@ -221,10 +225,9 @@ func written(ev infer.Event) bool {
 
 func isEOF(err error) bool { return err == io.EOF } //nolint:errorlint // sources return the bare value
 
-// finish ends the stream well; the connection is kept if its framing ends now, too.
+// finish ends the stream well.
 func (s *Stream) finish() error {
-	s.res.Drain()
-	s.err = io.EOF
+	s.over, s.err = true, io.EOF
 	_ = s.Close()
 	return s.err
 }
