@@ -181,8 +181,12 @@ type Price struct {
 	Output     string `yaml:"output,omitempty" format:"money" doc:"A million output tokens."`
 	CacheRead  string `yaml:"cache_read,omitempty" format:"money" doc:"A million input tokens read from a prompt cache."`
 	CacheWrite string `yaml:"cache_write,omitempty" format:"money" doc:"A million input tokens written to a prompt cache."`
-	Date       string `yaml:"date,omitempty" doc:"Since when it holds, such as 2026-01-31."`
-	Source     string `yaml:"source,omitempty" doc:"Where it comes from."`
+	// Factors of the tiers; zero is not offered, or for a cost the same as at any tier.
+	Priority float64 `yaml:"priority,omitempty" doc:"What the priority tier costs, as a multiple: 1.75. Left out, its price is unknown."`
+	Flex     float64 `yaml:"flex,omitempty" doc:"What the flex tier costs, as a multiple."`
+	Batch    float64 `yaml:"batch,omitempty" doc:"What batch costs, as a multiple."`
+	Date     string  `yaml:"date,omitempty" doc:"Since when it holds, such as 2026-01-31."`
+	Source   string  `yaml:"source,omitempty" doc:"Where it comes from."`
 }
 
 // Ledger says how rows are kept.

@@ -14,7 +14,7 @@ func TestCostChargeAndLimitsAreRead(t *testing.T) {
 	const text = `
 server: {header_timeout: 3s, body_timeout: 1m, header_limit: 16384, max_connections: 10, max_connections_per_address: 2, body_budget: 1000}
 engines:
-  own: {type: openai, url: "http://127.0.0.1:1/v1", cost: {input: 0.05 USD, output: 0.10 USD, date: 2026-01-31, source: the finance team}}
+  own: {type: openai, url: "http://127.0.0.1:1/v1", cost: {input: 0.05 USD, output: 0.10 USD, flex: 0.5, date: 2026-01-31, source: the finance team}}
 models:
   m: {engines: [{engine: own, cost: {input: 0.07 EUR}}]}
 charge: {m: asked}
@@ -32,6 +32,14 @@ tracing: {endpoint: "http://127.0.0.1:4318", headers: {authorization: "env:OTLP_
 		t.Fatal(err)
 	}
 	own := c.Engines["own"].Cost
+	if r, err := own.Parse(); err != nil || r.FlexPermille != 500 || r.PriorityPermille != 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+	for _, bad := range []float64{-1, 0.0001, 1000, math.NaN(), math.Inf(1)} {
+		if _, err := (&Price{Input: "1 USD", Flex: bad}).Parse(); err == nil {
+			t.Errorf("a factor of %v passed", bad)
+		}
+	}
 	if own.Date != "2026-01-31" || own.Source != "the finance team" || c.Models["m"].Engines[0].Cost.Input != "0.07 EUR" || c.Charge["m"] != ChargeAsked {
 		t.Errorf("%+v", c)
 	}

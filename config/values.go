@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"regexp"
 	"strconv"
@@ -80,6 +81,8 @@ func (l *Limits) Parse() (identity.Limits, error) {
 type Rates struct {
 	Currency                             string
 	Input, Output, CacheRead, CacheWrite *int64
+	// Factors of the tiers, per mille; 0 where none is said.
+	PriorityPermille, FlexPermille, BatchPermille int64
 }
 
 // Parse returns the prices in nano-units.
@@ -105,8 +108,21 @@ func (p *Price) Parse() (Rates, error) {
 		r.Currency = cur
 		*x.to = &v
 	}
+	for _, x := range []struct {
+		factor float64
+		to     *int64
+	}{{p.Priority, &r.PriorityPermille}, {p.Flex, &r.FlexPermille}, {p.Batch, &r.BatchPermille}} {
+		permille := math.Round(x.factor * 1000)
+		if !(permille >= 0 && permille <= maxFactor*1000) || math.Abs(permille-x.factor*1000) > 1e-6 {
+			return r, fmt.Errorf("the factor %v of a tier is not a multiple with three places, from 0 to %d", x.factor, maxFactor)
+		}
+		*x.to = int64(permille)
+	}
 	return r, nil
 }
+
+// maxFactor bounds the factor of a tier.
+const maxFactor = 100
 
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 

@@ -235,6 +235,7 @@ func declared(p *config.Price) (*catalog.Price, error) {
 	r, err := p.Parse()
 	out := &catalog.Price{
 		Currency: r.Currency, Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite: r.CacheWrite,
+		PriorityPermille: r.PriorityPermille, FlexPermille: r.FlexPermille, BatchPermille: r.BatchPermille,
 		Date: p.Date, Source: cmp.Or(p.Source, "configuration"),
 	}
 	out.CacheAsInput()
@@ -250,9 +251,11 @@ func cost(b *config.Binding, e *config.Engine, upstream string) (t meter.Tariffs
 	}
 	if own != nil {
 		p, err := declared(own)
-		flat := meter.NewTariff(upstream, p, infer.TierDefault)
+		t = meter.NewTariffs(upstream, p)
 		for tier := range t {
-			t[tier] = flat
+			if t[tier] == nil { // an engine that says nothing of a tier charges no more for it
+				t[tier] = t[infer.TierDefault]
+			}
 		}
 		return t, err
 	}

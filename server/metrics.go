@@ -75,7 +75,8 @@ func newMetrics(s *Server) *metrics {
 	gauge("forebay_calls_in_flight", "Calls that wait or run.", func() float64 { return float64(s.dispatch.InFlight()) })
 	gauge("forebay_body_bytes_in_flight", "Bytes of request bodies in memory.", func() float64 { return float64(s.front.budget.Used()) })
 	gauge("forebay_connections", "Open connections of clients.", func() float64 { return float64(s.doors.Open()) })
-	gauge("forebay_connections_refused", "Connections that were turned away since the start.", func() float64 { return float64(s.doors.Refused()) })
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "forebay_connections_refused_total", Help: "Connections that were turned away."},
+		func() float64 { return float64(s.doors.Refused()) }))
 	gauge("forebay_ledger_rows_lost", "Rows that could not be written since the start.", func() float64 { return float64(s.ledger.Lost()) })
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{DisableCompression: true})

@@ -8,6 +8,7 @@ import (
 
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
+	"forebay/infer"
 	"forebay/meter"
 )
 
@@ -91,7 +92,24 @@ func TestCloudsCostTheirListPrice(t *testing.T) {
 	if e.Cost == nil || e.Cost.Model != "anthropic.claude-3-5-sonnet-20240620-v1:0" || e.Cost.Input != e.Input*3000 || e.Cost.Output != e.Output*15000 || e.Cost.Date == "" {
 		t.Errorf("cost %+v of %d and %d tokens", e.Cost, e.Input, e.Output)
 	}
-	if e.Charge == nil || e.Charge.Total != (e.Input+e.CacheRead+e.Output)*1000 || e.Charge.Source != "configuration" {
+	if e.Charge == nil || e.Charge.Tier != "default" || e.Charge.Total != (e.Input+e.CacheRead+e.Output)*1000 || e.Charge.Source != "configuration" {
 		t.Errorf("charge %+v", e.Charge)
+	}
+}
+
+// A declared price knows the tiers whose factors are said; a cost holds for the others as well.
+func TestDeclaredTiers(t *testing.T) {
+	p := &config.Price{Input: "2 USD", Output: "4 USD", Flex: 0.5}
+	got, err := declared(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tariffs := meter.NewTariffs("m", got)
+	if tariffs[infer.TierFlex].Input != 1_000_000_000 || tariffs[infer.TierDefault].Input != 2_000_000_000 || tariffs[infer.TierPriority] != nil {
+		t.Errorf("%+v", tariffs)
+	}
+	costs, err := cost(&config.Binding{Cost: p}, &config.Engine{Type: "openai"}, "up")
+	if err != nil || costs[infer.TierFlex].Output != 2_000_000_000 || costs[infer.TierPriority] != costs[infer.TierDefault] {
+		t.Errorf("%+v %v", costs, err)
 	}
 }

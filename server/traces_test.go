@@ -1,10 +1,12 @@
 package server
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -84,7 +86,7 @@ func attributes(s *otlp.Span) map[string]string {
 		case v.GetDoubleValue() != 0:
 			out[kv.Key] = "some"
 		default:
-			out[kv.Key] = fmt.Sprint(v.GetIntValue())
+			out[kv.Key] = strconv.FormatInt(v.GetIntValue(), 10)
 		}
 	}
 	return out
@@ -141,14 +143,14 @@ func TestCallsAreTraced(t *testing.T) {
 		t.Fatalf("%v", spans)
 	}
 	for _, s := range spans {
-		if fmt.Sprintf("%x", s.TraceId) != callersTrace || s != door[0] && string(s.ParentSpanId) != string(door[0].SpanId) {
+		if hex.EncodeToString(s.TraceId) != callersTrace || s != door[0] && string(s.ParentSpanId) != string(door[0].SpanId) {
 			t.Errorf("%s is not below the caller's trace", s.Name)
 		}
 		if s.EndTimeUnixNano < s.StartTimeUnixNano || s.StartTimeUnixNano < door[0].StartTimeUnixNano {
 			t.Errorf("%s ends before it begins, or begins before the call", s.Name)
 		}
 	}
-	if fmt.Sprintf("%x", door[0].ParentSpanId) != callersSpan || door[0].Kind != otlp.Span_SPAN_KIND_SERVER || answered[0].Kind != otlp.Span_SPAN_KIND_CLIENT {
+	if hex.EncodeToString(door[0].ParentSpanId) != callersSpan || door[0].Kind != otlp.Span_SPAN_KIND_SERVER || answered[0].Kind != otlp.Span_SPAN_KIND_CLIENT {
 		t.Errorf("%v", door[0])
 	}
 	for s, want := range map[*otlp.Span]map[string]string{

@@ -56,7 +56,7 @@ func unknown(c *api.Call) error {
 
 func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error {
 	c.Operation = operation
-	in := api.Intent{API: apiName, Operation: operation, Dialect: d}
+	in := api.Intent{API: apiName, Operation: operation, Dialect: d, Tags: tags(c.Body)}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
 		return api.NameModel(err, unknownModel, in.Model)
