@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"forebay/config"
@@ -50,29 +51,34 @@ func (c *doctorCmd) Run(e *env) error {
 		err = fmt.Errorf("%s can be read by others (mode %o); run chmod 700 on it", cfg.DataDir, st.Mode().Perm())
 	}
 	add("data directory", err, cfg.DataDir)
+	machine(&cfg, add)
 	c.server(e, add)
 	for _, f := range look(e.ctx, knownEngines) {
 		add("engine on this machine", nil, fmt.Sprintf("%s at %s serves %s: forebay models add MODEL --engine %s/NAME", f.title, f.URL, strings.Join(f.models, ", "), f.name))
 	}
-	if c.JSON {
-		return printJSON(e, list)
-	}
-	var rows [][]string
-	bad := false
-	for _, ck := range list {
-		mark := "ok"
-		if !ck.OK {
-			mark, bad = "FAULT", true
-		}
-		rows = append(rows, []string{mark, ck.Name, ck.Detail})
-	}
-	if err := table(e, "\tCHECK\tDETAIL", rows); err != nil {
+	if err := report(e, c.JSON, list); err != nil {
 		return err
 	}
-	if bad {
+	if slices.ContainsFunc(list, func(ck check) bool { return !ck.OK }) {
 		return errors.New("some checks failed")
 	}
 	return nil
+}
+
+// report prints the checks.
+func report(e *env, asJSON bool, list []check) error {
+	if asJSON {
+		return printJSON(e, list)
+	}
+	rows := make([][]string, len(list))
+	for i, ck := range list {
+		mark := "ok"
+		if !ck.OK {
+			mark = "FAULT"
+		}
+		rows[i] = []string{mark, ck.Name, ck.Detail}
+	}
+	return table(e, "\tCHECK\tDETAIL", rows)
 }
 
 // server adds what a running server says of itself.

@@ -203,7 +203,7 @@ type engineAdd struct {
 	Name    string `arg:"" help:"A name of your choice."`
 	Type    string `help:"The API that it speaks." enum:"openai,anthropic,bedrock,simulated" default:"openai"`
 	URL     string `name:"url" help:"Its address, such as http://127.0.0.1:8000/v1."`
-	APIKey  string `name:"api-key" help:"Where the server finds its key." placeholder:"env:NAME|file:PATH"`
+	APIKey  string `name:"api-key" help:"Where the server finds its key: env:FOREBAY_ENGINE_NAME, or file: and a file in the folder secrets of its data directory." placeholder:"REF"`
 	Region  string `help:"Region of a bedrock engine."`
 	Flavour string `help:"What runs there: llama-server, vllm, sglang, tgi, ollama, openai or chat."`
 	Slots   int32  `help:"Calls that it takes at once; 0 is many."`

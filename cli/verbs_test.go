@@ -189,3 +189,26 @@ func TestEveryVerbHasAnExampleAndJSON(t *testing.T) {
 		t.Errorf("there is an example of %q, which is no verb", verb)
 	}
 }
+
+// The doctor looks at the right directory, and its exit code says whether all is well.
+func TestDoctor(t *testing.T) {
+	dir := serving(t, instant)
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := runCLI(t, "doctor", "--data-dir", dir)
+	for _, want := range []string{"program", "configuration", "data directory", "disk", "open files", "server", "ledger", "engine simulated"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not looked at:\n%s", want, out)
+		}
+	}
+	if code != exitOK || strings.Contains(out, "FAULT") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := runCLI(t, "doctor", "--data-dir", dir, "--json"); code != exitFault || !strings.Contains(out, "chmod 700") {
+		t.Errorf("%d %s", code, out)
+	}
+}

@@ -497,7 +497,7 @@ func configKey(cfg *config.Config, k *config.Key) (store.StoredKey, error) {
 }
 
 // capTier returns the lowest of the highest tiers that key, team and account allow.
-func capTier(cfg *config.Config, k *identity.Key) string {
-	t := cfg.Tenants()[k.Account]
+func capTier(tenants map[string]config.Tenant, k *identity.Key) string {
+	t := tenants[k.Account]
 	return identity.LowerTier(k.Policy.Tier, identity.LowerTier(t.Teams[k.Team].Tier, t.Tier))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 		}
 		return out, tx.DeleteObject(ctx, ch.Kind, ch.Account, ch.Name)
 	}
-	body, err := wanted(ctx, tx, ch)
+	body, err := s.wanted(ctx, tx, ch)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 }
 
 // wanted returns the body that an object is to have, checked and in its plain form.
-func wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error) {
+func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error) {
 	object := config.NewObject(ch.Kind)
 	body := []byte(ch.Body)
 	if ch.Verb == admin.VerbPrice {
@@ -168,10 +169,39 @@ func wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error)
 	if err := config.Decode(body, object); err != nil {
 		return nil, invalid(err)
 	}
-	if t, ok := object.(*config.Tenant); ok && len(t.Teams) > 0 {
-		return nil, fault.New(fault.Invalid, "teams are made on their own: POST /admin/v1/teams?account="+ch.Name)
+	switch o := object.(type) {
+	case *config.Tenant:
+		if len(o.Teams) > 0 {
+			return nil, fault.New(fault.Invalid, "teams are made on their own: POST /admin/v1/teams/NAME?account="+ch.Name)
+		}
+	case *config.Engine:
+		if err := s.lent(o.APIKey); err != nil {
+			return nil, err
+		}
 	}
 	return config.EncodeObject(object)
+}
+
+// Where secrets lie that engines made at run time may use. The operator puts them there: who
+// administers the server from afar must not read its other files and variables by having them
+// sent to an engine of his own.
+const (
+	lentVariables = "FOREBAY_ENGINE_"
+	lentFolder    = "secrets"
+)
+
+// lent refuses a reference to a secret that is not for engines made at run time.
+func (s *Server) lent(ref string) error {
+	folder := filepath.Join(s.cfg.DataDir, lentFolder)
+	name, variable := strings.CutPrefix(ref, "env:")
+	path, file := strings.CutPrefix(ref, "file:")
+	switch {
+	case ref == "", variable && strings.HasPrefix(name, lentVariables):
+		return nil
+	case file && filepath.IsAbs(path) && filepath.Dir(filepath.Clean(path)) == folder:
+		return nil
+	}
+	return fault.Newf(fault.Invalid, "api_key: at run time write env:%sNAME, or file: and a file in %s; forebay.yaml may name any", lentVariables, folder)
 }
 
 // invalid tells a caller of faults; their text names members and holds no secret.

@@ -165,7 +165,11 @@ func TestWrongChangesAreRefused(t *testing.T) {
 		{http.MethodPost, "models/m", `{"price":{"input":"cheap"}}`, 400, "price.input"},
 		{http.MethodPost, "models/a%20b", `{}`, 400, "an id has"},
 		{http.MethodPost, "models/a/b", `{}`, 404, "no such operation"},
-		{http.MethodPost, "engines/e", `{"type":"openai","api_key":"sk-secret"}`, 400, "env:NAME or file:PATH"},
+		{http.MethodPost, "engines/e", `{"type":"openai","url":"http://h/v1","api_key":"sk-secret"}`, 400, "at run time write env:FOREBAY_ENGINE_NAME"},
+		{http.MethodPost, "engines/e", `{"type":"openai","url":"http://h/v1","api_key":"env:HOME"}`, 400, "at run time"},
+		{http.MethodPost, "engines/e", `{"type":"openai","url":"http://h/v1","api_key":"file:` + s.cfg.DataDir + `/secrets/../sealing.key"}`, 400, "at run time"},
+		{http.MethodPost, "engines/e", `{"type":"openai","url":"http://h/v1","api_key":"env:FOREBAY_ENGINE_NOT_SET"}`, 400, "is not set"},
+		{http.MethodPost, "models/m", `{"name":"` + strings.Repeat("x", 2<<20) + `"}`, 413, "at most"},
 		{http.MethodPost, "engines/e", `{}`, 400, "is not one of openai"},
 		{http.MethodPost, "accounts/12", `{}`, 400, "is not twelve digits"},
 		{http.MethodPost, "accounts/111111111111", `{"teams":{"a":{}}}`, 400, "teams are made on their own"},
@@ -177,7 +181,7 @@ func TestWrongChangesAreRefused(t *testing.T) {
 	} {
 		got := ask(t, s, x.method, x.path, x.body)
 		if got.status != x.status || !strings.Contains(got.body, x.want) || strings.Contains(got.body, "sk-secret") {
-			t.Errorf("%s %s %s: %d %s, want %d with %s", x.method, x.path, x.body, got.status, got.body, x.status, x.want)
+			t.Errorf("%s %s %.200s: %d %s, want %d with %s", x.method, x.path, x.body, got.status, got.body, x.status, x.want)
 		}
 	}
 	for _, path := range []string{"teams", "engines", "accounts"} {

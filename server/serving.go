@@ -191,7 +191,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 		if _, known := tenants[k.Account]; !known {
 			continue // its account is no longer configured, so that nothing would limit it
 		}
-		k.Policy.Tier = capTier(&p.cfg, &k.Key)
+		k.Policy.Tier = capTier(tenants, &k.Key)
 		if k.Kind == identity.KeyBearer {
 			ring.AddToken(&k.Key, k.Hash)
 		} else {

@@ -96,11 +96,17 @@ func (s *Service) list(c *api.Call, kind, path string) (any, error) {
 	return map[string]any{path: list}, err
 }
 
+// maxBody bounds an object; the largest that makes sense is a thousandth of it.
+const maxBody = 1 << 20
+
 // body returns the JSON of a request, "{}" for none.
 func body(c *api.Call) (jsontext.Value, error) {
 	b := jsontext.Value(strings.TrimSpace(string(c.Body)))
 	if len(b) == 0 {
 		return jsontext.Value("{}"), nil
+	}
+	if len(b) > maxBody {
+		return nil, fault.Newf(fault.TooLarge, "an object has at most %d bytes", maxBody)
 	}
 	if !b.IsValid() || b.Kind() != '{' {
 		return nil, fault.New(fault.Invalid, "the body is no JSON object")
