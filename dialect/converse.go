@@ -218,7 +218,11 @@ type cvToolResult struct {
 // range is told, in the service's words.
 func checkConverse(body []byte) error {
 	var bad wire.Faults
-	if err := wire.UnmarshalBody(body, wire.Target{}.Fields(shapes.Converse.Input), &bad); err != nil {
+	err := wire.UnmarshalBody(body, wire.Target{}.Fields(shapes.Converse.Input), &bad)
+	if e := fault.From(err); e != nil && e.Kind == fault.Malformed && e.Message == "" {
+		return malformed(err, malformedText[wordsConverse])
+	}
+	if err != nil {
 		return err
 	}
 	return bad.Err()

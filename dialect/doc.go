@@ -14,7 +14,8 @@
 //   - What Inspect accepts is one JSON object in UTF-8, no deeper than wire/scan allows, in
 //     which no member that the dialect knows at the top comes twice, under whatever
 //     escapes: Forebay and the engine cannot read two different values. What decodes has
-//     passed Inspect with the same values (a fuzz target holds them together).
+//     passed Inspect with the same values (a fuzz target holds them together), but for names
+//     that differ from a control member's in case, which Inspect alone refuses.
 //   - A conversion refuses what the other dialect cannot express, naming it (fault.Invalid,
 //     with the parameter as its Code), or drops it and says so; it never loses anything in
 //     silence. Decoding is strict for the same reason: a member that is not known has no

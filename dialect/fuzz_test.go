@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,13 +50,13 @@ func FuzzRequest(f *testing.F) {
 		var facts infer.Facts
 		inspected := c.Inspect(body, &facts)
 		checkRefusal(t, inspected)
-		if facts.TextBytes < 0 || facts.MediaUnits < 0 || facts.TextBytes > int64(len(body)) {
+		if facts.TextBytes < 0 || facts.MediaUnits < 0 || facts.TextBytes > 2*int64(len(body)) { // a token and its comma count as four bytes
 			t.Fatalf("%+v", facts)
 		}
 		if c.DecodeEmbed != nil {
 			_, err := c.DecodeEmbed(body)
 			checkRefusal(t, err)
-			if err == nil && inspected != nil {
+			if err == nil && inspected != nil && !onlySimilar(inspected) {
 				t.Fatalf("decodes, but: %v", inspected)
 			}
 			return
@@ -66,7 +67,10 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		if inspected != nil {
-			t.Fatalf("decodes, but: %v", inspected)
+			if !onlySimilar(inspected) {
+				t.Fatalf("decodes, but: %v", inspected)
+			}
+			return
 		}
 		if facts.MaxTokens != 0 && (chat.MaxTokens == nil || *chat.MaxTokens != facts.MaxTokens) {
 			t.Fatalf("inspected max tokens %d, decoded %v", facts.MaxTokens, chat.MaxTokens)
@@ -81,6 +85,10 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// onlySimilar reports whether a body is refused for a name that only an engine would take for a
+// control member's: to decoding it is a member that nobody knows.
+func onlySimilar(err error) bool { return strings.Contains(err.Error(), "which some engines read as") }
 
 func checkRefusal(t *testing.T, err error) {
 	if err == nil {
