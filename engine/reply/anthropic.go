@@ -14,8 +14,8 @@ var typePrefix = []byte(`{"type":"`)
 // payloadType returns the "type" member of an Anthropic payload.
 func payloadType(p []byte) string {
 	if rest, ok := bytes.CutPrefix(p, typePrefix); ok {
-		if i := bytes.IndexByte(rest, '"'); i >= 0 {
-			return intern(rest[:i])
+		if name, _, ok := bytes.Cut(rest, []byte{'"'}); ok {
+			return intern(name)
 		}
 	}
 	v := splice.Member(p, "type")

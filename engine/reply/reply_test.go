@@ -1,6 +1,7 @@
 package reply
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -54,9 +55,7 @@ func FuzzMessage(f *testing.F) {
 func TestRetryAfter(t *testing.T) {
 	header := http.Header{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for k, v := range header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), header)
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
 	defer srv.Close()

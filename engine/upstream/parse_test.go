@@ -177,7 +177,7 @@ func FuzzResponse(f *testing.F) {
 		if err != nil || h.status < 200 {
 			return
 		}
-		res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), &http.Request{Method: "GET"})
+		res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), &http.Request{Method: http.MethodGet})
 		if err != nil {
 			t.Skip() // it is stricter in places that do not touch framing (header names it knows)
 		}

@@ -11,10 +11,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -145,9 +146,7 @@ func (s *Server) Say(words ...string) {
 func (s *Server) Refuse(status int, message string, header http.Header) {
 	s.Handle(func(c *Call) {
 		h, body := c.Protocol.Error(status, message)
-		for k, v := range header {
-			h[k] = v
-		}
+		maps.Copy(h, header)
 		c.Respond(status, h, body)
 	})
 }
@@ -205,10 +204,8 @@ func (c *Call) Streams() bool { return c.Protocol.Streams(c.Target, c.Body) }
 func (c *Call) Respond(status int, header http.Header, body []byte) {
 	h := c.w.Header()
 	h.Set("Content-Type", "application/json")
-	for k, v := range header {
-		h[k] = v
-	}
-	h.Set("Content-Length", fmt.Sprint(len(body)))
+	maps.Copy(h, header)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(body)
 }
