@@ -220,8 +220,8 @@ func (c *call) fill(rec *meter.Record, u infer.Usage, charge meter.Lines) {
 	rec.Charge, rec.Cost = charge, c.cost(u)
 }
 
-// spent is what a call takes from budgets: its charge, or where some of the engine's tokens have no
-// price (cache reads, say) the most that it could be.
+// spent is what a call takes from budgets: its charge, or where that is not known the most that it
+// could be, which the call held.
 func (c *call) spent(charge *meter.Lines) int64 {
 	if !charge.Known {
 		return c.money.nano
