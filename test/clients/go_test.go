@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
@@ -77,6 +78,14 @@ func TestGoSDK(t *testing.T) {
 	list, err := control.ListFoundationModels(t.Context(), &bedrock.ListFoundationModelsInput{ByProvider: aws.String("Anthropic")})
 	if err != nil || len(list.ModelSummaries) == 0 {
 		t.Errorf("%v %v", list, err)
+	}
+	one, err := control.GetFoundationModel(t.Context(), &bedrock.GetFoundationModelInput{ModelIdentifier: aws.String(haiku)})
+	if err != nil || *one.ModelDetails.ModelId != haiku {
+		t.Errorf("%v %v", one, err)
+	}
+	_, err = control.GetFoundationModel(t.Context(), &bedrock.GetFoundationModelInput{ModelIdentifier: aws.String("no.such")})
+	if !as[*controltypes.ResourceNotFoundException](err) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -1,7 +1,7 @@
 // The AWS SDK for JavaScript v3, unmodified. Its bedrock-runtime client speaks HTTP/2 in clear text.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { BedrockClient, ListFoundationModelsCommand } from '@aws-sdk/client-bedrock';
+import { BedrockClient, GetFoundationModelCommand, ListFoundationModelsCommand, ResourceNotFoundException as ModelNotFound } from '@aws-sdk/client-bedrock';
 import {
   AccessDeniedException,
   ConverseCommand,
@@ -131,5 +131,8 @@ describe('aws sdk v3', { skip }, () => {
   test('ListFoundationModels', async () => {
     const out = await control.send(new ListFoundationModelsCommand({}));
     assert.ok(out.modelSummaries.some((m) => m.modelId === HAIKU));
+    const one = await control.send(new GetFoundationModelCommand({ modelIdentifier: HAIKU }));
+    assert.equal(one.modelDetails.modelId, HAIKU);
+    await assert.rejects(control.send(new GetFoundationModelCommand({ modelIdentifier: 'no.such' })), ModelNotFound);
   });
 });

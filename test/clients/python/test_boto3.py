@@ -222,6 +222,8 @@ def test_foundation_models(control):
     assert all(s["providerName"].lower() == "anthropic" for s in summaries)
     details = control.get_foundation_model(modelIdentifier=HAIKU)["modelDetails"]
     assert details["modelId"] == HAIKU and details["responseStreamingSupported"] is True
+    with pytest.raises(control.exceptions.ResourceNotFoundException):
+        control.get_foundation_model(modelIdentifier="no.such")
 
 
 def test_unserved_operation_is_a_clear_error(control, runtime):
