@@ -168,7 +168,9 @@ const modelID = "m"
 // model is the catalogue's entry of everything served here: 1 USD per million input tokens, 2 per million output tokens.
 func model() *catalog.Model {
 	in, out := int64(1e9), int64(2e9)
-	return &catalog.Model{ID: modelID, Burndown: 1000, Price: &catalog.Price{Currency: "USD", Input: &in, Output: &out, PriorityPermille: 1750, FlexPermille: 500, BatchPermille: 500}}
+	price := &catalog.Price{Currency: "USD", Input: &in, Output: &out, PriorityPermille: 1750, FlexPermille: 500, BatchPermille: 500}
+	price.CacheAsInput()
+	return &catalog.Model{ID: modelID, Burndown: 1000, Price: price}
 }
 
 // rig is a dispatcher with its surroundings.

@@ -255,6 +255,34 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// Each kind of limit stands after a restart, at the first call, where it stood before.
+func TestRestartRebuildsEveryLimit(t *testing.T) {
+	body := `{"model":"` + haiku + `","max_tokens":60,"messages":[{"role":"user","content":"hi"}]}`
+	for name, set := range map[string]func(*config.Limits){
+		"requests a minute": func(l *config.Limits) { l.RequestsPerMinute = 1 },
+		"tokens a minute":   func(l *config.Limits) { l.TokensPerMinute = 75 },
+		"tokens a day":      func(l *config.Limits) { l.TokensPerDay = 150 },
+		"money a day":       func(l *config.Limits) { l.SpendPerDay = "0.0002 USD" },
+		"money a month":     func(l *config.Limits) { l.SpendPerMonth = "0.0002 USD" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig(t)
+			set(&c.Account.Limits)
+			served := 0
+			t.Run("first", func(t *testing.T) {
+				s := run(t, c)
+				for post(t, s, chatPath, body).status == 200 {
+					served++
+				}
+			})
+			got := post(t, run(t, c), chatPath, body)
+			if served == 0 || got.status != 429 {
+				t.Errorf("%d calls were served before, the first one after: %d %s", served, got.status, got.body)
+			}
+		})
+	}
+}
+
 // An application's key calls models and administers nothing.
 func TestOnlyNamedKeysAdminister(t *testing.T) {
 	s := run(t, testConfig(t))

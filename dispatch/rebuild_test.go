@@ -1,0 +1,125 @@
+package dispatch
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"forebay/fault"
+	"forebay/identity"
+	"forebay/infer"
+	"forebay/meter"
+)
+
+// past is a ledger with rows from before.
+type past []meter.Charge
+
+func (p past) Charges(_ context.Context, since, _ time.Time, f func(meter.Charge)) error {
+	for _, c := range p {
+		if !c.At.Before(since) {
+			f(c)
+		}
+	}
+	return nil
+}
+
+// level returns where a limit of the key stands.
+func (r *rig) level(name string) int64 {
+	r.t.Helper()
+	for _, l := range r.world.Load().scopes[scopeRef{scopeKey, "acme", "key"}] {
+		switch {
+		case l.name != name:
+		case l.bucket != 0:
+			b, _ := r.state.Bucket(l.bucket)
+			return b.Fill
+		default:
+			c, _ := r.state.Counter(l.counter)
+			return c.Used + c.Held
+		}
+	}
+	r.t.Fatalf("there is no limit %s", name)
+	return 0
+}
+
+// Every counter is where it was before a restart in the same minute: rows of the ledger, fed back, give the levels that the calls
+// themselves gave.
+func TestRebuildGivesTheLevelsOfBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := limits(identity.Limits{
+			RequestsPerMinute: 60, TokensPerMinute: 600, TokensPerDay: 100_000, SpendPerDay: 1e9, SpendPerMonth: 1e10, Currency: "USD",
+		})
+		engine := &fake{answer: after(time.Second, infer.Usage{Input: 9, Output: 7, CacheWrite: 3, CacheRead: 100})}
+		before := newRig(t, all, engine)
+		time.Sleep(12 * time.Hour)
+		for range 8 {
+			before.mustDo(before.request())
+		}
+		var rows past
+		for _, row := range before.book.all() {
+			rows = append(rows, meter.Charge{
+				Account: row.Account, Key: row.Key, Model: row.Model, At: row.Arrived, Requests: 1, Input: row.Input, Output: row.Output,
+				CacheWrite: row.CacheWrite, Money: row.Charge.Total(), Currency: row.Charge.Currency(),
+			})
+		}
+		restarted := newRig(t, all, engine)
+		if err := restarted.Rebuild(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{limitRPM, limitTPM, limitTPD, limitDay, limitMonth} {
+			want, got := before.level(name), restarted.level(name)
+			if got != want || got == 0 && name != limitRPM {
+				t.Errorf("%s stands at %d, it was %d", name, got, want)
+			}
+		}
+	})
+}
+
+// What is rebuilt refuses the first call, if there is nothing left.
+func TestRebuildComesBeforeTheFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answer: after(0, infer.Usage{Input: 10})}
+		r := newRig(t, limits(identity.Limits{SpendPerDay: 60_000, Currency: "USD"}), f)
+		time.Sleep(6 * time.Hour)
+		if err := r.Rebuild(t.Context(), past{{Account: "acme", Key: "key", At: time.Now().Add(-time.Hour), Money: 20_000, Currency: "USD"}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.do(t.Context(), r.request()) // might cost 50,000
+		wantKind(t, err, fault.BudgetExceeded)
+	})
+}
+
+// Days and months are those of the billing zone, also where it is still last month there while UTC has begun another.
+// The bubble's clock starts at 2000-01-01 00:00 UTC, which is 31 December 1999 in Los Angeles.
+func TestRebuildKnowsTheBillingZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) {
+			r.top.Accounts[0].Zone = zone(t, "America/Los_Angeles")
+			r.top.Keys[0].Limits = identity.Limits{SpendPerDay: 1e9, SpendPerMonth: 1e9, Currency: "USD", TokensPerMinute: 6000}
+		}, &fake{answer: failing})
+		row := func(at string, money int64, currency string) meter.Charge {
+			when, err := time.Parse(time.RFC3339, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return meter.Charge{Account: "acme", Key: "key", Model: modelID, At: when, Requests: 1, Input: 100, Money: money, Currency: currency}
+		}
+		rows := past{
+			row("1999-12-01T07:59:00Z", 1, "USD"),      // November there
+			row("1999-12-01T08:00:00Z", 10, "USD"),     // the first minute of December
+			row("1999-12-31T07:59:00Z", 100, "USD"),    // yesterday
+			row("1999-12-31T08:00:00Z", 1000, "USD"),   // today
+			row("1999-12-31T23:59:00Z", 10_000, "USD"), // a minute ago
+			row("1999-12-31T23:59:30Z", 99_999, "EUR"), // of another currency, half a minute ago
+		}
+		if err := r.Rebuild(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+		if day, month := r.level(limitDay), r.level(limitMonth); day != 11_000 || month != 11_110 {
+			t.Errorf("%d today and %d this month", day, month)
+		}
+		if fill := r.level(limitTPM); fill != 0 { // 200 tokens drain in two seconds
+			t.Errorf("%d tokens", fill)
+		}
+	})
+}
