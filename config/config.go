@@ -24,14 +24,14 @@ import (
 type Config struct {
 	Server   Server            `yaml:"server,omitempty" doc:"The front door."`
 	DataDir  string            `yaml:"data_dir,omitempty" doc:"Where keys, objects made at run time and the ledger are kept."`
-	Account  Account           `yaml:"account,omitempty" doc:"The account of the operator and of the development keys."`
-	Accounts map[string]Tenant `yaml:"accounts,omitempty" doc:"Further accounts, by their twelve digits."`
-	Keys     []Key             `yaml:"keys,omitempty" doc:"Keys of applications."`
-	Engines  map[string]Engine `yaml:"engines,omitempty" doc:"What answers calls, by a name of your choice."`
-	Models   map[string]Model  `yaml:"models,omitempty" doc:"Models by their id: of the catalogue, or new ones."`
-	Aliases  map[string]string `yaml:"aliases,omitempty" doc:"Further names of models."`
-	Charge   map[string]string `yaml:"charge,omitempty" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
-	Quotas   string            `yaml:"quotas,omitempty" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
+	Account  Account           `yaml:"account,omitempty" live:"true" doc:"The account of the operator and of the development keys."`
+	Accounts map[string]Tenant `yaml:"accounts,omitempty" live:"true" doc:"Further accounts, by their twelve digits."`
+	Keys     []Key             `yaml:"keys,omitempty" live:"true" doc:"Keys of applications."`
+	Engines  map[string]Engine `yaml:"engines,omitempty" live:"true" doc:"What answers calls, by a name of your choice."`
+	Models   map[string]Model  `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
+	Aliases  map[string]string `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
+	Charge   map[string]string `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
+	Quotas   string            `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
 	Ledger   Ledger            `yaml:"ledger,omitempty" doc:"How the ledger is kept."`
 	Logging  Logging           `yaml:"logging,omitempty" doc:"What is logged."`
 	Tracing  Tracing           `yaml:"tracing,omitempty" doc:"Where OpenTelemetry traces go."`

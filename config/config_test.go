@@ -383,13 +383,47 @@ func FuzzMoney(f *testing.F) {
 
 // Every member says what it is for: the schema is what editors show.
 func TestEveryMemberIsDocumented(t *testing.T) {
-	for _, typ := range []any{
-		Config{}, Server{}, Account{}, Tenant{}, Team{}, Limits{}, Key{}, Engine{}, Model{}, Binding{}, Price{}, Ledger{}, Logging{}, Tracing{}, Recording{},
-	} {
-		for name, f := range members(reflect.TypeOf(typ)) {
-			if doc := f.Tag.Get("doc"); doc == "" || !strings.HasSuffix(doc, ".") {
-				t.Errorf("%T.%s has no doc tag, or one that is no sentence: %q", typ, name, doc)
+	seen := map[reflect.Type]bool{}
+	var walk func(typ reflect.Type)
+	walk = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Map, reflect.Slice:
+			walk(typ.Elem())
+		case reflect.Struct:
+			if seen[typ] {
+				return
+			}
+			seen[typ] = true
+			for name, f := range members(typ) {
+				if doc := f.Tag.Get("doc"); doc == "" || !strings.HasSuffix(doc, ".") {
+					t.Errorf("%s.%s has no doc tag, or one that is no sentence: %q", typ.Name(), name, doc)
+				}
+				walk(f.Type)
 			}
 		}
+	}
+	walk(reflect.TypeFor[Config]())
+	if len(seen) < 12 {
+		t.Errorf("%d types", len(seen))
+	}
+}
+
+// What cannot change before a restart keeps its value, and is named.
+func TestKeepFixed(t *testing.T) {
+	running, next := Default(), Default()
+	next.Server.Listen, next.Server.BodyLimit, next.Server.Strict = "127.0.0.1:9", 77, true
+	next.DataDir, next.Account.ID, next.Account.Limits = "/x", "000000000009", Limits{TokensPerDay: 5}
+	next.Ledger.Sync, next.Logging.Level, next.Tracing.Sample = "full", "debug", 0.5
+	next.Models, next.Quotas, next.NoAuth = map[string]Model{"m": {}}, QuotasAWS, true
+	got := next.KeepFixed(&running)
+	if want := []string{"server.listen", "data_dir", "ledger.sync", "tracing.sample", "account.id"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if next.Server.Listen != running.Server.Listen || next.DataDir != running.DataDir || next.Account.ID != running.Account.ID || next.NoAuth ||
+		next.Server.BodyLimit != 77 || !next.Server.Strict || next.Account.Limits.TokensPerDay != 5 || next.Logging.Level != "debug" || next.Models == nil || next.Quotas != QuotasAWS {
+		t.Errorf("%+v", next)
+	}
+	if again := next.KeepFixed(&running); again != nil {
+		t.Errorf("%v", again)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-//go:generate sh -c "go run ../cmd/forebay config schema > ../docs/forebay.schema.json"
+//go:generate sh -c "go run ../cmd/forebay config schema > ../docs/forebay.schema.json.new && mv ../docs/forebay.schema.json.new ../docs/forebay.schema.json"
 
 // Schema returns the JSON schema (draft 2020-12) of forebay.yaml, for editors. It is made
 // of the types that the file is decoded into; references between members and secrets are

@@ -77,9 +77,17 @@ var keySchema = map[string]any{
 		"name": map[string]any{"type": "string", "pattern": "^[!-~]{1,64}$"}, "kind": map[string]any{"enum": []string{"api-key", "access-key"}},
 		"team": map[string]string{"type": "string"}, "expires": map[string]string{"type": "string", "format": "date-time"},
 		"policy": map[string]any{"type": "object", "properties": map[string]any{
-			"Actions": stringList, "Models": stringList, "Tier": map[string]string{"type": "string"}, "Limits": map[string]any{"type": "object"},
+			"Actions": stringList, "Models": stringList, "Tier": map[string]any{"enum": []string{"", "reserved", "priority", "default", "flex", "batch"}},
+			"Limits": map[string]any{
+				"type": "object", "description": "Zero is no limit. SpendPerDay and SpendPerMonth are in billionths of Currency.", "properties": map[string]any{
+					"RequestsPerMinute": wholeNumber, "TokensPerMinute": wholeNumber, "TokensPerDay": wholeNumber, "SpendPerDay": wholeNumber,
+					"SpendPerMonth": wholeNumber, "Currency": map[string]string{"type": "string", "pattern": "^[A-Z]{3}$"},
+				},
+			},
 		}},
 	},
 }
 
 var stringList = map[string]any{"type": "array", "items": map[string]string{"type": "string"}}
+
+var wholeNumber = map[string]any{"type": "integer", "minimum": 0}
