@@ -19,15 +19,24 @@ import (
 
 // remote are the flags of verbs that ask a running server.
 type remote struct {
-	Server  string `help:"Address of the server; FOREBAY_URL, or the one that runs on this machine." env:"FOREBAY_URL" placeholder:"URL"`
-	Key     string `help:"API key; FOREBAY_API_KEY, or the development key of this machine." env:"FOREBAY_API_KEY" placeholder:"KEY"`
+	Server string `help:"Address of the server; FOREBAY_URL, or the one that runs on this machine." env:"FOREBAY_URL" placeholder:"URL"`
+	// KeyRef says where the key is, never what it is: every user of a machine can read the others' command lines.
+	KeyRef  string `name:"key" help:"Where the API key is, env:NAME or file:PATH; FOREBAY_API_KEY, or the development key of this machine." placeholder:"REF"`
+	Key     string `kong:"-"`
 	DataDir string `help:"Data directory of the server on this machine." env:"FOREBAY_DATA_DIR" type:"path" placeholder:"DIR"`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 // credentials finds address and key: from flags, or from what a server on this machine left.
 func (r *remote) credentials() (server.Credentials, error) {
-	c := server.Credentials{URL: r.Server, APIKey: r.Key}
+	key := cmp.Or(r.Key, os.Getenv("FOREBAY_API_KEY"))
+	if r.KeyRef != "" {
+		var err error
+		if key, err = config.Secret(r.KeyRef); err != nil {
+			return server.Credentials{}, fmt.Errorf("--key: %w", err)
+		}
+	}
+	c := server.Credentials{URL: r.Server, APIKey: key}
 	if c.URL != "" && c.APIKey != "" {
 		return c, nil
 	}
@@ -41,7 +50,7 @@ func (r *remote) credentials() (server.Credentials, error) {
 		return c, err
 	}
 	found.URL = cmp.Or(r.Server, found.URL)
-	found.APIKey = cmp.Or(r.Key, found.APIKey)
+	found.APIKey = cmp.Or(key, found.APIKey)
 	return *found, nil
 }
 

@@ -51,11 +51,11 @@ func TestVerbsOfAdministration(t *testing.T) {
 	t.Setenv("FOREBAY_DATA_DIR", dir)
 	id := regexp.MustCompile(`(?m)^id +(\S+)$`)
 	secret := regexp.MustCompile(`(?m)^secret +(\S+)$`)
-	var key, token string
+	var key string
 	fill := func(args []string) []string {
 		out := slices.Clone(args)
 		for i, a := range out {
-			out[i] = strings.NewReplacer("KEY", key, "TOKEN", token).Replace(a)
+			out[i] = strings.NewReplacer("KEY", key, "TOKEN", "env:THE_TOKEN").Replace(a)
 		}
 		return out
 	}
@@ -109,6 +109,7 @@ func TestVerbsOfAdministration(t *testing.T) {
 		{"engines remove simulated", 1, "is managed by"},
 		{"config show", 0, "spend_per_day: 20 USD"},
 		{"config export", 0, "token_sha256"},
+		{"keys --key fb-asecretwrittenout", 1, "write env:NAME or file:PATH, not the secret itself"},
 		{"explain nosuch", 1, "no call with request id"},
 		{"models show nosuch", 1, "see `forebay models`"},
 	} {
@@ -120,7 +121,7 @@ func TestVerbsOfAdministration(t *testing.T) {
 			key = m[1]
 		}
 		if m := secret.FindStringSubmatch(out); m != nil {
-			token = m[1]
+			t.Setenv("THE_TOKEN", m[1])
 		}
 	}
 

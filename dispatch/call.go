@@ -24,7 +24,8 @@ type call struct {
 	limits  []limit // in the order of arrival.Buckets, then arrival.Counters
 	money   moneyHold
 
-	start    time.Time
+	start    time.Time // of the call, at the front door
+	entered  time.Time // at the scheduler's
 	admitted time.Time
 	first    time.Time
 	box      mailbox

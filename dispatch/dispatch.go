@@ -79,7 +79,7 @@ func (d *Dispatcher) InFlight() int {
 // Infer answers one call; it is an infer.Handler. The response's last event is
 // returned only when the call's ledger row is durable.
 func (d *Dispatcher) Infer(ctx context.Context, req *infer.Request) (*infer.Response, error) {
-	c := &call{d: d, req: req, start: time.Now()}
+	c := d.take(req)
 	if err := d.opts.Recorder.Healthy(); err != nil {
 		d.Refuse(ctx, req, err, 0)
 		return nil, err
@@ -93,6 +93,16 @@ func (d *Dispatcher) Infer(ctx context.Context, req *infer.Request) (*infer.Resp
 		return nil, c.refused(ctx, err)
 	}
 	return resp, nil
+}
+
+// take begins a call. Its times count from its arrival at the front door.
+func (d *Dispatcher) take(req *infer.Request) *call {
+	now := time.Now()
+	c := &call{d: d, req: req, start: req.Arrived, entered: now}
+	if c.start.IsZero() {
+		c.start = now
+	}
+	return c
 }
 
 // now is the monotonic instant. It is read under the mutex, so that instants never run backwards.

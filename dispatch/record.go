@@ -248,7 +248,7 @@ func (c *call) row(outcome error) *meter.Record {
 	}
 	if c.action.Kind == capacity.ActionAdmit {
 		rec.Held, rec.Lane = c.action.Held, int(c.action.Lane)
-		rec.Queue = c.admitted.Sub(c.start)
+		rec.Queue = c.admitted.Sub(c.entered)
 	}
 	if c.replica != nil {
 		rec.Engine, rec.Simulated = c.replica.name, c.replica.simulated
@@ -264,7 +264,7 @@ func (c *call) row(outcome error) *meter.Record {
 // HTTP status that was sent, 0 when none was. A call whose caller was not authenticated has
 // no account, and is counted rather than written.
 func (d *Dispatcher) Refuse(ctx context.Context, req *infer.Request, err error, status int) {
-	c := &call{d: d, req: req, start: time.Now()}
+	c := d.take(req)
 	rec := c.row(err)
 	if rec.Outcome != meter.OutcomeCanceled {
 		rec.Outcome = meter.OutcomeRefused

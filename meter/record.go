@@ -36,7 +36,7 @@ type Record struct {
 	Simulated   bool
 	Arrived     time.Time
 	Deadline    time.Time
-	Queue       time.Duration // from arrival to admission
+	Queue       time.Duration // from the scheduler's door to admission
 	FirstToken  time.Duration // from arrival; 0 when there was none
 	Total       time.Duration
 	MaxTokens   int64
