@@ -129,7 +129,7 @@ func banner(e *env, s *server.Server) {
 		p("  access key  %s\n  secret key  %s\n  API key     %s", c.AccessKeyID, c.SecretAccessKey, c.APIKey)
 	}
 	if s.Simulated(demoModel) {
-		p("\nNo engine is configured: models are SIMULATED. To serve a real one: %s", s.Hint())
+		p("\nNo engine stands behind %s: it is SIMULATED. To serve a real one: %s", demoModel, s.Hint())
 	}
 	p("\nTry, in another shell:")
 	p("  eval \"$(%s env%s)\"", program(), flag)
