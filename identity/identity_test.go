@@ -319,6 +319,14 @@ func TestKeyring(t *testing.T) {
 	if _, _, err := ring.Pair(pair.ID, at); fault.KindOf(err) != fault.UnknownKey {
 		t.Errorf("a revoked key: %v", err)
 	}
+	for id, live := range map[string]bool{tok.ID: true, pair.ID: false, "other": false} {
+		if ring.Live(id, at.Add(-1)) != live {
+			t.Errorf("%s: not %v", id, live)
+		}
+	}
+	if ring.Live(tok.ID, at) {
+		t.Error("an expired key lives")
+	}
 	if !regexp.MustCompile(`^AKIA[A-Z2-7]{16}$`).MatchString(pair.ID) || len(pair.Value) != 40 {
 		t.Errorf("%s and a secret of %d characters do not look like AWS's", pair.ID, len(pair.Value))
 	}

@@ -65,6 +65,7 @@ func HashToken(token string) string {
 type Keyring struct {
 	pairs  map[string]*pairEntry
 	tokens map[string]*Entry
+	ids    map[string]*Key
 }
 
 // Entry is a key in a ring, with the principal it stands for.
@@ -80,16 +81,27 @@ type pairEntry struct {
 
 // NewKeyring returns an empty ring with room for n keys, to be filled before use.
 func NewKeyring(n int) *Keyring {
-	return &Keyring{pairs: make(map[string]*pairEntry, n), tokens: make(map[string]*Entry, n)}
+	return &Keyring{pairs: make(map[string]*pairEntry, n), tokens: make(map[string]*Entry, n), ids: make(map[string]*Key, n)}
 }
 
 // AddPair adds an access key pair.
 func (r *Keyring) AddPair(k *Key, secret string) {
 	r.pairs[k.ID] = &pairEntry{Entry{k, PrincipalOf(k)}, secret}
+	r.ids[k.ID] = k
 }
 
 // AddToken adds a bearer key by the hash of its token.
-func (r *Keyring) AddToken(k *Key, hash string) { r.tokens[hash] = &Entry{k, PrincipalOf(k)} }
+func (r *Keyring) AddToken(k *Key, hash string) {
+	r.tokens[hash] = &Entry{k, PrincipalOf(k)}
+	r.ids[k.ID] = k
+}
+
+// Live reports whether the ring has a live key with an id, of either kind. It is for callers
+// who have been authenticated by an older ring.
+func (r *Keyring) Live(id string, now time.Time) bool {
+	k := r.ids[id]
+	return k != nil && k.Live(now)
+}
 
 var errUnknownKey = fault.New(fault.UnknownKey, "")
 

@@ -119,6 +119,10 @@ func (f *front) serve(c *api.Call, cfg *config.Config, svc api.Service, signer [
 			return err
 		}
 	}
+	// A body may be minutes on its way, and its key may have ended meanwhile.
+	if !cfg.NoAuth && !f.s.keyring.Load().Live(c.Principal.KeyID, time.Now()) {
+		return fault.New(fault.UnknownKey, "")
+	}
 	return svc.Serve(c)
 }
 

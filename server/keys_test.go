@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"sync"
@@ -177,6 +179,54 @@ func TestRevocationHoldsAmongOtherChanges(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A key that is revoked while a body is on its way is revoked for that call, too.
+func TestRevocationMeetsSlowBodies(t *testing.T) {
+	s := run(t, testConfig(t))
+	secret := makeKey(t, s, "slow", identity.KeyBearer, identity.Policy{}, time.Time{})
+	body := `{"model":"` + haiku + `","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`
+	for _, revoke := range []bool{false, true} {
+		pr, pw := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.creds.URL+chatPath, pr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = int64(len(body))
+		req.Header.Set("Authorization", "Bearer "+secret.Value)
+		req.Header.Set("Expect", "100-continue") // the server asks for the body when it has authenticated the head
+		started := make(chan struct{})
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(started) }}))
+		done := make(chan int, 1)
+		go func() {
+			transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+			defer transport.CloseIdleConnections()
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Error(err)
+				done <- 0
+				return
+			}
+			_ = res.Body.Close()
+			done <- res.StatusCode
+		}()
+		<-started
+		if _, err := io.WriteString(pw, body[:20]); err != nil {
+			t.Fatal(err)
+		}
+		if revoke {
+			if err := (keyAdmin{s}).Revoke(t.Context(), s.cfg.Account.ID, secret.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := io.WriteString(pw, body[20:]); err != nil {
+			t.Fatal(err)
+		}
+		_ = pw.Close()
+		if got, want := <-done, map[bool]int{false: 200, true: 401}[revoke]; got != want {
+			t.Errorf("revoked %v: %d", revoke, got)
+		}
+	}
 }
 
 // A keyring that was read before a change must not come into force after it, so only one
