@@ -5,6 +5,7 @@ starts or stops anything. Keys with limits or policies of their own are made thr
 admin API, one for each test that needs one, so that tests do not share a quota.
 """
 
+import base64
 import json
 import os
 import urllib.request
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 
 import boto3
 import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -100,6 +104,14 @@ def keyed(key: Key):
         yield boto3.Session(region_name="us-east-1").client(
             "bedrock-runtime", endpoint_url=setting("FOREBAY_TEST_URL"), config=Config(retries={"total_max_attempts": 1, "mode": "standard"})
         )
+
+
+def short_term_key(key: Key) -> Key:
+    """A Bedrock API key of twelve hours, as AWS's token generator makes it of a key pair: a presigned request."""
+    request = AWSRequest("POST", "https://bedrock.amazonaws.com/", {"host": "bedrock.amazonaws.com"}, params={"Action": "CallWithBearerToken"})
+    SigV4QueryAuth(Credentials(key.id, key.secret), "bedrock", "us-east-1", expires=43200).add_auth(request)
+    signed = request.url.removeprefix("https://") + "&Version=1"
+    return Key(key.id, "bedrock-api-key-" + base64.b64encode(signed.encode()).decode())
 
 
 def client(service: str, url: str, attempts: int = 1, mode: str = "standard", key: Key | None = None):

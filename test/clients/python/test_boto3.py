@@ -7,7 +7,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
-from conftest import FAULTY, HAIKU, LLAMA, MISTRAL, NO_SUCH_ARN, NOVA, TITAN, TITAN_EMBED, Key, client, code, exhausted, keyed, new_key, setting
+from conftest import FAULTY, HAIKU, LLAMA, MISTRAL, NO_SUCH_ARN, NOVA, TITAN, TITAN_EMBED, Key, client, code, exhausted, keyed, new_key, setting, short_term_key
 
 
 def ask(text: str) -> list:
@@ -257,3 +257,15 @@ def test_bearer_key(api_key):
     with keyed(Key("none", "nonsense")) as runtime, pytest.raises(ClientError) as e:
         runtime.converse(modelId=HAIKU, messages=ask("Hi"))
     assert code(e) == "UnrecognizedClientException"
+
+
+def test_short_term_key():
+    pair = new_key("access-key", models=["amazon.*"])
+    with keyed(short_term_key(pair)) as runtime:
+        assert runtime.converse(modelId=NOVA, messages=ask("Hi"))["output"]
+        with pytest.raises(runtime.exceptions.AccessDeniedException):  # it may do what its key pair may
+            runtime.converse(modelId=HAIKU, messages=ask("Hi"))
+    assert pair.outcomes()["ok"] == 1
+    with keyed(short_term_key(Key(pair.id, "another secret"))) as runtime, pytest.raises(ClientError) as e:
+        runtime.converse(modelId=NOVA, messages=ask("Hi"))
+    assert code(e) == "InvalidSignatureException"

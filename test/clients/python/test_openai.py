@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from conftest import FAULTY, HAIKU, NOVA, TITAN_EMBED, exhausted, new_key
+from conftest import FAULTY, HAIKU, NOVA, TITAN_EMBED, exhausted, new_key, short_term_key
 
 TOOLS = [
     {
@@ -132,3 +132,12 @@ def test_throttle_is_retried_when_told(url):
     client = limited(url, exhausted(), retries=1)
     out = client.chat.completions.with_raw_response.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
     assert out.retries_taken == 1 and out.parse().choices
+
+
+def test_short_term_key(url):
+    """Bedrock's OpenAI surface takes its API keys."""
+    key = short_term_key(new_key("access-key"))
+    out = openai.OpenAI(base_url=url + "/openai/v1", api_key=key.secret, max_retries=0).chat.completions.create(
+        model=HAIKU, messages=user("Hi"), max_tokens=5
+    )
+    assert out.choices
