@@ -1,4 +1,4 @@
-// Package cli is the command line. Every verb but up, demo, config and replay is a client of the
+// Package cli is the command line. Every verb but up, demo, replay and what checks a file is a client of the
 // admin API of a running server.
 package cli
 
@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"forebay/config"
 	"forebay/internal/version"
 
 	"github.com/alecthomas/kong"
@@ -104,6 +105,13 @@ func failed(s Streams, err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitOK
 	}
-	_, _ = fmt.Fprintf(s.Err, "forebay: %v\n", err)
+	var faults config.Faults
+	if !errors.As(err, &faults) {
+		_, _ = fmt.Fprintf(s.Err, "forebay: %v\n", err)
+		return exitFault
+	}
+	for i := range faults { // a line each, as compilers do
+		_, _ = fmt.Fprintf(s.Err, "forebay: %v\n", &faults[i])
+	}
 	return exitFault
 }

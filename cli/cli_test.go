@@ -92,7 +92,7 @@ func TestConfigValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, errs := runCLI(t, "config", "validate", path)
-	if code != exitFault || !strings.Contains(errs, "quotas") || !strings.Contains(errs, "ledger.sync") {
+	if want := "forebay: " + path + ":1: quotas: \"x\" is not one of none, aws\nforebay: " + path + ":2: ledger.sync: \"y\" is not one of normal, full\n"; code != exitFault || errs != want {
 		t.Errorf("%d %s", code, errs)
 	}
 }
