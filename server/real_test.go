@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ const (
 	gptOSS    = "openai.gpt-oss-20b-1:0"
 	titanV2   = "amazon.titan-embed-text-v2:0"
 	embedV4   = "cohere.embed-v4:0"
+	sonnet    = "anthropic.claude-3-sonnet-20240229-v1:0"
 )
 
 // realEngine is a server whose models are answered by llama.cpp's own server.
@@ -42,6 +44,8 @@ func realEngine(t *testing.T) *Server {
 	for _, id := range []string{haiku, llama8b, nova, titan, mistral7b, mistral, commandR, jamba, deepseek, gptOSS, titanV2, embedV4} {
 		c.Models[id] = config.Model{Engines: []config.Binding{{Engine: "llama", Model: "tiny"}}}
 	}
+	c.Engines["messages"] = config.Engine{Type: "anthropic", URL: url} // llama-server speaks Anthropic Messages, too
+	c.Models[sonnet] = config.Model{Engines: []config.Binding{{Engine: "messages", Model: "tiny"}}}
 	c.Models["llama-by-messages"] = config.Model{Family: "llama", Engines: []config.Binding{{Engine: "chat", Model: "tiny"}}}
 	c.Aliases = map[string]string{"gpt-4o-mini": haiku}
 	return run(t, c)
@@ -117,6 +121,11 @@ func TestRealEngineThroughEveryAPI(t *testing.T) {
 		{"Mistral", invoke(mistral7b), "{" + numbers + `,"prompt":"hi"}`, prompt},
 		{"DeepSeek", invoke(deepseek), "{" + numbers + `,"prompt":"hi"}`, prompt},
 		{"Titan", invoke(titan), `{"inputText":"hi","textGenerationConfig":{"maxTokenCount":8,"temperature":0}}`, prompt},
+		{"messages, to an engine of messages", messagesPath, model(sonnet) + numbers + "," + turns + "}", chat},
+		{"messages, streamed, to an engine of messages", messagesPath, model(sonnet) + numbers + `,"stream":true,` + turns + "}", chat},
+		{"Anthropic, to an engine of messages", invoke(sonnet), `{"anthropic_version":"bedrock-2023-05-31",` + numbers + "," + turns + "}", chat},
+		{"Converse, to an engine of messages", "/model/" + sonnet + "/converse-stream", "{" + blocks + `,"inferenceConfig":{"maxTokens":8,"temperature":0}}`, chat},
+		{"chat completions, to an engine of messages", chatPath, model(sonnet) + numbers + `,"stream":true,` + turns + "}", chat},
 		{"Llama's template, to an engine of messages", invoke("llama-by-messages"), `{"max_gen_len":8,"temperature":0,"prompt":"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"}`, chat},
 	} {
 		paths := []string{x.path}
@@ -135,7 +144,7 @@ func TestRealEngineThroughEveryAPI(t *testing.T) {
 		}
 	}
 	for _, r := range usage(t, s, "engine") {
-		if !strings.HasPrefix(r.Group[0], "llama") && r.Group[0] != "chat" || r.Output == 0 || r.CacheRead == 0 && r.Group[0] == "llama" {
+		if !slices.Contains([]string{"llama", "chat", "messages"}, r.Group[0]) || r.Output == 0 || r.CacheRead == 0 && r.Group[0] == "llama" {
 			t.Errorf("%+v", r)
 		}
 		calls -= r.Requests
@@ -213,6 +222,12 @@ func TestRealEngineCountsTokens(t *testing.T) {
 		if counted.status != 200 || called.status != 200 || got == 0 || got != want {
 			t.Errorf("%s: counted %d, the call read %d\n%s\n%s", x.name, got, want, counted.body, called.body)
 		}
+	}
+	// An engine of messages counts by its own count_tokens.
+	counted := post(t, s, messagesPath+"/count_tokens", messages+`,"model":"`+sonnet+`"}`)
+	same := post(t, s, messagesPath+"/count_tokens", messages+`,"model":"`+haiku+`"}`)
+	if counted.status != 200 || counted.body != same.body {
+		t.Errorf("an engine of messages counts %d %s, its tokenizer %s", counted.status, counted.body, same.body)
 	}
 	// A chat engine without a tokenizer at hand says so, in the API's words.
 	got := post(t, s, "/model/llama-by-messages/count-tokens", `{"input":{"converse":`+converse+`}}`)
