@@ -81,7 +81,7 @@ type Body struct {
 // ReadBody reads a request's body of at most limit bytes within the budget. A body over
 // the limit is TooLarge, one that the budget cannot hold is Overloaded, one that breaks
 // off is Malformed. The buffer grows as bytes arrive, so that a false Content-Length costs
-// at most a buffer of keepBuffer bytes.
+// at most a buffer of believedLength bytes.
 func ReadBody(r *http.Request, limit int64, budget *Budget) (*Body, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)

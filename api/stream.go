@@ -76,7 +76,11 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 	defer func() { _ = resp.Close() }()
 	c.W.Prepare(func(h http.Header) { Answer(h, &resp.Head) })
 	if resp.Head.PassThrough {
-		err = st.passThrough(c.W, resp)
+		// The head goes out from here, with the first event at hand, because net/http takes three kilobytes of
+		// stack for it: below the frames that write events it would double the stack of every stream.
+		if err = c.W.Open(); err == nil {
+			err = st.passThrough(c.W, resp)
+		}
 	} else {
 		err = st.encode(c.W, resp)
 	}

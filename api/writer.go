@@ -152,14 +152,20 @@ func (w *Writer) Started() bool { return w.Status() != 0 }
 func (w *Writer) Event(name string, payload []byte, flush bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.buf = w.buf[:0]
-	switch w.framing {
-	case FramingEventStream:
-		w.buf = eventstream.AppendEvent(w.buf, name, "application/json", payload)
-	default:
-		w.buf = appendSSE(w.buf, name, payload)
-	}
+	w.frame(name, payload)
 	return w.emit(w.buf, flush)
+}
+
+// frame lays an event into the buffer. It is not inlined so that its frame is gone when net/http
+// writes the head, which takes three kilobytes of stack.
+//
+//go:noinline
+func (w *Writer) frame(name string, payload []byte) {
+	if w.framing == FramingEventStream {
+		w.buf = eventstream.AppendEvent(w.buf[:0], name, "application/json", payload)
+		return
+	}
+	w.buf = appendSSE(w.buf[:0], name, payload)
 }
 
 // Raw writes bytes that are framed already (an exception frame, a closing line).
@@ -167,6 +173,17 @@ func (w *Writer) Raw(framed []byte, flush bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.emit(framed, flush)
+}
+
+// Open sends the head of a stream.
+func (w *Writer) Open() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status == 0 {
+		w.start()
+		w.dirty = true
+	}
+	return w.flush()
 }
 
 // Flush sends what Event left waiting.

@@ -33,7 +33,7 @@ type load struct {
 
 // settleFor is how long idle streams are left alone before memory is read, so that what opening
 // them took has been collected.
-const settleFor = 3 * time.Second
+const settleFor = 5 * time.Second
 
 // outcome is what a load measured.
 type outcome struct {

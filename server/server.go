@@ -241,6 +241,7 @@ func (s *Server) httpServer(secure bool) *http.Server {
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.dispatch.Run(gctx) })
+	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error {
 		return s.discovery.run(gctx, func(ctx context.Context) error { return s.changeKeys(ctx, func() error { return nil }) })
 	})

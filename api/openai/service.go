@@ -61,11 +61,15 @@ func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error
 	if err != nil {
 		return api.NameModel(err, unknownModel, in.Model)
 	}
-	head := dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, IncludeUsage: req.Facts.WantUsage}
 	if req.Stream {
-		return s.stream(c, req, d, head)
+		return s.stream(c, req, d)
 	}
-	return s.whole(c, req, d, head)
+	return s.whole(c, req, d)
+}
+
+// head is what the answer says of itself.
+func head(c *api.Call, req *infer.Request) dialect.Head {
+	return dialect.Head{ID: c.ID, Model: req.ModelAsked, Created: c.Started, IncludeUsage: req.Facts.WantUsage, Embed: req.Embed}
 }
 
 // unknownModel is the API's text for an id that names no model.
@@ -78,16 +82,16 @@ func (s *Service) embed(c *api.Call) error {
 	if err != nil {
 		return api.NameModel(err, unknownModel, in.Model)
 	}
-	return s.whole(c, req, infer.DialectOpenAIEmbeddings, dialect.Head{ID: c.ID, Model: in.Model, Created: c.Started, Embed: req.Embed})
+	return s.whole(c, req, infer.DialectOpenAIEmbeddings)
 }
 
-func (s *Service) whole(c *api.Call, req *infer.Request, d infer.Dialect, head dialect.Head) error {
+func (s *Service) whole(c *api.Call, req *infer.Request, d infer.Dialect) error {
 	resp, err := api.Run(c, s.Gateway, req)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Close() }()
-	body, err := api.WholeBody(resp, d, head)
+	body, err := api.WholeBody(resp, d, head(c, req))
 	if err != nil {
 		return err
 	}
@@ -95,17 +99,14 @@ func (s *Service) whole(c *api.Call, req *infer.Request, d infer.Dialect, head d
 	return c.W.Body(http.StatusOK, "application/json", body)
 }
 
-func (s *Service) stream(c *api.Call, req *infer.Request, d infer.Dialect, head dialect.Head) error {
-	st := api.EventStream{
-		Framing: api.FramingSSE, ContentType: "text/event-stream; charset=utf-8", Dialect: d, Head: head,
-		Model: in(req), Done: []byte("data: [DONE]\n\n"), KeepAlive: s.KeepAlive,
+func (s *Service) stream(c *api.Call, req *infer.Request, d infer.Dialect) error {
+	st := &api.EventStream{ // not on the stack, which is kept for as long as the stream
+		Framing: api.FramingSSE, ContentType: "text/event-stream; charset=utf-8", Dialect: d, Head: head(c, req),
+		Model: req.ModelAsked, Done: []byte("data: [DONE]\n\n"), KeepAlive: s.KeepAlive,
 		Failure: func(w *api.Writer, e *fault.Error) { _ = w.Event("", errorBody(e), true) },
 	}
 	return st.Serve(c, s.Gateway, req)
 }
-
-// in is the model's name as the client knows it, to be put back into raw events.
-func in(req *infer.Request) string { return req.ModelAsked }
 
 // Fail implements api.Service.
 func (s *Service) Fail(c *api.Call, e *fault.Error) {

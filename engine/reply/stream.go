@@ -145,8 +145,7 @@ func (s *Stream) nextRaw() (*infer.Event, error) {
 			}
 		case note.Silent:
 			if !s.holding {
-				s.ev = infer.Event{Kind: infer.EventUsage, Usage: s.usage, HasUsage: s.hasUsage}
-				return &s.ev, nil
+				return s.event(infer.EventUsage, "", nil, 0), nil
 			}
 		case s.holding:
 			s.pending, s.pendingName, s.pendingPayload, s.pendingNote = true, name, payload, note
@@ -156,11 +155,9 @@ func (s *Stream) nextRaw() (*infer.Event, error) {
 			s.holding = true
 		default:
 			s.over = note.Ends
-			s.ev = infer.Event{
-				Kind: infer.EventRaw, Name: name, Raw: payload, Tokens: note.Tokens, Last: note.Last || note.Ends,
-				Usage: s.usage, HasUsage: note.HasUsage,
-			}
-			return &s.ev, nil
+			ev := s.event(infer.EventRaw, name, payload, note.Tokens)
+			ev.Last, ev.HasUsage = note.Last || note.Ends, note.HasUsage
+			return ev, nil
 		}
 	}
 	return nil, s.err
@@ -169,11 +166,18 @@ func (s *Stream) nextRaw() (*infer.Event, error) {
 // let delivers the payload that was held.
 func (s *Stream) let(last bool) *infer.Event {
 	s.holding = false
-	s.ev = infer.Event{
-		Kind: infer.EventRaw, Name: s.heldName, Raw: s.held, Tokens: s.heldTokens, Last: last,
-		Usage: s.usage, HasUsage: s.hasUsage,
-	}
-	return &s.ev
+	ev := s.event(infer.EventRaw, s.heldName, s.held, s.heldTokens)
+	ev.Last = last
+	return ev
+}
+
+// event sets the members that a stream that passes through uses, one by one: literals would lie on the stack
+// in full, and thousands of goroutines wait below this frame.
+func (s *Stream) event(kind infer.EventKind, name string, raw []byte, tokens int64) *infer.Event {
+	ev := &s.ev
+	ev.Kind, ev.Name, ev.Raw, ev.Tokens, ev.Last = kind, name, raw, tokens, false
+	ev.Usage, ev.HasUsage = s.usage, s.hasUsage
+	return ev
 }
 
 // merge keeps the larger counts: protocols report input at the start and output at the end.

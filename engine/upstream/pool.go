@@ -98,7 +98,7 @@ func (p *pool) get(ctx context.Context, fresh bool, total time.Time) (*conn, err
 		}
 		p.mu.Unlock()
 		if c == nil {
-			return p.connect(ctx, a, total)
+			return p.connectApart(ctx, a, total)
 		}
 		if now.Sub(c.idleSince) < p.cfg.IdleTimeout && c.alive() {
 			c.reused = true
@@ -119,6 +119,22 @@ func (p *pool) pick(now time.Time) *address {
 	}
 	p.turn++
 	return p.addrs[p.turn%len(p.addrs)]
+}
+
+// connectApart is connect on a goroutine of its own: dialling is deep, and the stack that it would leave the
+// caller's with, twice as large, would stay for as long as the caller waits for the answer's events.
+func (p *pool) connectApart(ctx context.Context, a *address, total time.Time) (*conn, error) {
+	type result struct {
+		conn *conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		c, err := p.connect(ctx, a, total)
+		done <- result{c, err}
+	}()
+	r := <-done
+	return r.conn, r.err
 }
 
 // connect dials a, and after it the other addresses until one answers.
