@@ -7,7 +7,7 @@ import (
 
 // maxRefusals bounds what refusals are counted apart; when there are more kinds, callers and
 // models are left out.
-const maxRefusals = 16384
+const maxRefusals = 4096
 
 // refusalKey is what refusals are counted by. All of it is bounded by the configuration, for
 // what a caller may invent (a key, a model, a path) is not in it.
