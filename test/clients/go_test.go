@@ -183,27 +183,34 @@ func goErrors(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) 
 }
 
 // A key that has just been used up makes the SDK wait and try again; when it may not, its error is a ThrottlingException.
+// On a machine so busy that the key has got a request back before the SDK asks, a slower key is tried.
 func goThrottled(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) {
-	id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Limits: identity.Limits{RequestsPerMinute: 30}})
-	o.Credentials = credentials.NewStaticCredentialsProvider(id, secret, "")
 	in := &bedrockruntime.ConverseInput{ModelId: aws.String(haiku), Messages: ask("[[tokens:1]]")}
-	var err error
-	for range 60 {
-		if _, err = bedrockruntime.New(o).Converse(t.Context(), in); err != nil {
-			break
+	for _, perMinute := range []int64{30, 12, 5} {
+		id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Limits: identity.Limits{RequestsPerMinute: perMinute}})
+		o.Credentials, o.RetryMaxAttempts = credentials.NewStaticCredentialsProvider(id, secret, ""), 1
+		var err error
+		for range 2 * perMinute {
+			if _, err = bedrockruntime.New(o).Converse(t.Context(), in); err != nil {
+				break
+			}
+		}
+		var throttled *types.ThrottlingException
+		if !errors.As(err, &throttled) || throttled.ErrorMessage() != "Too many requests, please wait before trying again." {
+			t.Fatalf("%v", err)
+		}
+		o.RetryMaxAttempts = 12
+		out, err := bedrockruntime.New(o).Converse(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempts, ok := retry.GetAttemptResults(out.ResultMetadata)
+		if counts := outcomes(t, cred, id); !ok || counts["refused"] != int64(len(attempts.Results)) {
+			t.Errorf("%d attempts, on the ledger %v", len(attempts.Results), counts)
+		}
+		if len(attempts.Results) > 1 {
+			return
 		}
 	}
-	var throttled *types.ThrottlingException
-	if !errors.As(err, &throttled) || throttled.ErrorMessage() != "Too many requests, please wait before trying again." {
-		t.Fatalf("%v", err)
-	}
-	o.RetryMaxAttempts = 12
-	out, err := bedrockruntime.New(o).Converse(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	attempts, ok := retry.GetAttemptResults(out.ResultMetadata)
-	if counts := outcomes(t, cred, id); !ok || len(attempts.Results) < 2 || counts["refused"] != int64(len(attempts.Results)) {
-		t.Errorf("%d attempts, on the ledger %v", len(attempts.Results), counts)
-	}
+	t.Error("the SDK was never throttled")
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import AnthropicBedrock from '@anthropic-ai/bedrock-sdk';
-import { FAULTY, HAIKU, NO_SUCH_ARN, TOOL_PROMPT, bearer, exhausted, newKey, pair, refused, skip, url } from './setting.mjs';
+import { FAULTY, HAIKU, NO_SUCH_ARN, TOOL_PROMPT, bearer, newKey, pair, skip, untilThrottled, url } from './setting.mjs';
 
 const user = (content) => [{ role: 'user', content }];
 const tools = [{ name: 'get_weather', input_schema: { type: 'object', properties: { city: { type: 'string' } } } }];
@@ -61,10 +61,9 @@ for (const [name, { kind, key, make }] of Object.entries(kinds)) {
     });
 
     test('a throttle is retried once, when the server says', async () => {
-      const limited = await exhausted(kind);
-      const out = await make(limited, 1).messages.create(hello);
+      const { out, times } = await untilThrottled(kind, (limited) => make(limited, 1).messages.create(hello));
       assert.ok(out.content[0].text);
-      assert.equal(await refused(limited), 2);
+      assert.equal(times, 1);
     });
   });
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import OpenAI from 'openai';
-import { FAULTY, HAIKU, TITAN_EMBED, TOOL_PROMPT, bearer, exhausted, newKey, refused, skip, url } from './setting.mjs';
+import { FAULTY, HAIKU, TITAN_EMBED, TOOL_PROMPT, bearer, newKey, skip, untilThrottled, url } from './setting.mjs';
 
 const user = (content) => [{ role: 'user', content }];
 const tools = [{ type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
@@ -77,9 +77,8 @@ describe('openai', { skip }, () => {
   });
 
   test('a throttle is retried once, when the server says', async () => {
-    const key = await exhausted('api-key');
-    const out = await make(key, 1).chat.completions.create(hello);
+    const { out, times } = await untilThrottled('api-key', (key) => make(key, 1).chat.completions.create(hello));
     assert.ok(out.choices[0].message.content);
-    assert.equal(await refused(key), 2);
+    assert.equal(times, 1);
   });
 });

@@ -32,7 +32,7 @@ export async function newKey(kind, { perMinute = 0, models = [] } = {}) {
 }
 
 // refused counts the refused calls of a key on the ledger.
-export async function refused(key) {
+async function refused(key) {
   const { rows } = await admin('GET', `usage?by=outcome&key=${key.id}`);
   return rows.find((r) => r.group[0] === 'refused')?.requests ?? 0;
 }
@@ -44,14 +44,26 @@ export function runtimeClient(key, maxAttempts = 1) {
   return new BedrockRuntimeClient({ endpoint: url, region: 'us-east-1', maxAttempts, ...auth });
 }
 
-// exhausted makes a key that has just been throttled. It gets a request back every two seconds.
-export async function exhausted(kind) {
-  const key = await newKey(kind, { perMinute: 30 });
+// exhausted makes a key that has just been throttled.
+async function exhausted(kind, perMinute) {
+  const key = await newKey(kind, { perMinute });
   const client = runtimeClient(key);
   const ask = () => client.send(new ConverseCommand({ modelId: HAIKU, messages: [{ role: 'user', content: [{ text: '[[tokens:1]]' }] }] }));
   await assert.rejects(async () => {
-    for (let i = 0; i < 60; i++) await ask();
+    for (let i = 0; i < 2 * perMinute; i++) await ask();
   }, ThrottlingException);
   client.destroy();
   return key;
+}
+
+// untilThrottled returns what a call returns that was thrown back at first, and how often it was. A key of 30 requests a
+// minute gets one back after two seconds; on a machine so busy that the call comes later, a slower key is tried.
+export async function untilThrottled(kind, call) {
+  for (const perMinute of [30, 12, 5]) {
+    const key = await exhausted(kind, perMinute);
+    const out = await call(key);
+    const times = (await refused(key)) - 1; // one ended exhausted
+    if (times > 0) return { out, times };
+  }
+  return assert.fail('the client was never throttled');
 }

@@ -3,7 +3,7 @@
 import anthropic
 import pytest
 
-from conftest import FAULTY, HAIKU, NO_SUCH_ARN, NOVA, Key, exhausted, new_key, setting
+from conftest import FAULTY, HAIKU, NO_SUCH_ARN, NOVA, Key, new_key, setting, until_throttled
 
 TOOLS = [
     {
@@ -126,8 +126,11 @@ def test_throttle_is_raised(url, make):
 @EVERY
 def test_throttle_is_retried_when_told(url, make):
     """One retry is enough: the client waits as long as Retry-After says."""
-    client = make(url, exhausted(kind(make)), retries=1)
-    out = client.messages.with_raw_response.create(model=HAIKU, max_tokens=5, messages=user("Hi"))
+
+    def call(key):
+        return make(url, key, retries=1).messages.with_raw_response.create(model=HAIKU, max_tokens=5, messages=user("Hi"))
+
+    _, out = until_throttled(kind(make), call)
     assert out.retries_taken == 1 and out.parse().content
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import HAIKU, NO_SUCH_ARN, exhausted, new_key, setting
+from conftest import HAIKU, NO_SUCH_ARN, new_key, setting, until_throttled
 
 
 HELLO = '[{"role":"user","content":[{"text":"Hi"}]}]'
@@ -97,11 +97,8 @@ def test_throttle_is_raised_in_the_end(url):
 
 @pytest.mark.parametrize("mode", ["legacy", "standard"])
 def test_throttle_is_retried_until_it_succeeds(url, mode):
-    """The program takes a while to start, in which the key may get a request back: then a slower key is tried."""
-    for per_minute in (15, 6, 3):
-        key = exhausted("access-key", per_minute)
-        out = aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", HELLO, key=key, attempts=12, mode=mode)
-        assert out.returncode == 0, out.stderr
-        if key.outcomes()["refused"] >= 2:
-            return
-    pytest.fail("the program was never throttled")
+    def call(key):
+        return aws(url, "bedrock-runtime", "converse", "--model-id", HAIKU, "--messages", HELLO, key=key, attempts=12, mode=mode)
+
+    _, out = until_throttled("access-key", call)
+    assert out.returncode == 0, out.stderr

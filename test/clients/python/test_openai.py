@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from conftest import FAULTY, HAIKU, NOVA, TITAN_EMBED, exhausted, new_key, short_term_key
+from conftest import FAULTY, HAIKU, NOVA, TITAN_EMBED, new_key, short_term_key, until_throttled
 
 TOOLS = [
     {
@@ -129,8 +129,11 @@ def test_throttle_is_raised(url):
 
 def test_throttle_is_retried_when_told(url):
     """One retry is enough: the client waits as long as Retry-After says."""
-    client = limited(url, exhausted(), retries=1)
-    out = client.chat.completions.with_raw_response.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+
+    def call(key):
+        return limited(url, key, retries=1).chat.completions.with_raw_response.create(model=HAIKU, messages=user("Hi"), max_tokens=5)
+
+    _, out = until_throttled("api-key", call)
     assert out.retries_taken == 1 and out.parse().choices
 
 
