@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -37,8 +38,9 @@ func BenchmarkChat(b *testing.B) {
 	go func() { done <- s.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-done
-		_ = s.Close()
+		if err := errors.Join(<-done, s.Close()); err != nil {
+			b.Error(err)
+		}
 	}()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 	body := `{"model":"m","max_tokens":200,"messages":[{"role":"user","content":"` + strings.Repeat("tell me of the river ", 50) + `"}]}`

@@ -365,7 +365,7 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 // Names of the keys that the first start makes.
 const (
 	devPair   = "dev"
-	devBearer = "dev-api-key"
+	devBearer = "dev-api-key" //nolint:gosec // a name
 )
 
 // Credentials are the development keys, kept in the data directory for the tools of the

@@ -228,15 +228,17 @@ func modelOf(r *recording) string {
 }
 
 func checkRecording(t *testing.T, s *Server, up *fakeupstream.Server, r *recording) {
-	text := string(r.Response)
+	var b strings.Builder
+	b.Write(r.Response)
 	for _, e := range r.Events {
-		text += e.Payload
+		b.WriteString(e.Payload)
 		if _, b64, ok := strings.Cut(e.Payload, `"bytes":"`); ok {
 			b64, _, _ = strings.Cut(b64, `"`)
 			raw, _ := base64.StdEncoding.DecodeString(b64)
-			text += string(raw)
+			b.Write(raw)
 		}
 	}
+	text := b.String()
 	tool := strings.Contains(text, "tool_use") || strings.Contains(text, `"toolUse"`)
 	words := !tool || strings.Contains(text, "text_delta") || strings.Contains(text, `"delta":{"text"`)
 	up.Handle(func(c *fakeupstream.Call) { upstreamAnswer(c, words, tool) })

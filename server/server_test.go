@@ -165,8 +165,8 @@ func TestQuotasRefuseWithAReason(t *testing.T) {
 	c := testConfig(t)
 	c.Account.Models = map[string]config.Limits{haiku: {TokensPerMinute: 100}}
 	s := run(t, c)
-	ask := func(max int) answer {
-		return post(t, s, chatPath, fmt.Sprintf(`{"model":"%s","max_tokens":%d,"messages":[{"role":"user","content":"hi"}]}`, haiku, max))
+	ask := func(most int) answer {
+		return post(t, s, chatPath, fmt.Sprintf(`{"model":"%s","max_tokens":%d,"messages":[{"role":"user","content":"hi"}]}`, haiku, most))
 	}
 	if got := ask(1000); got.status != 400 || !strings.Contains(got.body, "Lower max_tokens") {
 		t.Errorf("over the depth: %d %s", got.status, got.body)
