@@ -66,22 +66,25 @@ func (b *bucket) drain(now Instant) {
 	b.at = now
 }
 
-// check says whether a hold of x fits at now, to which the bucket has been drained, and what to say if not.
-func (b *bucket) check(now Instant, x int64) verdict {
+// fits says whether a hold of x fits at now, to which the bucket has been drained.
+func (b *bucket) fits(now Instant, x int64) bool {
+	return b.valid(now) && !b.depth().less(b.total().add(units(x)))
+}
+
+// refusal says why a hold of x does not fit at now.
+func (b *bucket) refusal(now Instant, x int64) verdict {
 	v := verdict{bucket: b.ID}
 	depth, want := b.depth(), units(x)
-	switch fill := b.total().add(want); {
+	switch {
 	case !b.valid(now):
 		v.reason = ReasonShareEnded
-	case !depth.less(fill):
-		v.reason = ReasonNone
 	case depth.zero():
 		v.reason = ReasonZeroLimit
 	case depth.less(want):
 		v.reason = ReasonOverDepth
 	default:
 		v.reason = ReasonBucket
-		v.retryAfter = b.wait(fill.sub(depth))
+		v.retryAfter = b.wait(b.total().add(want).sub(depth))
 		v.estimated = b.Share && b.until != 0 && now.add(v.retryAfter) >= b.until
 	}
 	return v

@@ -38,12 +38,13 @@ func (c *counter) roll(cal calendar) {
 	}
 }
 
-// check says whether a hold of x fits, and what to say if not.
-func (c *counter) check(now Instant, cal calendar, x int64) verdict {
+// fits says whether a hold of x fits into the period.
+func (c *counter) fits(x int64) bool { return x <= c.Limit-c.used-c.held }
+
+// refusal says why a hold of x does not fit.
+func (c *counter) refusal(now Instant, cal calendar, x int64) verdict {
 	v := verdict{counter: c.ID}
-	switch room := c.Limit - c.used - c.held; {
-	case x <= room:
-		v.reason = ReasonNone
+	switch {
 	case c.Limit == 0:
 		v.reason = ReasonZeroLimit
 	case x > c.Limit:

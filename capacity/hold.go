@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// verdict is the answer to "does it fit": ReasonNone if it does.
+// verdict is the answer to an offer: ReasonNone if it is taken.
 type verdict struct {
 	reason     Reason
 	bucket     BucketID
@@ -104,12 +104,13 @@ func (s *State) checkLimits(c *call) verdict {
 		}
 		b := &s.buckets.items[c.buckets[i].bucket]
 		b.drain(s.now)
-		v := b.check(s.now, c.holdOf(b.Measure))
-		if v.reason != ReasonNone {
-			b.stats.refusals++
-			s.wantShare(b, c.holdOf(b.Measure))
+		want := c.holdOf(b.Measure)
+		if b.fits(s.now, want) {
+			continue
 		}
-		if v.worse(worst) {
+		b.stats.refusals++
+		s.wantShare(b, want)
+		if v := b.refusal(s.now, want); v.worse(worst) {
 			worst = v
 		}
 	}
@@ -120,11 +121,12 @@ func (s *State) checkLimits(c *call) verdict {
 		k := &s.counters.items[c.counters[i].counter]
 		cal := s.calendars[k.Calendar]
 		k.roll(cal)
-		v := k.check(s.now, cal, c.holdOf(k.Measure))
-		if v.reason != ReasonNone {
-			k.stats.refusals++
+		want := c.holdOf(k.Measure)
+		if k.fits(want) {
+			continue
 		}
-		if v.worse(worst) {
+		k.stats.refusals++
+		if v := k.refusal(s.now, cal, want); v.worse(worst) {
 			worst = v
 		}
 	}
