@@ -95,8 +95,10 @@ func (w *world) limitsOf(req *infer.Request, m *servedModel) []limit {
 		team = w.scopes[scopeRef{scopeTeam, c.Account, c.Team}]
 	}
 	n := len(key) + len(team) + len(account) + len(model)
-	if n == 0 {
-		return nil
+	for _, only := range [...][]limit{key, team, account, model} {
+		if len(only) == n {
+			return only // nothing to join; nobody changes it
+		}
 	}
 	out := make([]limit, 0, n)
 	out = append(out, key...)

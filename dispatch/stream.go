@@ -141,7 +141,7 @@ func (s *stream) conclude(outcome error) error {
 func (s *stream) Close() error {
 	s.cancel()
 	err := s.resp.Close()
-	_ = s.finish(fault.New(fault.Canceled, ""))
+	s.close.Do(func() { _ = s.conclude(fault.New(fault.Canceled, "")) })
 	return err
 }
 
