@@ -43,7 +43,7 @@ func (c *demoCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return run(e, s, func(ctx context.Context) error {
+	return run(e, s, func(context.Context) {}, func(ctx context.Context) error {
 		if err := demo(ctx, e, s); err != nil {
 			return err
 		}

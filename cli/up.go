@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 
 	"forebay/config"
 	"forebay/server"
@@ -72,14 +73,7 @@ func (c *upCmd) Run(e *env) error {
 		return errors.Join(err, s.Close())
 	}
 	banner(e, s)
-	watched := make(chan struct{})
-	ctx, stop := context.WithCancel(e.ctx)
-	defer func() { stop(); <-watched }()
-	go func() {
-		defer close(watched)
-		c.reloads(ctx, e.hangups(), s, log, level)
-	}()
-	return run(e, s, func(ctx context.Context) error {
+	return run(e, s, func(ctx context.Context) { c.reloads(ctx, e.hangups(), s, log, level) }, func(ctx context.Context) error {
 		if c.Quiet {
 			return nil
 		}
@@ -87,17 +81,22 @@ func (c *upCmd) Run(e *env) error {
 	})
 }
 
-// run serves while f runs and afterwards, until the command is interrupted.
-func run(e *env, s *server.Server, f func(context.Context) error) error {
+// run serves while f runs and afterwards, until the command is interrupted. What runs beside
+// it has ended when the server is closed.
+func run(e *env, s *server.Server, beside func(context.Context), f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
+	var wg sync.WaitGroup
+	wg.Go(func() { beside(ctx) })
 	ferr := f(ctx)
 	if ferr != nil {
 		cancel()
 	}
 	err := <-done
+	cancel()
+	wg.Wait()
 	return errors.Join(ferr, err, s.Close())
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -385,5 +386,29 @@ func TestWaitingCallsFollowTheirModel(t *testing.T) {
 	}
 	if second.status != 200 || !strings.Contains(second.body, "from the second") {
 		t.Errorf("%d %s", second.status, second.body)
+	}
+}
+
+// A reload that comes with the end finds the server closed, and neither falls over the other.
+func TestReloadAtTheEnd(t *testing.T) {
+	c := testConfig(t)
+	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := s.Reload(context.Background(), c); err != nil && !strings.Contains(err.Error(), "is closed") {
+				t.Error(err)
+			}
+		})
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if _, err := s.Reload(t.Context(), c); err == nil {
+		t.Error("a closed server took a configuration")
 	}
 }

@@ -275,6 +275,8 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close releases everything. It may be called more than once.
 func (s *Server) Close() error {
+	s.keys.Lock() // a change ends first
+	defer s.keys.Unlock()
 	var errs []error
 	for _, l := range []net.Listener{s.plain, s.secure} {
 		if l != nil {

@@ -108,6 +108,9 @@ func (s *Server) Reload(ctx context.Context, cfg config.Config) (restart []strin
 	}
 	s.keys.Lock()
 	defer s.keys.Unlock()
+	if s.live.Load() == nil {
+		return nil, errors.New("the server is closed")
+	}
 	restart = cfg.KeepFixed(&s.cfg)
 	objects, err := s.store.Objects(ctx)
 	if err != nil {
