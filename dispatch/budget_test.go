@@ -109,10 +109,13 @@ func begin(t *testing.T, top Topology, m *memory) *Dispatcher {
 	return d
 }
 
+// maxAsked is what calls allow for output.
+const maxAsked = 100
+
 // one makes a call to its end.
-func one(d *Dispatcher, id int, maxTokens int64) error {
+func one(d *Dispatcher, id int) error {
 	req := &infer.Request{
-		ID: fmt.Sprint("r", id), API: "test", Model: "m", Arrived: time.Now(), Facts: infer.Facts{MaxTokens: maxTokens, TextBytes: 40},
+		ID: fmt.Sprint("r", id), API: "test", Model: "m", Arrived: time.Now(), Facts: infer.Facts{MaxTokens: maxAsked, TextBytes: 40},
 		Caller: infer.Caller{Account: "a", Team: "t", Key: "k"},
 	}
 	resp, err := d.Infer(context.Background(), req)
@@ -146,7 +149,7 @@ func TestParallelCallsNeverPassABudget(t *testing.T) {
 							var wg sync.WaitGroup
 							for i := range 20 {
 								wg.Go(func() {
-									if err := one(d, wave*20+i, 100); err != nil && fault.KindOf(err) != fault.BudgetExceeded {
+									if err := one(d, wave*20+i); err != nil && fault.KindOf(err) != fault.BudgetExceeded {
 										t.Errorf("%v", err)
 									}
 								})
@@ -158,7 +161,7 @@ func TestParallelCallsNeverPassABudget(t *testing.T) {
 							t.Errorf("%d of %d were spent by %d calls", spent, budget, answered)
 						}
 						// A call costs 10 + output, and is refused only when the most it may cost does not fit.
-						if most := 10 + int64(100) + 20; spent < budget-most {
+						if most := int64(10 + maxAsked + 20); spent < budget-most {
 							t.Errorf("%d of %d were spent: what was given back was not used", spent, budget)
 						}
 					})
@@ -187,22 +190,22 @@ func TestBudgetsFollowTheBillingZone(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m, top := &memory{}, budgeted(c.zone, "account", c.l, &worker{100})
 			d := begin(t, top, m)
-			if err := one(d, 1, 100); err != nil {
+			if err := one(d, 1); err != nil {
 				t.Fatalf("the first call: %v", err)
 			}
-			if err := one(d, 2, 100); fault.KindOf(err) != fault.BudgetExceeded {
+			if err := one(d, 2); fault.KindOf(err) != fault.BudgetExceeded {
 				t.Errorf("a second call: %v", err)
 			}
 			d.Close()
 			d = begin(t, top, m) // a restart
 			defer d.Close()
 			time.Sleep(time.Until(c.renew.Add(-time.Minute)))
-			if err := one(d, 3, 100); fault.KindOf(err) != fault.BudgetExceeded {
+			if err := one(d, 3); fault.KindOf(err) != fault.BudgetExceeded {
 				t.Errorf("%s, a minute before %s: %v", c.zone, c.renew, err)
 			}
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			if err := one(d, 4, 100); err != nil {
+			if err := one(d, 4); err != nil {
 				t.Errorf("%s, a minute after %s: %v", c.zone, c.renew, err)
 			}
 		})
