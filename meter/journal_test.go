@@ -245,6 +245,49 @@ func TestRowCodec(t *testing.T) {
 	}
 }
 
+// Rows of more shapes than have statements of their own are all there, with what they had.
+func TestRowsOfManyShapes(t *testing.T) {
+	l := open(t, nil)
+	var want int64
+	for i := range 8 * maxShapes {
+		r := row(i)
+		r.Media, r.Held, r.Estimate, r.MaxTokens, r.CacheRead, r.CacheWrite = int64(i&1), int64(i&2), int64(i&4), int64(i&8), int64(i&16), int64(i&32)
+		want += r.Media + r.Held + r.Estimate + r.MaxTokens + r.CacheRead + r.CacheWrite
+		if err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got, nulls int64
+	err := l.read.QueryRowContext(t.Context(), `SELECT SUM(media + held + estimate + max_tokens + cache_read + cache_write),
+ SUM(media IS NULL OR team IS NOT NULL OR lane <> 0) FROM calls`).Scan(&got, &nulls)
+	if err != nil || got != want || nulls != 0 || l.Lost() != 0 {
+		t.Errorf("%d, want %d; %d rows with NULL for 0 or the reverse, %d lost, %v", got, want, nulls, l.Lost(), err)
+	}
+}
+
+func BenchmarkMove(b *testing.B) {
+	l := idle(b, filepath.Join(b.TempDir(), "ledger.db"), segmentSize)
+	defer func() { _ = l.release() }()
+	const rows = 500
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		for range rows {
+			n++
+			r := row(n)
+			r.RequestID, r.Tags = fmt.Sprintf("%036d", n), nil
+			if err := l.Append(b.Context(), r); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		if err := l.mover.all(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/row")
+}
+
 func FuzzRowReader(f *testing.F) {
 	f.Add(appendRow(nil, row(1), 1, 2))
 	f.Add([]byte{})

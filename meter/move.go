@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +42,9 @@ type mover struct {
 	buf     []byte
 	row     rowReader
 	conn    driver.Conn // nil when it must be opened
-	call    driver.StmtExecContext
+	args    []driver.NamedValue
+	shapes  map[string]driver.StmtExecContext // by what statement makes of a row
+	call    driver.StmtExecContext            // for every other
 	attempt driver.StmtExecContext
 	moved   driver.StmtExecContext
 }
@@ -142,7 +146,11 @@ func (m *mover) insertRow(ctx context.Context, payload []byte) error {
 	if err := m.row.read(payload); err != nil {
 		return err
 	}
-	res, err := m.call.ExecContext(ctx, m.row.args[:])
+	st, args, err := m.statement(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := st.ExecContext(ctx, args)
 	if err != nil || len(m.row.tries) == 0 {
 		return err
 	}
@@ -162,6 +170,47 @@ func (m *mover) insertRow(ctx context.Context, payload []byte) error {
 	return nil
 }
 
+// maxShapes bounds the statements that are kept for rows of different shapes.
+const maxShapes = 32
+
+// statement returns the statement for the row that was read, with its arguments. Half of a row's values are
+// usually NULL or 0, and binding a value costs as much as storing it, so such values stand in the
+// statement itself: there is one for each shape of row that occurs.
+func (m *mover) statement(ctx context.Context) (driver.StmtExecContext, []driver.NamedValue, error) {
+	var shape [numColumns]byte
+	m.args = m.args[:0]
+	for i := range m.row.args {
+		switch v := m.row.args[i].Value; v {
+		case nil:
+			shape[i] = 'n'
+		case int64(0):
+			shape[i] = '0'
+		default:
+			shape[i] = '?'
+			m.args = append(m.args, driver.NamedValue{Ordinal: len(m.args) + 1, Value: v})
+		}
+	}
+	if st, ok := m.shapes[string(shape[:])]; ok {
+		return st, m.args, nil
+	}
+	if len(m.shapes) >= maxShapes {
+		return m.call, m.row.args[:], nil
+	}
+	st, err := m.prepare(ctx, insertShapeSQL(shape[:]))
+	if err == nil {
+		m.shapes[string(shape[:])] = st
+	}
+	return st, m.args, err
+}
+
+func (m *mover) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
+	st, err := m.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) //nolint:forcetypeassert // the driver has it
+	if err != nil {
+		return nil, err
+	}
+	return st.(driver.StmtExecContext), nil //nolint:forcetypeassert // the driver has it
+}
+
 func exec(ctx context.Context, st driver.StmtExecContext, args []driver.NamedValue) error {
 	_, err := st.ExecContext(ctx, args)
 	return err
@@ -177,15 +226,14 @@ func (m *mover) connect(ctx context.Context) error {
 		return err
 	}
 	m.conn = c
+	m.shapes = make(map[string]driver.StmtExecContext)
 	for _, x := range []struct {
 		query string
 		to    *driver.StmtExecContext
 	}{{insertCallSQL, &m.call}, {insertAttemptSQL, &m.attempt}, {movedSQL, &m.moved}} {
-		st, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, x.query)
-		if err != nil {
+		if *x.to, err = m.prepare(ctx, x.query); err != nil {
 			return err
 		}
-		*x.to = st.(driver.StmtExecContext) //nolint:forcetypeassert // the driver has it
 	}
 	return nil
 }
@@ -194,13 +242,13 @@ func (m *mover) disconnect() {
 	if m.conn == nil {
 		return
 	}
-	for _, st := range []driver.StmtExecContext{m.call, m.attempt, m.moved} {
+	for _, st := range append(slices.Collect(maps.Values(m.shapes)), m.call, m.attempt, m.moved) {
 		if st, ok := st.(driver.Stmt); ok {
 			_ = st.Close() // what failed has been told
 		}
 	}
 	_ = m.conn.Close()
-	m.conn, m.call, m.attempt, m.moved = nil, nil, nil, nil
+	m.conn, m.shapes, m.call, m.attempt, m.moved = nil, nil, nil, nil, nil
 }
 
 // close moves what is left and closes the connection.

@@ -100,6 +100,21 @@ var (
 	movedSQL         = `UPDATE moved SET segment = ?, place = ?`
 )
 
+// columnNames are columns, one by one.
+var columnNames = strings.Split(strings.Join(strings.Fields(columns), ""), ",")
+
+// insertShapeSQL is insertCallSQL for rows of one shape: a byte a column, 'n' for NULL, '0' for the
+// number, '?' for an argument.
+func insertShapeSQL(shape []byte) string {
+	var names, values []string
+	for i, c := range shape {
+		if c != 'n' {
+			names, values = append(names, columnNames[i]), append(values, string(c))
+		}
+	}
+	return `INSERT INTO calls (` + strings.Join(names, ", ") + `) VALUES (` + strings.Join(values, ", ") + `)`
+}
+
 // maxTariffs is about how many tariffs are remembered; when there are more, all are looked up again.
 const maxTariffs = 4096
 
