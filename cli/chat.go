@@ -114,8 +114,9 @@ func (a *answered) read(r *sse.Reader, start time.Time, out io.Writer) error {
 // firstCall sends one call through the front door and shows what it cost.
 func firstCall(ctx context.Context, e *env, s *server.Server) error {
 	const prompt = "Hello! What are you?"
-	_, _ = fmt.Fprintf(e.Out, "A first call to %s: %s\n> ", demoModel, prompt)
-	a, err := chat(ctx, s.Credentials(), demoModel, "", prompt, e.Out)
+	model := s.Example(demoModel)
+	_, _ = fmt.Fprintf(e.Out, "A first call to %s: %s\n> ", model, prompt)
+	a, err := chat(ctx, s.Credentials(), model, "", prompt, e.Out)
 	if err != nil {
 		_, _ = fmt.Fprintf(e.Out, "\nThe call failed: %v\n", err)
 		return nil //nolint:nilerr // the server goes on; its engine may be starting

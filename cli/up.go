@@ -37,6 +37,10 @@ func (f *serverFlags) load() (config.Config, error) {
 		cfg.Override("quotas", func() { cfg.Quotas = f.Quotas })
 	}
 	cfg.NoAuth = f.NoAuth
+	cfg.Hint = program() + " up --serve MODEL=ollama/llama3.2"
+	if f.DataDir != "" {
+		cfg.Hint += " --data-dir " + f.DataDir
+	}
 	for _, s := range f.Serve {
 		if err := serve(&cfg, s); err != nil {
 			return cfg, err
@@ -127,12 +131,13 @@ func banner(e *env, s *server.Server) {
 		p("\nNew development keys, shown once and kept in %s (mode 0600):", s.DataDir())
 		p("  access key  %s\n  secret key  %s\n  API key     %s", c.AccessKeyID, c.SecretAccessKey, c.APIKey)
 	}
-	if s.Simulated(demoModel) {
-		p("\nNo engine stands behind %s: it is SIMULATED. To serve a real one: %s", demoModel, s.Hint())
+	model := s.Example(demoModel)
+	if s.Simulated(model) {
+		p("\nNo engine stands behind %s: it is SIMULATED. To serve a real one: %s", model, s.Hint(model))
 	}
 	p("\nTry, in another shell:")
 	p("  eval \"$(%s env%s)\"", program(), flag)
-	p("  curl $OPENAI_BASE_URL/chat/completions -H \"Authorization: Bearer $OPENAI_API_KEY\" -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'", demoModel)
-	p("  aws bedrock-runtime converse --region %s --model-id %s --messages '[{\"role\":\"user\",\"content\":[{\"text\":\"Hello\"}]}]'", c.Region, demoModel)
-	p("  python3 -c 'import openai; print(openai.OpenAI().chat.completions.create(model=\"%s\", messages=[{\"role\":\"user\",\"content\":\"Hello\"}]).choices[0].message.content)'\n", demoModel)
+	p("  curl $OPENAI_BASE_URL/chat/completions -H \"Authorization: Bearer $OPENAI_API_KEY\" -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'", model)
+	p("  aws bedrock-runtime converse --region %s --model-id %s --messages '[{\"role\":\"user\",\"content\":[{\"text\":\"Hello\"}]}]'", c.Region, model)
+	p("  python3 -c 'import openai; print(openai.OpenAI().chat.completions.create(model=\"%s\", messages=[{\"role\":\"user\",\"content\":\"Hello\"}]).choices[0].message.content)'\n", model)
 }

@@ -42,7 +42,7 @@ type Config struct {
 	Path string `yaml:"-"`
 	// NoAuth accepts every caller as the account, on loopback only.
 	NoAuth bool `yaml:"-"`
-	// Hint is the command that puts a real model in place of the simulated engine.
+	// Hint is the command that puts a real model in place of the simulated engine; MODEL in it stands for the model's id.
 	Hint string `yaml:"-"`
 
 	source source // what reading the file found
@@ -229,7 +229,7 @@ func Default() Config {
 		},
 		DataDir: dataDir(), Account: Account{ID: "000000000000", Tenant: Tenant{Zone: "UTC"}}, Quotas: QuotasNone,
 		Ledger: Ledger{Sync: "normal", OnFailure: "refuse"}, Logging: Logging{Level: "info", Format: "text"}, Tracing: Tracing{Sample: 1},
-		Hint: "forebay up --serve MODEL=http://127.0.0.1:11434/v1/NAME",
+		Hint: "forebay up --serve MODEL=ollama/llama3.2",
 	}
 }
 

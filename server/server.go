@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -321,7 +322,21 @@ func (s *Server) ready() error {
 func (s *Server) DataDir() string { return s.cfg.DataDir }
 
 // Hint returns the command that puts a real model in place of the simulated engine.
-func (s *Server) Hint() string { return s.cfg.Hint }
+func (s *Server) Hint(model string) string { return strings.ReplaceAll(s.cfg.Hint, "MODEL", model) }
+
+// Example returns the model to show things with: preferred, or where only simulated engines answer for that, the
+// first of those that a real one chats for.
+func (s *Server) Example(preferred string) string {
+	if !s.Simulated(preferred) {
+		return preferred
+	}
+	for _, m := range (adminView{s}).Models() {
+		if !m.Simulated && !m.Embeds() {
+			return m.ID
+		}
+	}
+	return preferred
+}
 
 // Simulated reports whether only simulated engines answer for a model.
 func (s *Server) Simulated(model string) bool {

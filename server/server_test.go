@@ -346,3 +346,18 @@ func TestPortInUse(t *testing.T) {
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
+
+// The first call of a start is shown with a model that a real engine answers for, when there is one.
+func TestExampleIsReal(t *testing.T) {
+	c := testConfig(t)
+	if s := run(t, c); s.Example(haiku) != haiku || !strings.Contains(s.Hint(haiku), haiku) {
+		t.Errorf("%s, %s", s.Example(haiku), s.Hint(haiku))
+	}
+	c = testConfig(t)
+	c.Engines["real"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1"}
+	c.Models["meta.llama3-8b-instruct-v1:0"] = config.Model{Engines: []config.Binding{{Engine: "real"}}}
+	c.Models["amazon.titan-embed-text-v2:0"] = config.Model{Engines: []config.Binding{{Engine: "real"}}}
+	if got := run(t, c).Example(haiku); got != "meta.llama3-8b-instruct-v1:0" {
+		t.Error(got)
+	}
+}

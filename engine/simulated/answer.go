@@ -129,7 +129,7 @@ func (e *Engine) compose(r *rand.Rand, model string, tokens int64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This answer is simulated: no real model stands behind %s yet.", model)
 	if e.opts.Hint != "" {
-		b.WriteString(" To put one there, run: " + e.opts.Hint + " .")
+		b.WriteString(" To put one there, run: " + strings.ReplaceAll(e.opts.Hint, "MODEL", model) + " .")
 	}
 	at := r.IntN(len(words))
 	for n := minWords + r.IntN(maxWords-minWords); n > 0 || int64(b.Len()) < tokens*tokenBytes; n-- {

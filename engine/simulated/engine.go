@@ -20,7 +20,8 @@ import (
 type Options struct {
 	Profile perf.Profile
 	Seed    uint64
-	// Hint is the command that puts a real model in the engine's place; it is part of every answer.
+	// Hint is the command that puts a real model in the engine's place; it is part of every answer, with the
+	// model's id for MODEL.
 	Hint string
 	// Directives lets prompts steer the answer, for tests.
 	Directives bool

@@ -101,11 +101,11 @@ func TestPort(t *testing.T) {
 }
 
 func TestAnswerSaysWhatItIs(t *testing.T) {
-	const hint = "forebay up --serve some-model=llama-server"
+	const hint = "forebay up --serve MODEL=llama-server"
 	e := open(t, Options{Hint: hint, Seed: 7})
 	defer e.Close() //nolint:errcheck // always nil
 	one, stop, u := read(t, e, ask("Hello"))
-	if !strings.HasPrefix(one[0], "This answer is simulated") || !strings.Contains(one[0], hint) || !strings.Contains(one[0], "some-model") {
+	if !strings.HasPrefix(one[0], "This answer is simulated") || !strings.Contains(one[0], "forebay up --serve some-model=llama-server") || !strings.Contains(one[0], "some-model") {
 		t.Errorf("%q", one[0])
 	}
 	if stop.Stop != infer.StopEndTurn || u.Output != count(one[0]) || u.Input != count("Hello")+tokensPerMessage {
