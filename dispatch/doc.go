@@ -11,6 +11,9 @@
 // with what was really used; one ledger row. The row is durable before the last event of
 // the response is handed on, so that whoever has read a complete response finds it on the ledger.
 //
+// Recording: every event can be kept on disk (recording.go), appended under the mutex and written by a goroutine of Run, from its
+// beginning until its context ends. Recording gives up rather than make a call wait.
+//
 // Health: an engine that fails five times in a row, or whose probe fails, is taken out
 // as ReplicaDown and comes back as ReplicaUp after a good probe.
 package dispatch
