@@ -39,7 +39,12 @@ type replica struct {
 	removed bool
 	busy    int32
 	kvUsed  wide // saturates for nobody: slots x MaxTokens stay below 2^93
+	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
+	turns uint64
 }
+
+// turn is what a replica of weight 1 grows by. 2^40 calls do not wrap.
+const turn = 1 << 24
 
 func (r *replica) weight() int64 { return int64(max(1, r.Weight)) }
 
@@ -95,16 +100,30 @@ func (s *State) primaryUp(p *pool, c *call) bool {
 	return false
 }
 
-// lighter returns the replica with the lower load for its weight; the first of equals.
+// lighter returns the replica with the lower load for its weight; of equals the one that has had fewer calls for its weight, then
+// the first.
 func (s *State) lighter(a, b int32) int32 {
 	if a == 0 {
 		return b
 	}
 	x, y := &s.replicas.items[a], &s.replicas.items[b]
-	if int64(y.busy)*x.weight() < int64(x.busy)*y.weight() {
+	switch lx, ly := int64(x.busy)*y.weight(), int64(y.busy)*x.weight(); {
+	case ly < lx, ly == lx && y.turns < x.turns:
 		return b
+	default:
+		return a
 	}
-	return a
+}
+
+// join lets a replica that comes up take turns with those that are: what it missed is not made up for.
+func (s *State) join(r *replica) {
+	least, some := uint64(0), false
+	for _, ri := range s.pools.items[r.pool].replicas {
+		if o := &s.replicas.items[ri]; o != r && o.up && o.Standby == r.Standby && (!some || o.turns < least) {
+			least, some = o.turns, true
+		}
+	}
+	r.turns = max(r.turns, least)
 }
 
 // affine returns the replica that served the call's prefix last, if it can take it within the load bound.
@@ -139,6 +158,7 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	c.attempts++
 	c.kv = c.tokens()
 	r.busy++
+	r.turns += turn / uint64(r.weight())
 	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
 	p.busy++
 	p.free--
@@ -254,6 +274,9 @@ func (s *State) applyToReplica(ev *Event) {
 		return
 	}
 	r := &s.replicas.items[ri]
+	if ev.Kind == EventReplicaUp && !r.up {
+		s.join(r)
+	}
 	r.up = ev.Kind == EventReplicaUp
 	if r.up {
 		if ev.Slots > 0 {

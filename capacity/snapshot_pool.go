@@ -49,6 +49,7 @@ func (x *snapshot) replica(pool int32, k int) {
 	x.Bool(&r.Standby)
 	x.Bool(&r.up)
 	x.Bool(&r.removed)
+	codec.Uint(x.Codec, &r.turns)
 	if !x.Reading() {
 		return
 	}
