@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,48 @@ func TestRebuildGivesTheLevelsOfBefore(t *testing.T) {
 			if got != want || got == 0 && name != limitRPM {
 				t.Errorf("%s stands at %d, it was %d", name, got, want)
 			}
+		}
+	})
+}
+
+// A call whose price is known in part takes from its budgets the most that it could cost, and no less after a restart.
+func TestRebuildKnowsCallsOfUnknownCharge(t *testing.T) {
+	budget := func(r *rig) {
+		limits(identity.Limits{SpendPerDay: 1e9, SpendPerMonth: 1e10, Currency: "USD"})(r)
+		r.top.Models[0].Entry.Price.CacheRead = nil
+	}
+	engine := &fake{answer: after(time.Second, infer.Usage{Input: 9, Output: 7, CacheRead: 100})}
+	ledger, err := meter.OpenLedger(t.Context(), meter.LedgerOptions{Path: filepath.Join(t.TempDir(), "ledger.db"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ledger.Close() }()
+	var rows []*meter.Record
+	var day int64
+	synctest.Test(t, func(t *testing.T) {
+		before := newRig(t, budget, engine)
+		for range 3 {
+			before.mustDo(before.request())
+		}
+		rows, day = before.book.all(), before.level(limitDay)
+	})
+	for _, row := range rows {
+		if err := ledger.Append(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var charges past
+	if err := ledger.Charges(t.Context(), time.Unix(0, 0), time.Unix(0, 0), func(c meter.Charge) { charges = append(charges, c) }); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		restarted := newRig(t, budget, engine)
+		if err := restarted.Rebuild(t.Context(), charges); err != nil {
+			t.Fatal(err)
+		}
+		// The first may have read 10 tokens at 1,000 nano, those that learnt from it 110; each may have written 20 at 2,000.
+		if got := restarted.level(limitDay); got != day || day != 50_000+2*150_000 {
+			t.Errorf("the budget stands at %d, it was %d", got, day)
 		}
 	})
 }

@@ -217,7 +217,7 @@ func (c *call) record(u infer.Usage, charge meter.Lines, outcome error) error {
 // fill puts a usage and its money on a row.
 func (c *call) fill(rec *meter.Record, u infer.Usage, charge meter.Lines) {
 	rec.Input, rec.Output, rec.CacheRead, rec.CacheWrite, rec.UsageGuess = u.Input, u.Output, u.CacheRead, u.CacheWrite, u.Estimated
-	rec.Charge, rec.Cost = charge, c.cost(u)
+	rec.Charge, rec.Cost, rec.Spent = charge, c.cost(u), c.spent(&charge)
 }
 
 // spent is what a call takes from budgets: its charge, or where that is not known the most that it

@@ -43,6 +43,7 @@ type Record struct {
 	Estimate    int64 // input tokens, before the engine had counted them
 	Held        int64 // tokens
 	HeldMoney   int64 // nano-units
+	Spent       int64 // nano-units that budgets were charged; on the ledger where the charge is not known
 	Input       int64
 	Output      int64
 	CacheRead   int64

@@ -67,6 +67,11 @@ func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
 	b.reference(cost)
 	b.label(r.Cost.Currency())
 	b.lines(&r.Cost)
+	if r.Charge.Known || r.Spent == 0 {
+		b.null()
+	} else {
+		b.integer(r.Spent)
+	}
 	return b.attempts(r.Attempts)
 }
 

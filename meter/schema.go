@@ -54,6 +54,9 @@ ALTER TABLE calls ADD COLUMN cost_cache_write INTEGER;
 CREATE TABLE moved (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER NOT NULL, place INTEGER NOT NULL) STRICT;
 INSERT INTO moved VALUES (1, 0, 0);
 DROP TABLE probes;
+`, `
+-- What budgets were charged, where the charge is not known.
+ALTER TABLE calls ADD COLUMN spent INTEGER;
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.
@@ -89,9 +92,9 @@ const columns = `request_id, invocation_id, client_attempt, account, team, key, 
  tier_asked, tier, stream, engine, simulated, arrived, deadline, queue_ns, first_ns, total_ns, max_tokens, estimate, held, held_money,
  input, output, cache_read, cache_write, usage_guess, media, status, outcome, reason, currency, charge, cost,
  line_input, line_output, line_cache_read, line_cache_write, explanation, count, charge_tariff, cost_tariff, cost_currency,
- cost_input, cost_output, cost_cache_read, cost_cache_write`
+ cost_input, cost_output, cost_cache_read, cost_cache_write, spent`
 
-const numColumns = 53
+const numColumns = 54
 
 // Statements of the move from the journal into the tables.
 var (

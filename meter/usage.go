@@ -208,7 +208,7 @@ type Charge struct {
 	At                        time.Time
 	Requests                  int64
 	Input, Output, CacheWrite int64
-	Money                     int64
+	Money                     int64 // what budgets were charged
 	Currency                  string
 }
 
@@ -219,7 +219,7 @@ const chargeSlot = 15 * time.Minute
 // chargesSQL has one row for each call since the second instant, and sums before it.
 const chargesSQL = `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''),
  CASE WHEN arrived >= ?2 THEN arrived ELSE arrived / ?3 * ?3 END AS at, SUM(count), SUM(input), SUM(output), SUM(cache_write),
- SUM(COALESCE(charge, 0)), COALESCE(currency, '')
+ SUM(COALESCE(charge, spent, 0)), COALESCE(currency, '')
  FROM calls WHERE arrived >= ?1 AND outcome <> 'refused'
  GROUP BY account, team, key, model, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
 
