@@ -119,7 +119,7 @@ func firstCall(ctx context.Context, e *env, s *server.Server) error {
 	a, err := chat(ctx, s.Credentials(), model, "", prompt, e.Out)
 	if err != nil {
 		_, _ = fmt.Fprintf(e.Out, "\nThe call failed: %v\n", err)
-		return nil //nolint:nilerr // the server goes on; its engine may be starting
+		return nil // the server goes on; its engine may be starting
 	}
 	_, _ = fmt.Fprintf(e.Out, "\n  %s\n\n", summary(ctx, s.Credentials(), a))
 	return nil

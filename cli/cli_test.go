@@ -62,7 +62,7 @@ func TestCompletionScriptsParse(t *testing.T) {
 			t.Logf("SKIPPED: no %s here", shell)
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), path, "-n") //nolint:gosec // a shell
+		cmd := exec.CommandContext(t.Context(), path, "-n")
 		cmd.Stdin = strings.NewReader(out)
 		if b, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", shell, err, b)

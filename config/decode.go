@@ -318,7 +318,7 @@ func set(n ast.Node, v reflect.Value, text string, isText bool) string {
 		if !isInt {
 			return fmt.Sprintf("%q is no whole number", text)
 		}
-		return setInt(n.(*ast.IntegerNode), v, text) //nolint:forcetypeassert // isInt
+		return setInt(n.(*ast.IntegerNode), v, text) // isInt
 	}
 }
 

@@ -19,7 +19,7 @@ var anthropicMembers = map[string]member{
 	"metadata":      {ctl: ctlNest, nested: within(map[string]control{"user_id": ctlUser})},
 }
 
-func init() { //nolint:gochecknoinits // a codec enters the register
+func init() { // a codec enters the register
 	register(&Codec{
 		Name: infer.DialectAnthropic, needs: []string{"messages"}, Inspect: inspector(wordsAnthropic, false, anthropicMembers), DecodeChat: decodeAnthropic, EncodeChat: encodeAnthropic,
 		EncodeResult: encodeAnthropicResult, DecodeResult: decodeAnthropicResult,

@@ -9,7 +9,7 @@ import (
 // the body. Sources: Bedrock user guide, "Mistral AI chat completion", "AI21 Labs Jamba
 // models", "OpenAI models".
 
-func init() { //nolint:gochecknoinits // three codecs of one shape
+func init() { // three codecs of one shape
 	for _, c := range []*Codec{
 		{
 			Name: infer.DialectMistralChat, EncodeResult: encodeMistralChatResult, DecodeResult: decodeMistralChatResult,

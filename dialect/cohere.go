@@ -19,7 +19,7 @@ var cohereMembers = map[string]member{
 	"stop_sequences": {uses: infer.UsesStop}, "seed": {uses: infer.UsesSeed},
 }
 
-func init() { //nolint:gochecknoinits // a codec enters the register
+func init() { // a codec enters the register
 	register(&Codec{
 		Name: infer.DialectCohereCommand, words: wordsNative, needs: []string{"message"}, Inspect: inspector(wordsNative, false, cohereMembers), DecodeChat: decodeCohere, EncodeChat: encodeCohere,
 		EncodeResult: encodeCohereResult, DecodeResult: decodeCohereResult, NewStreamEncoder: newCohereEncoder,

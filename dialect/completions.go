@@ -8,7 +8,7 @@ import (
 
 // The legacy text completions dialect. Source: OpenAI API reference, "Create completion".
 
-func init() { //nolint:gochecknoinits // a codec enters the register
+func init() { // a codec enters the register
 	register(&Codec{
 		Name: infer.DialectOpenAICompletions, needs: []string{"prompt"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
 		DecodeChat: decodeCompletions, EncodeChat: encodeCompletions,

@@ -22,7 +22,7 @@ var converseMembers = map[string]member{
 	"guardrailConfig": {uses: infer.UsesGuardrail}, "additionalModelRequestFields": {}, "outputConfig": {uses: infer.UsesResponseFormat},
 }
 
-func init() { //nolint:gochecknoinits // two codecs over one set of functions
+func init() { // two codecs over one set of functions
 	register(&Codec{
 		Name: infer.DialectConverse, words: wordsConverse, Inspect: inspector(wordsConverse, false, converseMembers), DecodeChat: decodeConverse,
 		EncodeChat: encodeConverse, EncodeResult: encodeConverseResult, DecodeResult: decodeConverseResult,

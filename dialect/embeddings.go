@@ -21,7 +21,7 @@ var (
 	cohereEmbedMembers = map[string]member{"texts": {ctl: ctlText}, "inputs": {ctl: ctlText}, "images": {ctl: ctlText}}
 )
 
-func init() { //nolint:gochecknoinits // three codecs of one shape
+func init() { // three codecs of one shape
 	register(&Codec{
 		Name: infer.DialectOpenAIEmbeddings, words: wordsOpenAI, needs: []string{"input"}, Inspect: inspector(wordsOpenAI, true, oaEmbedMembers), DecodeEmbed: decodeOpenAIEmbed,
 		EncodeEmbed: encodeOpenAIEmbed, EncodeResult: encodeOpenAIEmbedResult, DecodeEmbedResult: decodeOpenAIEmbedResult, RawUsage: rawUsage,

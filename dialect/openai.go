@@ -21,7 +21,7 @@ var openAIMembers = map[string]member{
 	"reasoning_effort": {ctl: ctlOff, uses: infer.UsesReasoning},
 }
 
-func init() { //nolint:gochecknoinits // a codec enters the register
+func init() { // a codec enters the register
 	register(&Codec{
 		Name: infer.DialectOpenAI, needs: []string{"messages"}, words: wordsOpenAI, Inspect: inspector(wordsOpenAI, true, openAIMembers),
 		DecodeChat: decodeOpenAI(infer.DialectOpenAI), EncodeChat: encodeOpenAI(infer.DialectOpenAI),

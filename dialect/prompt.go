@@ -24,7 +24,7 @@ var (
 	}
 )
 
-func init() { //nolint:gochecknoinits // four codecs of one shape
+func init() { // four codecs of one shape
 	for _, c := range []*Codec{
 		{
 			Name: infer.DialectLlama, needs: []string{"prompt"}, Inspect: inspector(wordsNative, false, llamaMembers), DecodeChat: decodeLlama, EncodeChat: encodeLlama, EncodeResult: encodeLlamaResult,

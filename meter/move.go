@@ -73,7 +73,7 @@ func (m *mover) batch(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	tx, err := m.conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{}) //nolint:forcetypeassert // the driver has it
+	tx, err := m.conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{}) // the driver has it
 	if err != nil {
 		return 0, err
 	}
@@ -204,11 +204,11 @@ func (m *mover) statement(ctx context.Context) (driver.StmtExecContext, []driver
 }
 
 func (m *mover) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
-	st, err := m.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) //nolint:forcetypeassert // the driver has it
+	st, err := m.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) // the driver has it
 	if err != nil {
 		return nil, err
 	}
-	return st.(driver.StmtExecContext), nil //nolint:forcetypeassert // the driver has it
+	return st.(driver.StmtExecContext), nil // the driver has it
 }
 
 func exec(ctx context.Context, st driver.StmtExecContext, args []driver.NamedValue) error {

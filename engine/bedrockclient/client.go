@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,8 +83,8 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.APIKey != "" {
-		h := append([]upstream.Field(nil), cfg.Upstream.Header...)
-		cfg.Upstream.Header = append(h, upstream.Field{Name: "Authorization", Value: "Bearer " + cfg.APIKey})
+		bearer := upstream.Field{Name: "Authorization", Value: "Bearer " + cfg.APIKey}
+		cfg.Upstream.Header = append(slices.Clone(cfg.Upstream.Header), bearer)
 	} else {
 		c.sign = newSigner(&c.cfg, u)
 	}

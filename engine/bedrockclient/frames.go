@@ -77,19 +77,24 @@ const metricsName = "amazon-bedrock-invocationMetrics"
 
 var metricsKey = []byte(`"` + metricsName + `"`)
 
-// looker returns the Look function of a family. Metrics end a stream, but for Anthropic's,
-// which ends with message_stop.
+// looker returns the Look function of a family.
 func looker(family infer.Dialect, codec *dialect.Codec) func(string, []byte) (reply.Note, error) {
-	look := func(string, []byte) (reply.Note, error) { return reply.Note{Tokens: 1}, nil }
 	if family == infer.DialectAnthropic {
-		look = reply.Anthropic(codec)
-	} else if codec.RawUsage != nil {
-		look = func(_ string, p []byte) (reply.Note, error) {
-			n := reply.Note{Tokens: 1}
-			n.Usage, n.HasUsage = codec.RawUsage(p)
-			return n, nil
-		}
+		return lookMetrics(reply.Anthropic(codec))
 	}
+	return lookMetrics(func(_ string, p []byte) (reply.Note, error) {
+		n := reply.Note{Tokens: 1}
+		if codec.RawUsage != nil {
+			n.Usage, n.HasUsage = codec.RawUsage(p)
+		}
+		return n, nil
+	})
+}
+
+// lookMetrics adds to a family's Look function what Bedrock's metrics in the last payload say:
+// they go before the family's own counts, end the stream, and are taken out. Where Anthropic's
+// last payload, message_stop, has none, it ends the stream all the same.
+func lookMetrics(look func(string, []byte) (reply.Note, error)) func(string, []byte) (reply.Note, error) {
 	return func(name string, p []byte) (reply.Note, error) {
 		n, err := look(name, p)
 		if err != nil || !bytes.Contains(p, metricsKey) {

@@ -64,7 +64,7 @@ func newSigner(cfg *Config, base *url.URL) signer {
 			hash.Write(part)
 			size += len(part)
 		}
-		r := &http.Request{Method: "POST", URL: &u, Host: base.Host, Header: http.Header{}, ContentLength: int64(size)}
+		r := &http.Request{Method: http.MethodPost, URL: &u, Host: base.Host, Header: http.Header{}, ContentLength: int64(size)}
 		for _, f := range header {
 			r.Header.Set(f.Name, f.Value)
 		}

@@ -66,11 +66,11 @@ func space(b []byte) []byte {
 
 // after returns what follows the first occurrence of a member's name and colon.
 func after(p, key []byte) ([]byte, bool) {
-	i := bytes.Index(p, key)
-	if i < 0 {
+	_, rest, ok := bytes.Cut(p, key)
+	if !ok {
 		return nil, false
 	}
-	rest := space(p[i+len(key):])
+	rest = space(rest)
 	if len(rest) == 0 || rest[0] != ':' {
 		return nil, false
 	}
@@ -94,10 +94,8 @@ func (l *looker) failure(p []byte) error {
 		Error  jsontext.Value
 		Code   jsontext.Value `json:"code"`
 	}
-	if json.Unmarshal(p, &e, reply.Lenient, json.MatchCaseInsensitiveNames(true)) != nil {
-		return nil
-	}
-	if e.Object != "error" && (e.Error.Kind() == 'n' || e.Error.Kind() == 0) {
+	known := json.Unmarshal(p, &e, reply.Lenient, json.MatchCaseInsensitiveNames(true)) == nil
+	if !known || e.Object != "error" && (e.Error.Kind() == 'n' || e.Error.Kind() == 0) {
 		return nil
 	}
 	status := 500

@@ -2,9 +2,9 @@ package openaiclient
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -114,7 +114,7 @@ func TestUsageChunk(t *testing.T) {
 				}
 				call.End()
 			})
-			body := `{"model":"up","stream":true,"stream_options":{"include_usage":` + fmt.Sprint(c.wanted) + `}}`
+			body := `{"model":"up","stream":true,"stream_options":{"include_usage":` + strconv.FormatBool(c.wanted) + `}}`
 			res, err := open(t, Config{Upstream: upstream.Config{BaseURL: s.URL}}).Infer(t.Context(), request(t, infer.DialectOpenAI, body, true))
 			if err != nil {
 				t.Fatal(err)

@@ -9,11 +9,10 @@ func String() string {
 	if !ok {
 		return "unknown"
 	}
-	v := info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			v += " " + s.Value[:min(12, len(s.Value))]
+			return info.Main.Version + " " + s.Value[:min(12, len(s.Value))]
 		}
 	}
-	return v
+	return info.Main.Version
 }

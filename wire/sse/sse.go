@@ -99,7 +99,7 @@ func (r *Reader) fill() error {
 		}
 	}
 	if r.buf == nil {
-		r.buf = buffers.Get().(*[readSize]byte) //nolint:forcetypeassert // the pool's own
+		r.buf = buffers.Get().(*[readSize]byte) // the pool's own
 	}
 	if r.r > 0 {
 		r.w, r.r = copy(r.buf[:], r.buf[r.r:r.w]), 0
