@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ import (
 // A record is the length of its payload and the payload's CRC-32C, four bytes each with the
 // lowest first, then the payload (see appendRow). An empty payload is a probe and stands for nothing.
 const (
-	segmentMark = "FBROWS\x00\x01"
-	recordHead  = 8
+	segmentMark    = segmentProduct + "\x01"
+	segmentProduct = "FBROWS\x00"
+	recordHead     = 8
 	// maxRecord bounds a payload; what claims to be longer is damage.
 	maxRecord = 16 << 20
 )
@@ -43,8 +45,9 @@ type segment struct {
 	number uint64
 	file   *os.File
 	size   int64 // of what is whole and acknowledged; guarded by the journal's mutex
-	// damaged says that the file went on in a way that cannot be read.
-	damaged bool
+	// damaged says that the file goes on in a way that cannot be read; torn, that what goes on may be no more than
+	// the beginning of one record.
+	damaged, torn bool
 }
 
 // position is a place in the journal: everything before it is in the database.
@@ -97,8 +100,8 @@ func openJournal(path string, sync bool, after uint64) (*journal, error) {
 		j.segments = append(j.segments, s)
 		after = max(after, n)
 	}
-	if n := len(j.segments); n > 0 && j.segments[n-1].damaged {
-		// A torn record at the very end is a call that was cut off with the program.
+	if n := len(j.segments); n > 0 && j.segments[n-1].torn {
+		// A record that was begun at the very end is a call that was cut off with the program.
 		last := j.segments[n-1]
 		if err := os.Truncate(j.name(last.number), last.size); err != nil {
 			return nil, errors.Join(err, j.close(false))
@@ -129,7 +132,8 @@ func segmentNumbers(path string) ([]uint64, error) {
 	return out, nil
 }
 
-// openSegment opens a segment of an earlier run and finds the end of what is whole in it.
+// openSegment opens a segment of an earlier run and finds the end of what is whole in it. It fails for one
+// that a newer version wrote: to read it as damage would lose its rows.
 func openSegment(name string, n uint64) (*segment, error) {
 	f, err := os.Open(name) //nolint:gosec // the operator's own directory
 	if err != nil {
@@ -140,21 +144,28 @@ func openSegment(name string, n uint64) (*segment, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	s := &segment{number: n, file: f}
-	if len(b) >= len(segmentMark) && string(b[:len(segmentMark)]) == segmentMark {
-		s.size = int64(len(segmentMark))
-		s.size += int64(whole(b[s.size:]))
+	switch rest, ours := bytes.CutPrefix(b, []byte(segmentMark)); {
+	case ours:
+		size, err := whole(rest)
+		s.size = int64(len(segmentMark) + size)
+		s.torn = err == nil
+	case len(b) < len(segmentMark):
+		s.torn = strings.HasPrefix(segmentMark, string(b))
+	case strings.HasPrefix(string(b[:len(segmentMark)]), segmentProduct) && b[len(segmentProduct)] > segmentMark[len(segmentProduct)]:
+		return nil, errors.Join(fmt.Errorf("%s was written by a newer forebay: upgrade forebay", name), f.Close())
 	}
 	s.damaged = s.size < int64(len(b))
 	return s, nil
 }
 
-// whole returns the length of the records at the start of b that can be read.
-func whole(b []byte) int {
+// whole returns the length of the records at the start of b that can be read. Its error is
+// why the next cannot, unless b ends before that does.
+func whole(b []byte) (int, error) {
 	at := 0
 	for {
 		_, n, err := record(b[at:])
 		if err != nil || n == 0 {
-			return at
+			return at, err
 		}
 		at += n
 	}
@@ -197,6 +208,22 @@ func (j *journal) begin(n uint64) error {
 	}
 	j.segments = append(j.segments, &segment{number: n, file: f, size: int64(len(segmentMark))})
 	return nil
+}
+
+// damagedSuffix ends the name under which a damaged segment is kept once what can be read has been moved.
+const damagedSuffix = ".damaged"
+
+// damage names the segments that are damaged.
+func (j *journal) damage() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var names []string
+	for _, s := range j.segments {
+		if s.damaged {
+			names = append(names, j.name(s.number))
+		}
+	}
+	return names
 }
 
 // syncDir makes the name of a new file durable.
@@ -347,7 +374,7 @@ func (j *journal) waiting(at position) int64 {
 	return sum
 }
 
-// drop removes the segments before a position. A damaged one is kept under another name.
+// drop discards the segments before a position.
 func (j *journal) drop(before position) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -358,29 +385,36 @@ func (j *journal) drop(before position) error {
 			break
 		}
 		j.segments = j.segments[1:]
-		name := j.name(s.number)
-		if s.damaged {
-			err = errors.Join(err, s.file.Close(), os.Rename(name, name+".damaged"))
-			continue
-		}
-		err = errors.Join(err, s.file.Close(), os.Remove(name))
+		err = errors.Join(err, j.discard(s))
 	}
 	return err
 }
 
-// close closes the files, and removes them when everything is in the database.
+// close closes the files, and discards them when everything is in the database.
 func (j *journal) close(drained bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
 	var err error
 	for _, s := range j.segments {
-		err = errors.Join(err, s.file.Close())
 		if drained {
-			if rerr := os.Remove(j.name(s.number)); !errors.Is(rerr, fs.ErrNotExist) {
-				err = errors.Join(err, rerr)
-			}
+			err = errors.Join(err, j.discard(s))
+		} else {
+			err = errors.Join(err, s.file.Close())
 		}
 	}
 	return err
+}
+
+// discard closes a segment whose rows are in the database and removes it, or renames a damaged one.
+func (j *journal) discard(s *segment) error {
+	name := j.name(s.number)
+	if s.damaged {
+		return errors.Join(s.file.Close(), os.Rename(name, name+damagedSuffix))
+	}
+	err := os.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(s.file.Close(), err)
 }

@@ -1,8 +1,11 @@
 package meter
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -92,7 +95,7 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 				}
 			case "torn":
 				s := l.journal.segments[len(l.journal.segments)-1]
-				tail := rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(r, "tail")
+				tail := record100()[:rapid.IntRange(1, recordHead+99).Draw(r, "written")]
 				if _, err := s.file.WriteAt(tail, s.size); err != nil {
 					r.Fatal(err)
 				}
@@ -120,6 +123,13 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 			r.Fatalf("a closed ledger left %v", left)
 		}
 	})
+}
+
+// record100 is a record of a hundred bytes.
+func record100() []byte {
+	payload := bytes.Repeat([]byte{7}, 100)
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(payload)))
+	return append(binary.LittleEndian.AppendUint32(b, crc32.Checksum(payload, castagnoli)), payload...)
 }
 
 // Rows that come while others are being written, and moved, at once.
@@ -182,6 +192,77 @@ func TestDamagedSegment(t *testing.T) {
 	}
 	if _, err := os.Stat(name + ".damaged"); err != nil {
 		t.Error(err)
+	}
+}
+
+// killed leaves the journal of a ledger with n rows, none of them in the tables, and returns its path and what edit makes
+// of its only segment, whose name is returned too.
+func killed(t *testing.T, n int, edit func(b []byte) []byte) (path, name string) {
+	t.Helper()
+	first := filepath.Join(t.TempDir(), "ledger.db")
+	l := idle(t, first, segmentSize)
+	for i := range n {
+		if err := l.Append(t.Context(), row(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path = crash(t, first)
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+	name = path + ".rows-00000001"
+	b, err := os.ReadFile(name)
+	if err == nil {
+		err = os.WriteFile(name, edit(b), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, name
+}
+
+// The last segment, which holds the rows of the last second, is no different: what lies behind the damage
+// is not thrown away as the torn end of a write.
+func TestDamagedLastSegment(t *testing.T) {
+	for name, at := range map[string]int{"mark": 2, "row": len(segmentMark) + recordHead + 3} {
+		t.Run(name, func(t *testing.T) {
+			var damaged []byte
+			path, file := killed(t, 10, func(b []byte) []byte {
+				b[at] ^= 1
+				damaged = b
+				return b
+			})
+			l := idle(t, path, segmentSize)
+			if got := ids(t, l); len(got) != 0 {
+				t.Errorf("%d rows", len(got))
+			}
+			if err := l.release(); err != nil {
+				t.Error(err)
+			}
+			if kept, err := os.ReadFile(file + damagedSuffix); err != nil || !bytes.Equal(kept, damaged) {
+				t.Errorf("%d bytes of %d are kept: %v", len(kept), len(damaged), err)
+			}
+		})
+	}
+}
+
+// Rows that a newer version wrote are left to it.
+func TestNewerJournal(t *testing.T) {
+	var newer []byte
+	path, file := killed(t, 10, func(b []byte) []byte {
+		b[len(segmentProduct)]++
+		newer = b
+		return b
+	})
+	l, err := OpenLedger(t.Context(), LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		_ = l.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "newer forebay") {
+		t.Errorf("opened: %v", err)
+	}
+	if left, err := os.ReadFile(file); err != nil || !bytes.Equal(left, newer) {
+		t.Errorf("%d bytes of %d are left: %v", len(left), len(newer), err)
 	}
 }
 

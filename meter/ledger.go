@@ -93,6 +93,10 @@ func (l *Ledger) open(ctx context.Context) error {
 	if l.journal, err = openJournal(l.opts.Path+".rows", l.opts.Sync, at.segment); err != nil {
 		return err
 	}
+	for _, name := range l.journal.damage() {
+		l.opts.Log.ErrorContext(ctx, "a file of the ledger's journal is damaged: the rows before the damage are taken, and it is kept for you to look at",
+			"file", name, "kept", name+damagedSuffix)
+	}
 	l.mover = &mover{journal: l.journal, driver: l.write.Driver(), dsn: dsn, at: at, lose: l.unfit}
 	if l.read.DB, err = sql.Open("sqlite", dsn+"&mode=ro"); err != nil {
 		return err
