@@ -115,7 +115,7 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	if in.Model == "" {
 		if in.Model = req.Facts.Model; in.Model == "" {
 			e := fault.New(fault.Invalid, "you must provide a model parameter")
-			e.Code = "model"
+			e.Param = "model"
 			return nil, e
 		}
 	}

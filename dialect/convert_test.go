@@ -61,7 +61,7 @@ func TestRefusals(t *testing.T) {
 		switch {
 		case k.want == "" && err != nil:
 			t.Errorf("%s for %s: %v", k.name, k.d, err)
-		case k.want != "" && (e == nil || e.Kind != fault.Invalid || e.Code != k.want || e.Message != k.want+" is not supported with this model."):
+		case k.want != "" && (e == nil || e.Kind != fault.Invalid || e.Param != k.want || e.Message != k.want+" is not supported with this model."):
 			t.Errorf("%s for %s: %v, want %q", k.name, k.d, err, k.want)
 		}
 	}

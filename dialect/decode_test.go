@@ -162,7 +162,7 @@ type badBody struct {
 	d    infer.Dialect
 	body string
 	want string
-	code string
+	param string
 }
 
 const png1 = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAAAA"
@@ -255,8 +255,8 @@ func TestBadBodies(t *testing.T) {
 			_, err = c.DecodeChat([]byte(k.body))
 		}
 		e := fault.From(err)
-		if e == nil || e.Kind != fault.Invalid || !strings.Contains(e.Message, k.want) || k.code != "" && e.Code != k.code {
-			t.Errorf("%s %s:\ngot  %v\nwant %s (%s)", k.d, k.body, err, k.want, k.code)
+		if e == nil || e.Kind != fault.Invalid || !strings.Contains(e.Message, k.want) || k.param != "" && e.Param != k.param {
+			t.Errorf("%s %s:\ngot  %v\nwant %s (%s)", k.d, k.body, err, k.want, k.param)
 		}
 	}
 	converse, _ := Get(infer.DialectConverse)

@@ -46,11 +46,12 @@ const (
 // schemaError is one breach of a dialect's schema, in no particular wording. Path is the
 // member's, with dots ("messages.0.role").
 type schemaError struct {
-	breach breach
-	path   string
-	want   string   // type name, or the bound
-	got    string   // type name, or the value
-	values []string // breachEnum: what is allowed
+	breach  breach
+	path    string
+	want    string   // type name, or the bound
+	got     string   // type name, or the value
+	values  []string // breachEnum: what is allowed
+	decimal bool     // breachMin and breachMax: the member may have a fraction
 }
 
 // Error implements error in Anthropic's words.
@@ -70,10 +71,15 @@ func outOfRange(b breach, path, bound, got string) error {
 	return &schemaError{breach: b, path: path, want: bound, got: got}
 }
 
+// decimalOutOfRange is outOfRange for a member that may have a fraction.
+func decimalOutOfRange(b breach, path, bound, got string) error {
+	return &schemaError{breach: b, path: path, want: bound, got: got, decimal: true}
+}
+
 // invalid is a rule beyond the schema, in the words that the service itself uses.
 func invalid(path, format string, args ...any) error {
 	e := fault.Newf(fault.Invalid, path+": "+format, args...)
-	e.Code = path
+	e.Param = path
 	return e
 }
 
@@ -105,7 +111,7 @@ func (w wording) fault(err error) error {
 	switch w {
 	case wordsOpenAI:
 		f = fault.Wrap(fault.Invalid, s, s.openAI())
-		f.Code = brackets(s.path)
+		f.Param, f.Code = brackets(s.path), s.openAICode()
 	case wordsNative:
 		f = fault.Wrap(fault.Invalid, s, s.native())
 	case wordsConverse:
@@ -115,7 +121,7 @@ func (w wording) fault(err error) error {
 		f = fault.Wrap(fault.Invalid, s, s.anthropic())
 	default:
 		f = fault.Wrap(fault.Invalid, s, s.anthropic())
-		f.Code = s.path
+		f.Param = s.path
 	}
 	return f
 }
@@ -134,10 +140,10 @@ func Native(err error) error {
 }
 
 // IsMissing reports whether a fault says that a required member is missing, and which: its
-// Code is the path. Faults in native words say it in their message only.
+// Param is the path. Faults in native words say it in their message only.
 func IsMissing(e *fault.Error) bool {
 	if s, ok := errors.AsType[*schemaError](e); ok {
-		return s.breach == breachMissing && e.Code != ""
+		return s.breach == breachMissing && e.Param != ""
 	}
 	return e.Kind == fault.Invalid && strings.HasSuffix(e.Message, ": Field required")
 }
@@ -197,14 +203,43 @@ func (e *schemaError) openAI() string {
 	case breachEnum:
 		return "Invalid value: '" + e.got + "'. Supported values are: " + strings.ReplaceAll(orList(e.values), " or ", ", and ") + "."
 	case breachMin:
-		return "Invalid " + p + ": integer below minimum value. Expected a value >= " + e.want + ", but got " + e.got + " instead."
+		return "Invalid " + p + ": " + e.numberType() + " below minimum value. Expected a value >= " + e.want + ", but got " + e.got + " instead."
 	case breachMax:
-		return "Invalid " + p + ": decimal above maximum value. Expected a value <= " + e.want + ", but got " + e.got + " instead."
+		return "Invalid " + p + ": " + e.numberType() + " above maximum value. Expected a value <= " + e.want + ", but got " + e.got + " instead."
 	case breachMinItems:
 		return "Invalid " + p + ": empty array. Expected an array with minimum length " + e.want + ", but got an empty array instead."
 	default:
 		return "Invalid " + p + ": array too long. Expected an array with maximum length " + e.want + ", but got an array with length " + e.got + " instead."
 	}
+}
+
+// openAICode is the code that clients of OpenAI's API match on, as the service answers it.
+func (e *schemaError) openAICode() string {
+	switch e.breach {
+	case breachMissing:
+		return "missing_required_parameter"
+	case breachType:
+		return "invalid_type"
+	case breachExtra:
+		return "unknown_parameter"
+	case breachEnum:
+		return "invalid_value"
+	case breachMin:
+		return e.numberType() + "_below_min_value"
+	case breachMax:
+		return e.numberType() + "_above_max_value"
+	case breachMinItems:
+		return "empty_array"
+	default:
+		return "array_above_max_length"
+	}
+}
+
+func (e *schemaError) numberType() string {
+	if e.decimal {
+		return "decimal"
+	}
+	return "integer"
 }
 
 // native is the wording of the JSON schema validator whose messages clients of Bedrock see.
@@ -272,7 +307,7 @@ func brackets(path string) string {
 // unsupported is a feature of the request that the engine's dialect cannot express.
 func unsupported(what string, d infer.Dialect) error {
 	e := fault.Newf(fault.Invalid, "%s is not supported with this model.", what)
-	e.Code = what
+	e.Param = what
 	return e.WithReason("the engine's dialect %s cannot express %s", d, what)
 }
 

@@ -424,7 +424,7 @@ func (x *inspection) count(c control, name []byte, t scan.Token) error {
 // bothBounds refuses two spellings of the bound on output, as OpenAI does.
 func bothBounds() error {
 	e := fault.New(fault.Invalid, "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.")
-	e.Code = "max_tokens"
+	e.Param = "max_tokens"
 	return e
 }
 

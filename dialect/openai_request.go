@@ -60,9 +60,9 @@ func openAIRules(r *oaRequest) error {
 		case v == nil:
 			return nil
 		case *v < low:
-			return outOfRange(breachMin, path, float(low), float(*v))
+			return decimalOutOfRange(breachMin, path, float(low), float(*v))
 		case *v > high:
-			return outOfRange(breachMax, path, float(high), float(*v))
+			return decimalOutOfRange(breachMax, path, float(high), float(*v))
 		default:
 			return nil
 		}

@@ -92,8 +92,10 @@ func (k Kind) String() string {
 type Error struct {
 	Kind Kind
 	// Code refines Kind where an API's table distinguishes cases of one kind
-	// ("tokens", "requests", "on_demand_unsupported"); empty otherwise.
+	// ("tokens", "requests", "missing_required_parameter"); empty otherwise.
 	Code string
+	// Param is the member of the request that is at fault, its path as the API writes paths; empty where it is none, or not known.
+	Param string
 	// Message is safe to show to the client, and in the wording the real service uses where it is known.
 	Message string
 	// Reason is Forebay's own explanation for x-forebay-reason; safe to show.

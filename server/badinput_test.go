@@ -10,6 +10,7 @@ import (
 	"forebay/meter"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
 )
 
@@ -240,6 +241,32 @@ func TestBadBodies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Clients of OpenAI's API match on the code of an error, and find the member in its param. The codes and
+// params are those that the service has been seen to answer.
+func TestOpenAIErrorCodes(t *testing.T) {
+	s := run(t, testConfig(t))
+	const ask = `"messages":[{"role":"user","content":"x"}]`
+	for _, k := range []struct{ members, param, code string }{
+		{`"messages":"x"`, `"messages"`, `"invalid_type"`},
+		{`"n":1`, `"messages"`, `"missing_required_parameter"`},
+		{`"messages":[]`, `"messages"`, `"empty_array"`},
+		{`"messages":[{"role":"wizard","content":"x"}]`, `"messages[0].role"`, `"invalid_value"`},
+		{`"messages":[{"role":"user","content":"x","cache":1}]`, `"messages[0].cache"`, `"unknown_parameter"`},
+		{`"max_tokens":0,` + ask, `"max_tokens"`, `"integer_below_min_value"`},
+		{`"temperature":-1,` + ask, `"temperature"`, `"decimal_below_min_value"`},
+		{`"temperature":200,` + ask, `"temperature"`, `"decimal_above_max_value"`},
+	} {
+		got := post(t, s, chatPath, `{"model":"`+haiku+`",`+k.members+`}`)
+		var e struct{ Error struct{ Param, Code jsontext.Value } }
+		if err := json.Unmarshal([]byte(got.body), &e, json.MatchCaseInsensitiveNames(true)); err != nil {
+			t.Fatalf("%v: %s", err, got.body)
+		}
+		if got.status != http.StatusBadRequest || string(e.Error.Param) != k.param || string(e.Error.Code) != k.code {
+			t.Errorf("%s: %d %s, want param %s and code %s", k.members, got.status, got.body, k.param, k.code)
+		}
 	}
 }
 

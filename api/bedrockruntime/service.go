@@ -181,9 +181,9 @@ func nativeError(err error) error {
 		return &c
 	case dialect.IsMissing(e):
 		c := *e
-		c.Message = "Malformed input request: #: required key [" + e.Code + "] not found, please reformat your input and try again."
+		c.Message = "Malformed input request: #: required key [" + e.Param + "] not found, please reformat your input and try again."
 		return &c
-	case e.Kind == fault.Invalid && e.Code != "":
+	case e.Kind == fault.Invalid && e.Param != "":
 		c := *e
 		c.Message = "Malformed input request: #/" + strings.ReplaceAll(e.Message, ".", "/") + ", please reformat your input and try again."
 		return &c

@@ -138,8 +138,11 @@ func errorBody(e *fault.Error) []byte {
 			d.Type = "invalid_request_error"
 		}
 	case fault.Invalid, fault.Malformed:
+		if e.Param != "" {
+			d.Param = &e.Param
+		}
 		if e.Code != "" {
-			d.Param = &e.Code
+			d.Code = &e.Code
 		}
 	case fault.Throttled:
 		if e.Code != "" {
