@@ -11,7 +11,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: build ## build and start Forebay on 127.0.0.1:8484 (ARGS="--listen HOST:PORT --data-dir DIR" ...)
@@ -54,18 +54,18 @@ fmt: $(TOOLS)/golangci-lint ## format the code and order its imports
 	$(TOOLS)/golangci-lint fmt
 
 .PHONY: formatted
-formatted: $(TOOLS)/golangci-lint
+formatted: $(TOOLS)/golangci-lint ## show what make fmt would change, and fail if it is anything
 	@echo "== format"; $(TOOLS)/golangci-lint fmt --diff || { echo "not formatted: make fmt"; exit 1; }
 
 # What is generated is compared with what was there before, committed or not.
 .PHONY: generated
-generated: deps
+generated: deps ## regenerate, and fail if anything was stale
 	@echo "== generated files"; before=$$(git status --porcelain; git diff); go generate ./...; \
 	after=$$(git status --porcelain; git diff); \
 	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are new now: commit them"; git status --short; exit 1; }
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## lint
+lint: $(TOOLS)/golangci-lint ## look for what .golangci.yml forbids
 	@echo "== lint"; $(TOOLS)/golangci-lint run
 
 .PHONY: deadcode
@@ -80,7 +80,7 @@ vuln: $(TOOLS)/govulncheck ## known vulnerabilities, where their database can be
 	if [ $$rc != 0 ]; then echo "SKIPPED: VULNERABILITIES WERE NOT CHECKED: the database could not be reached"; fi
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME
+fuzz: ## run every fuzz target for FUZZTIME (such as 60s, or 20000x for as many inputs)
 	@grep -ro --include='*_test.go' --exclude-dir=node_modules --exclude-dir='.?*' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file target; do \
 		echo "== fuzz $$(dirname $$file): $${target#func }"; \
 		go test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) | sed '/^fuzz: elapsed/d'; \
