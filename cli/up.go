@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"strings"
 	"sync"
 
 	"forebay/config"
@@ -39,7 +41,7 @@ func (f *serverFlags) load() (config.Config, error) {
 	cfg.NoAuth = f.NoAuth
 	cfg.Hint = program() + " up --serve MODEL=ollama/llama3.2"
 	if f.DataDir != "" {
-		cfg.Hint += " --data-dir " + f.DataDir
+		cfg.Hint += " --data-dir " + word(f.DataDir)
 	}
 	for _, s := range f.Serve {
 		if err := serve(&cfg, s); err != nil {
@@ -116,17 +118,32 @@ func program() string {
 	if found, err := exec.LookPath("forebay"); err == nil && found == self {
 		return "forebay"
 	}
-	return self
+	return word(self)
+}
+
+// plainWord is what means itself to a shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// word writes a text as one word of a POSIX shell, in a command that people are to paste.
+func word(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func banner(e *env, s *server.Server) {
 	c := s.Credentials()
 	flag := ""
 	if def := config.Default(); s.DataDir() != def.DataDir {
-		flag = " --data-dir " + s.DataDir()
+		flag = " --data-dir " + word(s.DataDir())
 	}
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(e.Out, format+"\n", args...) }
-	p("Forebay listens on %s (and %s)", c.URL, c.TLSURL)
+	at := c.URL
+	if c.TLSURL != "" {
+		at += " (and " + c.TLSURL + ")"
+	}
+	p("Forebay listens on %s", at)
 	if c.New {
 		p("\nNew development keys, shown once and kept in %s (mode 0600):", s.DataDir())
 		p("  access key  %s\n  secret key  %s\n  API key     %s", c.AccessKeyID, c.SecretAccessKey, c.APIKey)

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"os/exec"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A shell reads a word as the text that it was made of, whatever that is.
+func TestWord(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell to ask")
+	}
+	check := func(t rapid.TB, s string) {
+		out, err := exec.Command(sh, "-c", "printf %s "+word(s)).Output() //nolint:gosec // what is quoted here is the test
+		if err != nil || string(out) != s {
+			t.Errorf("%q came back as %q: %v", s, out, err)
+		}
+	}
+	for _, s := range []string{"/a b", "q'uote", `d"q`, "new\nline", "$(echo x)", "`echo x`", "a*b", "~", "#", "", `\`} {
+		check(t, s)
+	}
+	text := rapid.StringOfN(rapid.RuneFrom([]rune("a '\"$`\\\n*~!#&;|<>(){}é")), 1, 12, -1)
+	rapid.Check(t, func(r *rapid.T) { check(r, text.Draw(r, "text")) })
+}
