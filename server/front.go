@@ -64,13 +64,19 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		svc.Fail(c, e)
 	}
 	f.refused(c, svc, e)
+	if e.Kind == fault.Canceled && !c.W.Started() {
+		panic(http.ErrAbortHandler) // a client that has only closed its side would be told 200, of an empty answer
+	}
 }
 
 // recovered answers for a panic: the call fails, the server goes on, the log says where.
 func (f *front) recovered(c *api.Call, svc api.Service) {
 	p := recover()
-	if p == nil {
+	switch p {
+	case nil:
 		return
+	case http.ErrAbortHandler:
+		panic(p)
 	}
 	f.log.Error("a request panicked", "request", c.ID, "service", svc.Name(), "operation", c.Operation, "panic", p, "stack", string(debug.Stack()))
 	if c.W.Started() {

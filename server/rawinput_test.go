@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"forebay/config"
+	"forebay/engine/enginetest/fakeupstream"
 )
 
 // raw writes bytes to a connection of its own and reads the first answer and whether the
@@ -184,6 +185,19 @@ func TestHeaderInjection(t *testing.T) {
 			if strings.ContainsAny(strings.Join(values, ""), "\r\n") {
 				t.Errorf("%s: %s is %q", c.path, name, values)
 			}
+		}
+	}
+}
+
+// A client that closes its sending side while the model is at work is taken for one that left. It gets
+// no answer, not one that says 200 and is empty.
+func TestHalfClosedClientIsToldNothing(t *testing.T) {
+	s, up := bound(t, fakeupstream.Anthropic, "anthropic")
+	up.Handle(func(c *fakeupstream.Call) { <-c.Gone() })
+	body := `{"model":"` + haiku + `","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	for _, path := range []string{chatPath, messagesPath} {
+		if got, closed := raw(t, s, s.request("POST "+path+" HTTP/1.1", []string{length(body)}, body), true); got.status != 0 || !closed {
+			t.Errorf("%s: %d %q, closed %v", path, got.status, got.body, closed)
 		}
 	}
 }
