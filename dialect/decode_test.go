@@ -159,9 +159,9 @@ func TestDecodeEchoes(t *testing.T) {
 
 // badBody is a body that a dialect refuses, with the words in which it does.
 type badBody struct {
-	d    infer.Dialect
-	body string
-	want string
+	d     infer.Dialect
+	body  string
+	want  string
 	param string
 }
 

@@ -260,7 +260,9 @@ func TestOpenAIErrorCodes(t *testing.T) {
 		{`"temperature":200,` + ask, `"temperature"`, `"decimal_above_max_value"`},
 	} {
 		got := post(t, s, chatPath, `{"model":"`+haiku+`",`+k.members+`}`)
-		var e struct{ Error struct{ Param, Code jsontext.Value } }
+		var e struct {
+			Error struct{ Param, Code jsontext.Value }
+		}
 		if err := json.Unmarshal([]byte(got.body), &e, json.MatchCaseInsensitiveNames(true)); err != nil {
 			t.Fatalf("%v: %s", err, got.body)
 		}
