@@ -10,7 +10,7 @@ type LimitState struct {
 	Bucket  BucketID
 	Counter CounterID
 	Measure Measure
-	Fill    int64 // whole units, rounded down: of a bucket what has not drained, of a counter what is used and held
+	Fill    int64 // of a bucket what has not drained, rounded up, so that what passes Depth with Hold is refused; of a counter what is used and held
 	Depth   int64 // of a counter its limit
 	Rate    int64 // units per minute; 0 for counters
 	Hold    int64 // what the call holds, or asked to
@@ -68,7 +68,7 @@ func (s *State) explain(c *call) Explanation {
 		}
 		b := &s.buckets.items[c.buckets[i].bucket]
 		e.Limits[e.NumLimits] = LimitState{
-			Bucket: b.ID, Measure: b.Measure, Fill: whole(b.level(s.now)), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
+			Bucket: b.ID, Measure: b.Measure, Fill: b.level(s.now).divUp(minute), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
 		}
 		e.NumLimits++
 	}

@@ -39,7 +39,7 @@ func table(e *env, head string, rows [][]string) error {
 
 type usageCmd struct {
 	remote
-	By    []string `help:"Dimensions: day, hour, model, mode, key, team, api, operation, engine, tier, outcome, reason, region, asked (the model asked for), tag:NAME." default:"model"`
+	By    []string `help:"Dimensions: day, hour, model, mode, principal (or key), team, account, api, operation, engine, tier, outcome, reason, region, asked (the model asked for), tag:NAME." default:"model"`
 	Since string   `help:"Only calls since: a date, a time, or a duration such as 24h."`
 	Until string   `help:"Only calls before."`
 	Model string   `help:"Only this model."`
@@ -175,18 +175,4 @@ func (c *usageCmd) csv(e *env, list []meter.UsageRow) error {
 	}
 	w.Flush()
 	return w.Error()
-}
-
-type explainCmd struct {
-	remote
-	ID string `arg:"" help:"Request id, from the response's x-amzn-requestid or x-request-id."`
-}
-
-// Run implements the verb.
-func (c *explainCmd) Run(e *env) error {
-	var ex meter.Explanation
-	if err := c.call(e.ctx, http.MethodGet, "explain/"+url.PathEscape(c.ID), nil, &ex); err != nil {
-		return err
-	}
-	return printJSON(e, &ex)
 }
