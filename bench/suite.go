@@ -55,7 +55,7 @@ const governed = "processor time a request at that load"
 func phases(d time.Duration) []phase {
 	return []phase{
 		{
-			load: load{Name: "throughput", Model: "mock-0ms", Conns: 64, BodyKB: 1, Duration: d}, figures: []figure{
+			fresh: true, load: load{Name: "throughput", Model: "mock-0ms", Conns: 64, BodyKB: 1, Duration: d}, figures: []figure{
 				{name: "requests/s, 64 connections", unit: "req/s", read: func(m *measurement) float64 { return m.rps() }},
 				{name: governed, unit: "us", read: func(m *measurement) float64 { return m.micros(m.OK) }},
 				{name: "resident memory at that load", unit: "MB", read: func(m *measurement) float64 { return float64(m.peak) / (1 << 20) }},
@@ -163,7 +163,7 @@ func (o *suiteOptions) phases() []phase {
 // measure runs a phase against a target and notes its figures, those that tell what is added
 // beside the direct call of the same round.
 func measure(ctx context.Context, tab *table, o suiteOptions, p *phase, t *target) error {
-	if p.fresh {
+	if p.fresh && t.name != direct { // the others would lose their connections to it
 		t.stop()
 		if err := t.start(ctx); err != nil {
 			return err

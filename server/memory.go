@@ -12,7 +12,7 @@ const (
 	// ballast is memory that is never touched, and so takes none of the machine's: it only makes the collector
 	// believe that this much is in use. It lets garbage grow by as much before the next cycle, whatever else is in
 	// use, where a percentage would be too little for a small heap and too much for a large one.
-	ballast = 24 << 20
+	ballast = 16 << 20
 
 	// A server that allocates less than quietRate a second, and has more than worthTrimming that was allocated
 	// since the last cycle, collects and returns it: what a burst of streams or large bodies took.
