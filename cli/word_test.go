@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"os/exec"
 	"testing"
 
@@ -13,15 +14,15 @@ func TestWord(t *testing.T) {
 	if err != nil {
 		t.Skip("no shell to ask")
 	}
-	check := func(t rapid.TB, s string) {
-		out, err := exec.Command(sh, "-c", "printf %s "+word(s)).Output() //nolint:gosec // what is quoted here is the test
+	check := func(ctx context.Context, t rapid.TB, s string) {
+		out, err := exec.CommandContext(ctx, sh, "-c", "printf %s "+word(s)).Output() //nolint:gosec // what is quoted here is the test
 		if err != nil || string(out) != s {
 			t.Errorf("%q came back as %q: %v", s, out, err)
 		}
 	}
 	for _, s := range []string{"/a b", "q'uote", `d"q`, "new\nline", "$(echo x)", "`echo x`", "a*b", "~", "#", "", `\`} {
-		check(t, s)
+		check(t.Context(), t, s)
 	}
 	text := rapid.StringOfN(rapid.RuneFrom([]rune("a '\"$`\\\n*~!#&;|<>(){}é")), 1, 12, -1)
-	rapid.Check(t, func(r *rapid.T) { check(r, text.Draw(r, "text")) })
+	rapid.Check(t, func(r *rapid.T) { check(r.Context(), r, text.Draw(r, "text")) })
 }
