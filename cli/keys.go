@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"forebay/api/admin"
 	"forebay/config"
 	"forebay/identity"
 )
@@ -17,20 +18,6 @@ type keysCmd struct {
 	Rotate keyRotate `cmd:"" help:"Make a new key with the policy of an old one, and end the old one."`
 }
 
-type keyInfo struct {
-	ID        string          `json:"id"`
-	Account   string          `json:"account,omitempty"`
-	Kind      string          `json:"kind"`
-	Name      string          `json:"name"`
-	Team      string          `json:"team,omitempty"`
-	Policy    identity.Policy `json:"policy"`
-	Created   time.Time       `json:"created,omitzero"`
-	Expires   time.Time       `json:"expires,omitzero"`
-	Revoked   time.Time       `json:"revoked,omitzero"`
-	ManagedBy string          `json:"managedBy,omitempty"`
-	Secret    string          `json:"secret,omitempty"`
-}
-
 type keyList struct {
 	remote
 	ofAccount
@@ -39,7 +26,7 @@ type keyList struct {
 // Run implements the verb.
 func (c *keyList) Run(e *env) error {
 	var out struct {
-		Keys []keyInfo `json:"keys"`
+		Keys []admin.KeyInfo `json:"keys"`
 	}
 	if err := c.call(e.ctx, http.MethodGet, "keys"+c.query(), nil, &out); err != nil {
 		return err
@@ -99,7 +86,7 @@ type keyCreate struct {
 
 // newKey asks for a new key and shows it with its secret.
 func (r *remote) newKey(e *env, path string, in any) error {
-	var out keyInfo
+	var out admin.KeyInfo
 	if err := r.call(e.ctx, http.MethodPost, path, in, &out); err != nil {
 		return err
 	}

@@ -165,16 +165,16 @@ func (k *checker) tenant(t *Tenant, path string, known []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Teams)) {
 		team := t.Teams[name]
-		if !plainName(name) {
-			k.bad(path+".teams."+name, "a name has 1 to 64 printable characters without spaces or slashes")
-		}
+		k.name(name, path+".teams."+name)
 		k.limits(&team.Limits, path+".teams."+name+".limits")
 	}
 }
 
-// plainName reports whether a name can stand in a path and on the ledger.
-func plainName(s string) bool {
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' })
+// name checks that a name can stand in a path and on the ledger.
+func (k *checker) name(s, path string) {
+	if s == "" || len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+		k.bad(path, "a name has 1 to 64 printable characters without spaces or slashes")
+	}
 }
 
 // limits checks what is wrong with limits taken together; values checks each.
@@ -216,10 +216,10 @@ func (c *Config) checkKeys(k *checker) {
 		switch {
 		case key.Name == "":
 			k.bad(path+".name", "is missing")
-		case !plainName(key.Name):
-			k.bad(path+".name", "a name has 1 to 64 printable characters without spaces or slashes")
 		case names[[2]string{account, key.Name}]:
 			k.bad(path+".name", "%q occurs twice", key.Name)
+		default:
+			k.name(key.Name, path+".name")
 		}
 		names[[2]string{account, key.Name}] = true
 		if key.ID != "" && ids[key.ID] {
@@ -262,9 +262,7 @@ func (k *checker) secret(key *Key, path string) {
 func (c *Config) checkEngines(k *checker) {
 	for _, name := range slices.Sorted(maps.Keys(c.Engines)) {
 		e, path := c.Engines[name], "engines."+name
-		if !plainName(name) {
-			k.bad(path, "a name has 1 to 64 printable characters without spaces or slashes")
-		}
+		k.name(name, path)
 		switch {
 		case e.URL != "":
 			u, err := url.Parse(e.URL)

@@ -13,8 +13,6 @@ import (
 	"forebay/api/admin"
 	"forebay/config"
 	"forebay/fault"
-	"forebay/identity"
-	"forebay/meter"
 	"forebay/store"
 
 	"github.com/go-json-experiment/json"
@@ -146,27 +144,11 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 
 // wanted returns the body that an object is to have, checked and in its plain form.
 func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error) {
-	object := config.NewObject(ch.Kind)
-	body := []byte(ch.Body)
 	if ch.Verb == admin.VerbPrice {
-		model := new(config.Model)
-		old, err := tx.Object(ctx, ch.Kind, ch.Account, ch.Name)
-		if err == nil {
-			err = config.Decode(old.Body, model)
-		} else if fault.KindOf(err) == fault.NotFound {
-			err = nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		model.Price = new(config.Price)
-		object = model
-		if err := config.Decode(body, model.Price); err != nil {
-			return nil, invalid(err)
-		}
-		return config.EncodeObject(object)
+		return priced(ctx, tx, ch)
 	}
-	if err := config.Decode(body, object); err != nil {
+	object := config.NewObject(ch.Kind)
+	if err := config.Decode(ch.Body, object); err != nil {
 		return nil, invalid(err)
 	}
 	switch o := object.(type) {
@@ -180,6 +162,26 @@ func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]
 		}
 	}
 	return config.EncodeObject(object)
+}
+
+// priced returns the body of a model with another price. What is stored of it stays; of a built-in
+// model nothing may be.
+func priced(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]byte, error) {
+	model := new(config.Model)
+	old, err := tx.Object(ctx, ch.Kind, ch.Account, ch.Name)
+	if err == nil {
+		err = config.Decode(old.Body, model)
+	} else if fault.KindOf(err) == fault.NotFound {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	model.Price = new(config.Price)
+	if err := config.Decode(ch.Body, model.Price); err != nil {
+		return nil, invalid(err)
+	}
+	return config.EncodeObject(model)
 }
 
 // Where secrets lie that engines made at run time may use. The operator puts them there: who
@@ -251,11 +253,14 @@ func (s *Server) preview(ctx context.Context, tx *store.Tx) (*serving, error) {
 	return build(live.declared, cfg, live)
 }
 
+// objectKinds are the kinds of objects, what is referred to before what refers to it.
+var objectKinds = []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel}
+
 // effective is the declared configuration with the objects that were made at run time.
 // What is declared goes before what is stored.
 func effective(declared *config.Config, objects []store.Object) (*config.Config, error) {
 	cfg := declared.Clone()
-	for _, kind := range []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel} { // accounts before their teams
+	for _, kind := range objectKinds {
 		for i := range objects {
 			o := &objects[i]
 			if o.Kind != kind {
@@ -292,7 +297,9 @@ func (s *Server) atStart(ctx context.Context) (*config.Config, error) {
 	if err == nil {
 		return cfg, nil
 	}
-	slices.SortStableFunc(objects, func(a, b store.Object) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
+	slices.SortStableFunc(objects, func(a, b store.Object) int {
+		return cmp.Compare(slices.Index(objectKinds, a.Kind), slices.Index(objectKinds, b.Kind))
+	})
 	cfg = &s.cfg
 	var kept []store.Object
 	for i := range objects {
@@ -305,11 +312,6 @@ func (s *Server) atStart(ctx context.Context) (*config.Config, error) {
 		cfg, kept = with, append(kept, objects[i])
 	}
 	return cfg, nil
-}
-
-// rank puts what is referred to before what refers to it.
-func rank(kind string) int {
-	return slices.Index([]string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel}, kind)
 }
 
 // Operator implements admin.Configuration.
@@ -357,38 +359,4 @@ func (o objectAdmin) Export(ctx context.Context) ([]byte, error) {
 		delete(cfg.Accounts, operator)
 	}
 	return cfg.Export()
-}
-
-func (s *Server) developmentKey(k *store.StoredKey) bool {
-	return k.ID == s.creds.AccessKeyID || k.Hash != "" && k.Hash == identity.HashToken(s.creds.APIKey)
-}
-
-// exported declares a stored key: a bearer key by its hash, so that it goes on working; a
-// pair by a file into which its secret must be put.
-func exported(k *store.StoredKey) config.Key {
-	l := k.Policy.Limits
-	out := config.Key{
-		Name: k.Name, Kind: string(k.Kind), ID: k.ID, Account: k.Account, Team: k.Team, Allow: k.Policy.Actions, Models: k.Policy.Models, Tier: k.Policy.Tier,
-		Limits: config.Limits{
-			RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay,
-			SpendPerDay: amount(l.SpendPerDay, l.Currency), SpendPerMonth: amount(l.SpendPerMonth, l.Currency),
-		},
-	}
-	if !k.Expires.IsZero() {
-		out.Expires = k.Expires.UTC().Format(time.RFC3339)
-	}
-	if k.Kind == identity.KeyBearer {
-		out.Hash = k.Hash
-	} else {
-		out.Secret = "file:" + k.ID + ".secret"
-	}
-	return out
-}
-
-// amount writes a limit as the file has it.
-func amount(nano int64, currency string) string {
-	if nano == 0 {
-		return ""
-	}
-	return meter.FormatMoney(nano, currency)
 }

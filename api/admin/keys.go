@@ -55,8 +55,8 @@ func token(c *api.Call) (string, error) {
 	return t, nil
 }
 
-// keyInfo is a key as it is listed.
-type keyInfo struct {
+// KeyInfo is a key as it is listed.
+type KeyInfo struct {
 	ID        string          `json:"id"`
 	Account   string          `json:"account"`
 	Kind      string          `json:"kind"`
@@ -70,8 +70,8 @@ type keyInfo struct {
 	Secret    string          `json:"secret,omitempty"` // in the answer to its creation only
 }
 
-func info(k *identity.Key) keyInfo {
-	return keyInfo{
+func info(k *identity.Key) KeyInfo {
+	return KeyInfo{
 		ID: k.ID, Account: k.Account, Kind: string(k.Kind), Name: k.Name, Team: k.Team, Policy: k.Policy, Created: k.Created, Expires: k.Expires,
 		Revoked: k.Revoked, ManagedBy: k.ManagedBy,
 	}
@@ -86,7 +86,7 @@ func (s *Service) keys(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []keyInfo{}
+	out := []KeyInfo{}
 	for i := range list {
 		if list[i].Account == account {
 			out = append(out, info(&list[i]))
@@ -138,7 +138,7 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 }
 
 // shown is a new key with its secret.
-func shown(k *MadeKey) keyInfo {
+func shown(k *MadeKey) KeyInfo {
 	out := info(&k.Key)
 	out.Secret = k.Secret
 	return out
