@@ -75,6 +75,8 @@ type journal struct {
 	next     *group // those who wait for buf to be written by one of them
 	writing  bool
 	closed   bool
+
+	appending sync.WaitGroup // grows under the mutex and while it is not closed
 }
 
 // group is what waits together.
@@ -242,6 +244,8 @@ func (j *journal) append(fill func(dst []byte) []byte) error {
 		j.mu.Unlock()
 		return os.ErrClosed
 	}
+	j.appending.Add(1)
+	defer j.appending.Done()
 	if err := j.gather(fill); err != nil {
 		j.mu.Unlock()
 		return err
@@ -390,11 +394,18 @@ func (j *journal) drop(before position) error {
 	return err
 }
 
-// close closes the files, and discards them when everything is in the database.
+// seal ends appending, and returns when nobody is in the middle of it.
+func (j *journal) seal() {
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	j.appending.Wait()
+}
+
+// close closes the files, and discards them when everything is in the database. The journal is sealed, or nobody else has it.
 func (j *journal) close(drained bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.closed = true
 	var err error
 	for _, s := range j.segments {
 		if drained {

@@ -266,6 +266,27 @@ func TestNewerJournal(t *testing.T) {
 	}
 }
 
+// A row that comes while the ledger closes is refused, or there when it is opened again.
+func TestRowsOfAClosingLedger(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := idle(t, path, segmentSize)
+	for range 2 {
+		if err := l.Append(t.Context(), row(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := false
+	l.mover.lose = func(error) { taken = l.Append(context.Background(), row(2)) == nil } // in the last move, of the second of them
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+	l = idle(t, path, segmentSize)
+	defer func() { _ = l.release() }()
+	if got := ids(t, l); got["r1"] != 1 || taken != (got["r2"] == 1) {
+		t.Errorf("%v, taken: %v", got, taken)
+	}
+}
+
 // A row that the tables refuse does not hold up those behind it.
 func TestUnfitRow(t *testing.T) {
 	l := open(t, nil)

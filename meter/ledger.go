@@ -153,6 +153,9 @@ func (l *Ledger) Close() error {
 func (l *Ledger) release() error {
 	var errs []error
 	drained := false
+	if l.journal != nil {
+		l.journal.seal() // a row that is acknowledged from here on would be removed with the journal
+	}
 	if l.mover != nil {
 		err := l.mover.close(context.Background())
 		drained = err == nil
