@@ -266,6 +266,29 @@ func TestNewerJournal(t *testing.T) {
 	}
 }
 
+// A commit that failed may have happened: its rows are not moved again.
+func TestCommitOfUnknownOutcome(t *testing.T) {
+	l := idle(t, filepath.Join(t.TempDir(), "ledger.db"), segmentSize)
+	defer func() { _ = l.release() }()
+	for i := range 3 {
+		if err := l.Append(t.Context(), row(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := l.mover.at
+	if err := l.mover.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.mover.disconnect()
+	l.mover.at = before
+	if err := l.Append(t.Context(), row(3)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, l); len(got) != 4 || l.Lost() != 0 {
+		t.Errorf("%v, %d lost", got, l.Lost())
+	}
+}
+
 // A row that comes while the ledger closes is refused, or there when it is opened again.
 func TestRowsOfAClosingLedger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")

@@ -87,7 +87,7 @@ func (l *Ledger) open(ctx context.Context) error {
 		return err
 	}
 	var at position
-	if err := l.write.QueryRowContext(ctx, `SELECT segment, place FROM moved`).Scan(&at.segment, &at.offset); err != nil {
+	if err := l.write.QueryRowContext(ctx, placeSQL).Scan(&at.segment, &at.offset); err != nil {
 		return err
 	}
 	if l.journal, err = openJournal(l.opts.Path+".rows", l.opts.Sync, at.segment); err != nil {

@@ -71,6 +71,18 @@ func TestUnknownPriceIsNotZero(t *testing.T) {
 	}
 }
 
+// Lines that fit one by one may make a total that does not.
+func TestTotalOutOfRange(t *testing.T) {
+	rate := int64(5e18)
+	tariff := &Tariff{Currency: "USD", Input: rate, Output: rate}
+	if l, err := tariff.Price(infer.Usage{Input: perMillion, Output: perMillion}); err == nil || l.Known {
+		t.Errorf("%+v %v", l, err)
+	}
+	if l, err := tariff.Price(infer.Usage{Input: perMillion}); err != nil || l.Total() != rate {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
 func TestMoneyText(t *testing.T) {
 	for v, want := range map[int64]string{0: "0.00", 1: "0.000000001", 1_500_000_000: "1.50", -625_000: "-0.000625", 1 << 62: "4611686018.427387904"} {
 		if got := FormatMoney(v, ""); got != want {

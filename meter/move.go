@@ -53,22 +53,24 @@ type mover struct {
 func (m *mover) all(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for left := m.journal.waiting(m.at); left > 0; {
-		n, err := m.batch(ctx)
-		if err != nil {
-			m.disconnect()
-			return fmt.Errorf("rows stay in the journal: %w", err)
-		}
+	if m.journal.waiting(m.at) == 0 {
+		return nil
+	}
+	err := m.connect(ctx)
+	for left := m.journal.waiting(m.at); left > 0 && err == nil; {
+		var n int64
+		n, err = m.batch(ctx)
 		left -= n
+	}
+	if err != nil {
+		m.disconnect()
+		return fmt.Errorf("rows stay in the journal: %w", err)
 	}
 	return nil
 }
 
 // batch moves about moveBytes in one transaction and returns how many it were.
 func (m *mover) batch(ctx context.Context) (int64, error) {
-	if err := m.connect(ctx); err != nil {
-		return 0, err
-	}
 	b, at, err := m.load()
 	if err != nil {
 		return 0, err
@@ -216,7 +218,8 @@ func exec(ctx context.Context, st driver.StmtExecContext, args []driver.NamedVal
 	return err
 }
 
-// connect opens the mover's own connection, and again after a failure.
+// connect opens the mover's own connection, and again after a failure. The file knows how far rows have been moved: of a
+// commit that failed nobody else can tell whether it happened.
 func (m *mover) connect(ctx context.Context) error {
 	if m.conn != nil {
 		return nil
@@ -235,7 +238,23 @@ func (m *mover) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	m.at, err = m.place(ctx)
+	return err
+}
+
+// place returns how far rows have been moved, as the file has it.
+func (m *mover) place(ctx context.Context) (at position, err error) {
+	rows, err := m.conn.(driver.QueryerContext).QueryContext(ctx, placeSQL, nil) //nolint:forcetypeassert // the driver has it
+	if err != nil {
+		return at, err
+	}
+	values := make([]driver.Value, 2)
+	if err = rows.Next(values); err == nil {
+		segment, _ := values[0].(int64)
+		at.offset, _ = values[1].(int64)
+		at.segment = uint64(segment)
+	}
+	return at, errors.Join(err, rows.Close())
 }
 
 func (m *mover) disconnect() {

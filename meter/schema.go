@@ -100,6 +100,7 @@ const numColumns = 54
 var (
 	insertCallSQL    = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)`
 	insertAttemptSQL = `INSERT INTO attempts (call, n, engine, began_ns, took_ns, outcome, recalled) VALUES (?,?,?,?,?,?,?)`
+	placeSQL         = `SELECT segment, place FROM moved`
 	movedSQL         = `UPDATE moved SET segment = ?, place = ?`
 )
 

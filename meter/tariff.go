@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"math"
+
 	"forebay/catalog"
 	"forebay/infer"
 )
@@ -77,6 +79,7 @@ func (t *Tariff) Price(u infer.Usage) (Lines, error) {
 		return Lines{}, nil
 	}
 	l := Lines{Tariff: t, Known: true}
+	var sum int64
 	for _, x := range [...]struct {
 		rate, tokens int64
 		to           *int64
@@ -96,6 +99,10 @@ func (t *Tariff) Price(u infer.Usage) (Lines, error) {
 		if *x.to, err = Amount(x.rate, x.tokens); err != nil {
 			return Lines{Tariff: t}, err
 		}
+		if sum > math.MaxInt64-*x.to {
+			return Lines{Tariff: t}, ErrOverflow
+		}
+		sum += *x.to
 	}
 	return l, nil
 }
