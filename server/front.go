@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"forebay/api"
@@ -27,6 +28,8 @@ type front struct {
 	s      *Server
 	log    *slog.Logger
 	budget *api.Budget
+	// calls is held for reading by every call, and for writing once no more are taken.
+	calls sync.RWMutex
 
 	openai    api.Service
 	anthropic api.Service
@@ -36,8 +39,16 @@ type front struct {
 	admin     api.Service
 }
 
+// end waits for the calls under way, whose connections are closed already, and takes no more. An http.Server that is
+// closed does not wait for its handlers, and they write rows.
+func (f *front) end() { f.calls.Lock() }
+
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !f.calls.TryRLock() { // read from a connection that was closed meanwhile
+		panic(http.ErrAbortHandler)
+	}
+	defer f.calls.RUnlock()
 	now, cfg := time.Now(), &f.s.live.Load().cfg
 	c := &api.Call{ID: api.NewID(now), Started: now, HTTP: r, W: api.NewWriter(w, cfg.Server.Stall), Log: f.log}
 	c.Path, c.Query = api.SplitTarget(r.RequestURI)

@@ -238,7 +238,8 @@ func (s *Server) httpServer(secure bool) *http.Server {
 }
 
 // Run serves until ctx ends, then finishes what is under way, for at most the configured
-// time, and returns nil.
+// time, and returns nil. When it returns no call is under way: those that were cut off have written their rows. It is
+// called once.
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.dispatch.Run(gctx) })
@@ -271,7 +272,9 @@ func (s *Server) Run(ctx context.Context) error {
 		secure := s.httpServer(true)
 		serve(secure, func() error { return secure.ServeTLS(s.doors.listen(s.secure, true), "", "") })
 	}
-	return g.Wait()
+	err := g.Wait()
+	s.front.end()
+	return err
 }
 
 // Close releases everything. It may be called more than once.
