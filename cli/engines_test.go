@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"forebay/config"
+	"forebay/internal/llamatest"
 	"forebay/server"
 )
 
@@ -98,6 +99,33 @@ func TestEngineQuestion(t *testing.T) {
 				t.Errorf("asked again: %v %s", err, out.String())
 			}
 		})
+	}
+}
+
+// A yes about an engine that really runs puts it behind the model, and it answers the next call.
+func TestEngineQuestionAboutARealEngine(t *testing.T) {
+	engine := knownEngine{"llama-server", "llama-server", config.Engine{Type: "openai", URL: llamatest.Start(t) + "/v1", Flavour: "llama-server"}}
+	cfg := config.Default()
+	cfg.DataDir, cfg.Server.Listen, cfg.Server.TLSListen = t.TempDir(), "127.0.0.1:0", ""
+	s, err := server.New(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	e := &env{ctx: t.Context(), Streams: Streams{In: strings.NewReader("y\n"), Out: &out, Terminal: true}}
+	if err := offer(e, s, []knownEngine{engine}); err != nil || s.Simulated(demoModel) {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := servingFrom(t, cfg.DataDir, "logging: {level: info}\n")
+	code, said, errs := runCLI(t, "invoke", "--model", demoModel, "hello", "--data-dir", dir)
+	if code != 0 || strings.Contains(said, "simulated") || !strings.Contains(said, "tokens in") {
+		t.Errorf("%d %s %s", code, said, errs)
+	}
+	if _, said, _ := runCLI(t, "usage", "--by", "engine", "--data-dir", dir); !strings.Contains(said, "llama-server  1 ") {
+		t.Errorf("%s", said)
 	}
 }
 
