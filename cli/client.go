@@ -19,37 +19,43 @@ import (
 
 // remote are the flags of verbs that ask a running server.
 type remote struct {
-	Server string `help:"Address of the server; FOREBAY_URL, or the one that runs on this machine." env:"FOREBAY_URL" placeholder:"URL"`
+	Server string `help:"Address of the server; FOREBAY_URL, or the one that runs on this machine." placeholder:"URL"`
 	// KeyRef says where the key is, never what it is: every user of a machine can read the others' command lines.
 	KeyRef  string `name:"key" help:"Where the API key is, env:NAME or file:PATH; FOREBAY_API_KEY, or the development key of this machine." placeholder:"REF"`
 	Key     string `kong:"-"`
-	DataDir string `help:"Data directory of the server on this machine." env:"FOREBAY_DATA_DIR" type:"path" placeholder:"DIR"`
+	DataDir string `help:"Data directory of the server on this machine; FOREBAY_DATA_DIR, or the usual one." type:"path" placeholder:"DIR"`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
-// credentials finds address and key: from flags, or from what a server on this machine left.
+// credentials finds address and key: flags come first, a data directory that is named with one included, then FOREBAY_URL
+// and FOREBAY_API_KEY, then what the server on this machine left. Where address and key are that server's, what else
+// it left is there too: a shell may have the variables from an earlier `forebay env`.
 func (r *remote) credentials() (server.Credentials, error) {
-	key := cmp.Or(r.Key, os.Getenv("FOREBAY_API_KEY"))
+	address, key := r.Server, r.Key
 	if r.KeyRef != "" {
 		var err error
 		if key, err = config.Secret(r.KeyRef); err != nil {
 			return server.Credentials{}, fmt.Errorf("--key: %w", err)
 		}
 	}
-	c := server.Credentials{URL: r.Server, APIKey: key}
-	if c.URL != "" && c.APIKey != "" {
-		return c, nil
+	if r.DataDir == "" {
+		address, key = cmp.Or(address, os.Getenv("FOREBAY_URL")), cmp.Or(key, os.Getenv("FOREBAY_API_KEY"))
 	}
+	known := server.Credentials{URL: address, APIKey: key}
 	def := config.Default()
-	dir := cmp.Or(r.DataDir, def.DataDir)
+	dir := cmp.Or(r.DataDir, os.Getenv("FOREBAY_DATA_DIR"), def.DataDir)
 	found, err := server.ReadCredentials(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return c, fmt.Errorf("no server has run with the data directory %s; start one with `forebay up`, or name one with --server and --key", dir)
+	switch {
+	case err != nil && address != "" && key != "":
+		return known, nil
+	case errors.Is(err, os.ErrNotExist):
+		return known, fmt.Errorf("no server has run with the data directory %s; start one with `forebay up`, or name one with --server and --key", dir)
+	case err != nil:
+		return known, err
+	case key != "" && address != "" && (key != found.APIKey || strings.TrimSuffix(address, "/") != found.URL):
+		return known, nil
 	}
-	if err != nil {
-		return c, err
-	}
-	found.URL = cmp.Or(r.Server, found.URL)
+	found.URL = cmp.Or(address, found.URL)
 	found.APIKey = cmp.Or(key, found.APIKey)
 	return *found, nil
 }

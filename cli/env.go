@@ -27,6 +27,9 @@ func (c *envCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if (c.All || c.Profile != "") && cred.AccessKeyID == "" {
+		return fmt.Errorf("the key pair of the server at %s is not known here; --data-dir names the directory that it is kept in", cred.URL)
+	}
 	if c.Profile != "" {
 		return c.writeProfile(e, &cred)
 	}

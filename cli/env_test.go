@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"forebay/server"
+
+	"github.com/go-json-experiment/json"
 )
 
 // A region is set only where AWS clients would find none: calls to other services keep theirs.
@@ -116,6 +119,43 @@ func TestAssignments(t *testing.T) {
 	} {
 		if got := assignment(shell, "A", value); got != want {
 			t.Errorf("%s: %s", shell, got)
+		}
+	}
+}
+
+// A shell that has the variables already gets the same from another call, and a data directory that is named
+// comes before the variables of another server.
+func TestEnvInAShellThatHasIt(t *testing.T) {
+	dir, other := serving(t, instant), serving(t, instant)
+	environment := func(args ...string) map[string]string {
+		t.Helper()
+		code, out, errs := runCLI(t, append([]string{"env", "--json"}, args...)...)
+		var vars map[string]string
+		if err := json.Unmarshal([]byte(out), &vars); code != 0 || err != nil {
+			t.Fatalf("%v: %d %v %s", args, code, err, errs)
+		}
+		return vars
+	}
+	first := environment("--data-dir", dir, "--all", "--tls")
+	second := environment("--data-dir", other)
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	t.Setenv("FOREBAY_URL", first["FOREBAY_URL"])
+	t.Setenv("FOREBAY_API_KEY", first["FOREBAY_API_KEY"])
+	if again := environment("--all", "--tls"); !maps.Equal(again, first) || first["AWS_ACCESS_KEY_ID"] == "" {
+		t.Errorf("%v\nwas\n%v", again, first)
+	}
+	if got := environment("--data-dir", other); !maps.Equal(got, second) {
+		t.Errorf("%v\nwant\n%v", got, second)
+	}
+	t.Setenv("FOREBAY_URL", "http://127.0.0.1:1") // nothing is known of it but its address and key
+	if got := environment(); got["FOREBAY_URL"] != "http://127.0.0.1:1" {
+		t.Errorf("%v", got)
+	}
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "config"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "credentials"))
+	for _, args := range [][]string{{"env", "--all"}, {"env", "--profile", "forebay"}} {
+		if code, out, errs := runCLI(t, args...); code != exitFault || out != "" || !strings.Contains(errs, "key pair") {
+			t.Errorf("%v: %d %s %s", args, code, out, errs)
 		}
 	}
 }
