@@ -227,15 +227,15 @@ func tierName(s string) string {
 // Answer sets the headers that tell the truth about a response.
 func Answer(h http.Header, head *infer.Head) {
 	for _, what := range head.Dropped {
-		AddDropped(h, what)
+		addDropped(h, what)
 	}
 	if head.Simulated {
 		h.Set("X-Forebay-Simulated", "true")
 	}
 }
 
-// AddDropped names a part of the request that was not honoured.
-func AddDropped(h http.Header, what string) {
+// addDropped names a part of the request that was not honoured.
+func addDropped(h http.Header, what string) {
 	what = HeaderValue(what)
 	switch have := h.Get(HeaderDropped); {
 	case have == "":

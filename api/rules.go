@@ -71,7 +71,7 @@ func rules(c *Call, in *Intent, req *infer.Request, m *catalog.Model) (drops, er
 func tellDropped(c *Call, uses infer.Features) {
 	for i := range catalog.Parts {
 		if p := &catalog.Parts[i]; uses&p.Uses != 0 {
-			AddDropped(c.W.Header(), p.Title)
+			addDropped(c.W.Header(), p.Title)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *Server) loadCertificate(cfg *config.Config) error {
 		err = s.cert.load([2]string{cfg.Server.TLSCert, cfg.Server.TLSKey}, time.Now())
 	} else {
 		var dev tls.Certificate
-		if dev, err = DevCertificate(s.cfg.DataDir, time.Now()); err == nil {
+		if dev, err = developmentCertificate(s.cfg.DataDir, time.Now()); err == nil {
 			s.cert.set(&dev)
 		}
 	}

@@ -29,11 +29,11 @@ const (
 	caName       = "localhost"
 )
 
-// DevCertificate returns the certificate of the TLS port, signed by a certificate
+// developmentCertificate returns the certificate of the TLS port, signed by a certificate
 // authority that is made at the first start and kept in dir (mode 0600). Clients trust it
-// through the file CAPath names. The authority is for this machine's development alone:
+// through the file caPath names. The authority is for this machine's development alone:
 // its key never leaves dir, and what it signs is valid for this machine's own names only.
-func DevCertificate(dir string, now time.Time) (tls.Certificate, error) {
+func developmentCertificate(dir string, now time.Time) (tls.Certificate, error) {
 	ca, key, err := devCA(dir, now)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("development certificate authority in %s: %w", dir, err)
@@ -45,11 +45,11 @@ func DevCertificate(dir string, now time.Time) (tls.Certificate, error) {
 	return devLeaf(dir, ca, key, now)
 }
 
-// CAPath is where the development authority's certificate lies.
-func CAPath(dir string) string { return filepath.Join(dir, caCertFile) }
+// caPath is where the development authority's certificate lies.
+func caPath(dir string) string { return filepath.Join(dir, caCertFile) }
 
 func devCA(dir string, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	pair, err := tls.LoadX509KeyPair(CAPath(dir), filepath.Join(dir, caKeyFile))
+	pair, err := tls.LoadX509KeyPair(caPath(dir), filepath.Join(dir, caKeyFile))
 	if err == nil {
 		key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 		if !ok {

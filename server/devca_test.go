@@ -17,7 +17,7 @@ import (
 // roots are what a client trusts that was given the file of the authority.
 func roots(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
-	b, err := os.ReadFile(CAPath(dir))
+	b, err := os.ReadFile(caPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func roots(t *testing.T, dir string) *x509.CertPool {
 
 func devCertificate(t *testing.T, dir string, now time.Time) *x509.Certificate {
 	t.Helper()
-	c, err := DevCertificate(dir, now)
+	c, err := developmentCertificate(dir, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestDevelopmentAuthorityIsForThisMachineAlone(t *testing.T) {
 func TestDevelopmentCertificatesAreRenewed(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	first := devCertificate(t, dir, now)
-	file, err := os.ReadFile(CAPath(dir))
+	file, err := os.ReadFile(caPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestDevelopmentCertificatesAreRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	devCertificate(t, dir, later)
-	if b, err := os.ReadFile(CAPath(dir)); err != nil || !bytes.Equal(b, file) {
+	if b, err := os.ReadFile(caPath(dir)); err != nil || !bytes.Equal(b, file) {
 		t.Errorf("the authority changed: %v", err)
 	}
 	late := now.Add(caLifetime - 100*24*time.Hour)
@@ -120,7 +120,7 @@ func TestDevelopmentCertificatesAreRenewed(t *testing.T) {
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots(t, dir), DNSName: caName, CurrentTime: end}); err != nil {
 		t.Errorf("at the authority's end: %v", err)
 	}
-	if _, err := tls.LoadX509KeyPair(CAPath(dir), filepath.Join(dir, caKeyFile)); err != nil {
+	if _, err := tls.LoadX509KeyPair(caPath(dir), filepath.Join(dir, caKeyFile)); err != nil {
 		t.Error(err)
 	}
 }

@@ -264,7 +264,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	renew := func() []byte {
 		made := t.TempDir()
-		dev, err := DevCertificate(made, time.Now())
+		dev, err := developmentCertificate(made, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

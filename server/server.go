@@ -182,7 +182,7 @@ func (s *Server) listenTLS(ctx context.Context, lc *net.ListenConfig) error {
 		return err
 	}
 	if s.cfg.Server.TLSCert == "" {
-		s.creds.CA = CAPath(s.cfg.DataDir)
+		s.creds.CA = caPath(s.cfg.DataDir)
 	}
 	if s.secure, err = lc.Listen(ctx, "tcp", s.cfg.Server.TLSListen); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", s.cfg.Server.TLSListen, err)

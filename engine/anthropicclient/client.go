@@ -26,16 +26,13 @@ import (
 // DefaultVersion is the anthropic-version header that is sent when none is configured.
 const DefaultVersion = "2023-06-01"
 
-// DefaultMaxBody bounds an answer in one piece.
-const DefaultMaxBody = 64 << 20
-
 // Config describes one engine.
 type Config struct {
 	Upstream  upstream.Config // /v1/messages is found below BaseURL
 	APIKey    string          // sent as x-api-key
 	Version   string          // anthropic-version; "" means DefaultVersion
 	MaxTokens int64           // for converted calls without a bound of their own; 0 means the dialect's default
-	MaxBody   int64           // bytes; 0 means DefaultMaxBody
+	MaxBody   int64           // bytes; 0 means reply.DefaultMaxBody
 }
 
 // Client implements engine.Client and engine.TokenCounter.
@@ -57,7 +54,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Version = DefaultVersion
 	}
 	if cfg.MaxBody == 0 {
-		cfg.MaxBody = DefaultMaxBody
+		cfg.MaxBody = reply.DefaultMaxBody
 	}
 	u, err := url.Parse(cfg.Upstream.BaseURL)
 	if err != nil {

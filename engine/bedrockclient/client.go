@@ -20,9 +20,6 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// DefaultMaxBody bounds an answer in one piece.
-const DefaultMaxBody = 64 << 20
-
 // Config describes one upstream account and the model that is called there.
 type Config struct {
 	Upstream upstream.Config // BaseURL may be empty: AWS's endpoint of the region
@@ -36,7 +33,7 @@ type Config struct {
 	Credentials aws.CredentialsProvider
 
 	MaxTokens int64 // for converted embeddings and chats without a bound; 0 means the dialect's default
-	MaxBody   int64 // bytes; 0 means DefaultMaxBody
+	MaxBody   int64 // bytes; 0 means reply.DefaultMaxBody
 	// Now is the clock of signatures; nil means time.Now.
 	Now func() time.Time
 }
@@ -62,7 +59,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, errors.New("bedrock client: no codec for Converse")
 	}
 	if c.cfg.MaxBody == 0 {
-		c.cfg.MaxBody = DefaultMaxBody
+		c.cfg.MaxBody = reply.DefaultMaxBody
 	}
 	if c.cfg.Now == nil {
 		c.cfg.Now = time.Now

@@ -16,9 +16,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// DefaultMaxBody bounds an answer in one piece.
-const DefaultMaxBody = 64 << 20
-
 // Flavour names an engine whose habits differ from OpenAI's own API.
 type Flavour string
 
@@ -70,7 +67,7 @@ type Config struct {
 	GPTOSS bool
 	// NoUsageOption is for engines that refuse stream_options; usage is then what they send on their own.
 	NoUsageOption bool
-	MaxBody       int64 // bytes; 0 means DefaultMaxBody
+	MaxBody       int64 // bytes; 0 means reply.DefaultMaxBody
 }
 
 // Client implements engine.Client and engine.TokenCounter.
@@ -96,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 		c.prefix = "/v1"
 	}
 	if c.cfg.MaxBody == 0 {
-		c.cfg.MaxBody = DefaultMaxBody
+		c.cfg.MaxBody = reply.DefaultMaxBody
 	}
 	u.Path, u.RawPath = "", "" // probes and tokenizers live at the root
 	cfg.Upstream.BaseURL = u.String()

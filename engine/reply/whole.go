@@ -12,6 +12,9 @@ import (
 	"forebay/wire/scan"
 )
 
+// DefaultMaxBody bounds an answer in one piece, in bytes, where a client is not told otherwise.
+const DefaultMaxBody = 64 << 20
+
 // keepBuffer is the largest body buffer that is kept for the next call.
 const keepBuffer = 64 << 10
 
