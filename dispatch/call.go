@@ -52,14 +52,18 @@ func (c *call) estimateInput() int64 {
 	return c.model.ratio.estimate(f.TextBytes, f.MediaUnits)
 }
 
+func unbound(model string) *fault.Error {
+	return fault.New(fault.UnknownModel, "The provided model identifier is invalid.").
+		WithReason("model %q is in the catalogue but bound to no engine; add models.%s.engines to the configuration", model, model)
+}
+
 // prepare finds the model and builds the Arrive event. Its errors are refusals that no
 // scheduler need see.
 func (c *call) prepare() error {
 	w := c.d.world.Load()
 	m := w.models[c.req.Model]
 	if m == nil {
-		return fault.New(fault.UnknownModel, "The provided model identifier is invalid.").
-			WithReason("model %q is in the catalogue but bound to no engine; add models.%s.engines to the configuration", c.req.Model, c.req.Model)
+		return unbound(c.req.Model)
 	}
 	c.model, c.charged = m, w.charged(c.req.ModelCharged, m)
 	f := &c.req.Facts

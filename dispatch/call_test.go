@@ -352,3 +352,46 @@ func TestUnknownModelsAndRefusedCallsHaveRows(t *testing.T) {
 		}
 	})
 }
+
+// An engine that does not count is not free: what it was sent and has written is estimated, and marked so.
+func TestAnAnswerWithoutUsage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := &infer.Result{Usage: infer.Usage{Estimated: true}, Choices: []infer.Choice{{Content: []infer.Block{{Text: "forty bytes of text are about ten tokens"}}}}}
+		r := newRig(t, nil, &fake{answer: func(context.Context, int, *infer.Request) (*infer.Response, error) {
+			return infer.NewResponse(infer.Head{}, infer.OneResult(answer)), nil
+		}})
+		r.mustDo(r.request())
+		row := r.book.last(t)
+		if row.Input != row.Estimate || row.Output != 10 || !row.UsageGuess || row.Charge.Total() != row.Input*1000+row.Output*2000 {
+			t.Errorf("%d in of %d, %d out, guess %v, charge %d", row.Input, row.Estimate, row.Output, row.UsageGuess, row.Charge.Total())
+		}
+	})
+}
+
+// gone wrong.
+func TestAWaitingCallOutlivesTheConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, &fake{answer: after(time.Minute, infer.Usage{Input: 1, Output: 1})})
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := func() chan error {
+			done := make(chan error, 1)
+			go func() {
+				_, err := r.do(ctx, r.request())
+				done <- err
+			}()
+			synctest.Wait()
+			return done
+		}
+		running, waiting := begin(), begin()
+		anew := &call{d: r.Dispatcher, req: r.request()}
+		wantKind(t, anew.overtaken(), fault.Unavailable)
+		without := r.top
+		without.Models = nil
+		if err := r.Configure(without); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, <-waiting, fault.UnknownModel)
+		cancel()
+		<-running
+	})
+}

@@ -115,6 +115,17 @@ func (c *call) rejection(a *capacity.Action) error {
 	return e
 }
 
+// overtaken is the refusal of a call for which the configuration has changed between its arrival and its turn: what
+// it was to use has been taken away.
+func (c *call) overtaken() *fault.Error {
+	if w := c.d.world.Load(); w.models[c.req.Model] == nil {
+		return unbound(c.req.Model)
+	}
+	e := fault.New(fault.Unavailable, "")
+	e.Reason = "the configuration changed while the call waited; try again"
+	return e
+}
+
 func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 	l := c.limitOf(a)
 	switch a.Reason {
@@ -145,6 +156,8 @@ func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 		e := fault.New(fault.Unavailable, "")
 		e.Reason = "no engine that serves the model is up; see `forebay doctor`"
 		return e
+	case capacity.ReasonUnknown:
+		return c.overtaken()
 	default:
 		return fault.Newf(fault.Internal, "refused: %s", a.Reason)
 	}

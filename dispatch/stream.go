@@ -78,8 +78,18 @@ func (s *stream) after() (*infer.Event, error) {
 	return nil, s.err
 }
 
+// unreported reports whether a usage stands for none: an engine that does not count says nothing, or only zeros.
+func unreported(u *infer.Usage) bool {
+	return u.Estimated && u.Input == 0 && u.Output == 0 && u.CacheRead == 0 && u.CacheWrite == 0
+}
+
 func (s *stream) count(ev *infer.Event) {
 	s.tokens += ev.Tokens
+	if ev.Result != nil && unreported(&ev.Usage) {
+		if n := textBytes(ev.Result); n > 0 {
+			s.tokens += s.c.model.ratio.estimate(n, 0)
+		}
+	}
 	if ev.HasUsage && ev.Usage.Output > s.tokens {
 		s.tokens = ev.Usage.Output
 	}
@@ -92,6 +102,17 @@ func (s *stream) count(ev *infer.Event) {
 	s.c.d.send(&capacity.Event{
 		Kind: capacity.EventProgress, Call: s.c.id, Output: s.tokens, Delivered: s.c.req.Stream,
 	})
+}
+
+// textBytes is the length of what a model has written.
+func textBytes(r *infer.Result) (n int64) {
+	for i := range r.Choices {
+		for j := range r.Choices[i].Content {
+			b := &r.Choices[i].Content[j]
+			n += int64(len(b.Text) + len(b.ToolName) + len(b.ToolInput))
+		}
+	}
+	return n
 }
 
 // failed ends the call after an error behind the first byte.
@@ -119,7 +140,7 @@ func (s *stream) finish(outcome error) error {
 func (s *stream) conclude(outcome error) error {
 	c := s.c
 	u, known := s.resp.Usage()
-	if !known {
+	if known = known && !unreported(&u); !known {
 		u = infer.Usage{Input: c.arrival.Input, Output: s.tokens, Estimated: true}
 	} else {
 		if outcome != nil && s.tokens > u.Output { // the engine's last report came before the end
