@@ -73,7 +73,11 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 		}
 		line("held", "%d tokens: estimated input %d, %s", ex.Held, ex.Estimate, bound)
 		line("used", "%s", tokens(ex))
-		line("time", "%s in the queue, first token after %s, %s in all", milliseconds(ex.QueueMs), milliseconds(ex.FirstMs), milliseconds(ex.TotalMs))
+		first := "no token"
+		if ex.FirstMs > 0 {
+			first = "first token after " + milliseconds(ex.FirstMs)
+		}
+		line("time", "%s in the queue, %s, %s in all", milliseconds(ex.QueueMs), first, milliseconds(ex.TotalMs))
 		line("charge", "%s", price(ex.Charge))
 		line("cost", "%s", price(ex.Cost))
 	}
@@ -86,11 +90,15 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 	if err := w.Flush(); err != nil || ex.Detail == "" {
 		return err
 	}
-	return why(out, ex.Detail)
+	verb := "Refused"
+	if ex.Outcome != meter.OutcomeRefused {
+		verb = "Given up"
+	}
+	return why(out, verb, ex.Detail)
 }
 
-// why writes the scheduler's reason and the limits that it looked at.
-func why(out io.Writer, detail string) error {
+// why writes the scheduler's reason for what the verb says, and the limits that it looked at.
+func why(out io.Writer, verb, detail string) error {
 	var d decision
 	if err := json.Unmarshal([]byte(detail), &d); err != nil {
 		return fmt.Errorf("the scheduler's account of the call cannot be read: %w", err)
@@ -98,11 +106,11 @@ func why(out io.Writer, detail string) error {
 	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
 	switch {
 	case d.Refused != "":
-		_, _ = fmt.Fprintf(w, "\nRefused by the limit %s", d.Refused) // Flush tells, here and below
+		_, _ = fmt.Fprintf(w, "\n%s by the limit %s", verb, d.Refused) // Flush tells, here and below
 	case d.Ahead > 0:
-		_, _ = fmt.Fprintf(w, "\nRefused: %s, %d calls ahead in the queue", d.Reason, d.Ahead)
+		_, _ = fmt.Fprintf(w, "\n%s: %s, %d calls ahead in the queue", verb, d.Reason, d.Ahead)
 	default:
-		_, _ = fmt.Fprintf(w, "\nRefused: %s", d.Reason)
+		_, _ = fmt.Fprintf(w, "\n%s: %s", verb, d.Reason)
 	}
 	if d.RetryMs > 0 {
 		about := ""
