@@ -89,10 +89,10 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 		URL      string `json:"url"`
 		Ready    bool   `json:"ready"`
 		NotReady string `json:"notReady"`
-		Ledger   struct {
+		Ledger   *struct {
 			Rows int64 `json:"rowsSinceStart"`
 			Lost int64 `json:"rowsLost"`
-		} `json:"ledger"`
+		} `json:"ledger"` // of these, another account than the operator's is told nothing
 		Engines []struct {
 			Name     string `json:"name"`
 			Up       bool   `json:"up"`
@@ -111,9 +111,14 @@ func (c *doctorCmd) server(e *env, add func(string, error, string)) {
 	add("server", nil, fmt.Sprintf("%s at %s, up %s", st.Version, st.URL, st.Uptime))
 	var err error
 	if !st.Ready {
-		err = errors.New(st.NotReady)
+		err = errors.New(cmp.Or(st.NotReady, "not ready"))
 	}
-	add("ledger", err, fmt.Sprintf("%d rows since the start, %d lost", st.Ledger.Rows, st.Ledger.Lost))
+	switch l := st.Ledger; {
+	case l != nil:
+		add("ledger", err, fmt.Sprintf("%d rows since the start, %d lost", l.Rows, l.Lost))
+	case err != nil:
+		add("calls", err, "")
+	}
 	for _, en := range st.Engines {
 		err = nil
 		if !en.Up {

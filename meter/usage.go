@@ -35,10 +35,13 @@ type UsageQuery struct {
 	By      []string
 	Since   time.Time
 	Until   time.Time
-	Account string // with it come the calls that were refused before they had an account
-	Team    string
-	Key     string
-	Model   string
+	Account string
+	// Unauthenticated adds to those of Account the calls that were refused before they had one.
+	Unauthenticated bool
+
+	Team  string
+	Key   string
+	Model string
 }
 
 // UsageRow is one group.
@@ -156,8 +159,11 @@ func (q *UsageQuery) where() (string, []any) {
 	if !q.Until.IsZero() {
 		add("arrived < ?", q.Until.UnixNano())
 	}
-	if q.Account != "" {
+	switch {
+	case q.Account != "" && q.Unauthenticated:
 		add("account IN (?, '')", q.Account)
+	case q.Account != "":
+		add("account = ?", q.Account)
 	}
 	for col, v := range map[string]string{"team": q.Team, "key": q.Key, "model": q.Model} {
 		if v != "" {

@@ -20,14 +20,20 @@ import (
 // adminView implements the views of the admin API.
 type adminView struct{ s *Server }
 
+// Public is what everybody who administers an account is told of the server.
+type Public struct {
+	Version string `json:"version"`
+	Uptime  string `json:"uptime"`
+	Region  string `json:"region"`
+	URL     string `json:"url"`
+	TLSURL  string `json:"tlsUrl,omitempty"`
+	Ready   bool   `json:"ready"`
+}
+
+// status is what the operator is told.
 type status struct {
-	Version  string `json:"version"`
-	Uptime   string `json:"uptime"`
+	Public
 	Account  string `json:"account"`
-	Region   string `json:"region"`
-	URL      string `json:"url"`
-	TLSURL   string `json:"tlsUrl,omitempty"`
-	Ready    bool   `json:"ready"`
 	NotReady string `json:"notReady,omitempty"`
 	InFlight int    `json:"inFlight"`
 	Ledger   struct {
@@ -39,15 +45,21 @@ type status struct {
 }
 
 // Status implements admin.View.
-func (v adminView) Status(context.Context) (any, error) {
+func (v adminView) Status(_ context.Context, operator bool) (any, error) {
 	s := v.s
-	st := status{
-		Version: version.String(), Uptime: time.Since(s.started).Round(time.Second).String(), Account: s.cfg.Account.ID,
-		Region: s.cfg.Server.Region, URL: s.creds.URL, TLSURL: s.creds.TLSURL, Ready: true, InFlight: s.dispatch.InFlight(),
-		Engines: s.dispatch.Health(), Recording: s.dispatch.Recording(),
+	notReady := s.ready()
+	public := Public{
+		Version: version.String(), Uptime: time.Since(s.started).Round(time.Second).String(), Region: s.cfg.Server.Region,
+		URL: s.creds.URL, TLSURL: s.creds.TLSURL, Ready: notReady == nil,
 	}
-	if err := s.ready(); err != nil {
-		st.Ready, st.NotReady = false, err.Error()
+	if !operator {
+		return &public, nil
+	}
+	st := status{
+		Public: public, Account: s.cfg.Account.ID, InFlight: s.dispatch.InFlight(), Engines: s.dispatch.Health(), Recording: s.dispatch.Recording(),
+	}
+	if notReady != nil {
+		st.NotReady = notReady.Error()
 	}
 	st.Ledger.Rows, st.Ledger.Lost = s.ledger.Rows(), s.ledger.Lost()
 	return &st, nil

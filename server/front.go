@@ -184,7 +184,7 @@ func (f *front) plain(c *api.Call) bool {
 		_ = c.W.Body(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	case "/readyz":
 		if err := f.s.ready(); err != nil {
-			_ = c.W.Body(http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte(err.Error()+"\n"))
+			_ = c.W.Body(http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte(unready(err)+"\n"))
 			break
 		}
 		_ = c.W.Body(http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
@@ -194,6 +194,14 @@ func (f *front) plain(c *api.Call) bool {
 		return false
 	}
 	return true
+}
+
+// unready is what anybody may know of why no calls are served; a fault's cause may name files.
+func unready(err error) string {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e.Kind.String() + ": " + e.Reason
+	}
+	return err.Error()
 }
 
 // flatWriter gives a plain handler the connection of a call.

@@ -316,6 +316,38 @@ func TestTenantsAdministerThemselvesAlone(t *testing.T) {
 	}
 }
 
+// An administrator of another account sees no engine, no cost and no caller but its own.
+func TestTenantsSeeThemselvesAlone(t *testing.T) {
+	const tenant = "111111111111"
+	c := testConfig(t)
+	c.Accounts = map[string]config.Tenant{tenant: {}}
+	c.Engines["hidden"] = config.Engine{Type: "simulated"}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "hidden"}}}
+	s := run(t, c)
+	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"Actions":["*"]}}`)
+	_, rest, _ := strings.Cut(made.body, `"secret": "`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	theirs := set("Authorization", "Bearer "+secret)
+	post(t, s, chatPath, viaChat.body(`[{"role":"user","content":"x"}]`), set("Authorization", "Bearer nobody"))
+	id := post(t, s, chatPath, viaChat.body(`[{"role":"user","content":"x"}]`), theirs).header.Get("X-Request-Id")
+	get := func(r *http.Request) { r.Method = http.MethodGet }
+	for _, x := range []struct{ path, operator, tenant string }{
+		{"status", `"engines"`, `"ready": true`},
+		{"models", `"hidden"`, haiku},
+		{"usage?by=reason", `"unknown_key"`, `"requests": 1`},
+	} {
+		if got := post(t, s, "/admin/v1/"+x.path, "", get); !strings.Contains(got.body, x.operator) {
+			t.Errorf("%s, to the operator: %d %s", x.path, got.status, got.body)
+		}
+		if got := post(t, s, "/admin/v1/"+x.path, "", get, theirs); !strings.Contains(got.body, x.tenant) || strings.Contains(got.body, x.operator) {
+			t.Errorf("%s: %d %s", x.path, got.status, got.body)
+		}
+	}
+	if got := post(t, s, "/admin/v1/explain/"+id, "", get, theirs); got.status != http.StatusOK || !strings.Contains(got.body, `"cost": null`) {
+		t.Errorf("explain: %d %s", got.status, got.body)
+	}
+}
+
 // Two long tokens with one beginning are not the same token.
 func TestLongIdempotencyTokensAreRefused(t *testing.T) {
 	s := run(t, testConfig(t))

@@ -3,16 +3,19 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
+	"forebay/fault"
 	"forebay/meter"
 
 	"go.uber.org/goleak"
@@ -330,6 +333,18 @@ func TestProbesAndMetricsNeedNoKey(t *testing.T) {
 		if got.status != 200 || !bytes.Contains([]byte(got.body), []byte(want)) {
 			t.Errorf("%s: %d %.200s", path, got.status, got.body)
 		}
+	}
+}
+
+// Whoever asks whether calls are served reads no name of a file.
+func TestReadinessTellsNoCause(t *testing.T) {
+	_, cause := os.Open("/no/such/file")
+	e := fault.Wrap(fault.Unavailable, cause, "").WithReason("the ledger cannot be written")
+	if got := unready(e); got != "unavailable: the ledger cannot be written" {
+		t.Error(got)
+	}
+	if got := unready(errors.New("stopping")); got != "stopping" {
+		t.Error(got)
 	}
 }
 

@@ -23,7 +23,8 @@ import (
 
 // View is what the API shows and changes.
 type View interface {
-	Status(ctx context.Context) (any, error)
+	// Status returns the state of the server: to the operator all of it, to others nothing of engines, ledger and files.
+	Status(ctx context.Context, operator bool) (any, error)
 	Models() []ModelInfo
 	Keys() KeyAdmin
 	Ledger() LedgerView
@@ -55,7 +56,7 @@ type LedgerView interface {
 // ModelInfo is a model with what serves it.
 type ModelInfo struct {
 	*catalog.Model
-	Engines   []string `json:"engines"`
+	Engines   []string `json:"engines,omitempty"` // told to the operator
 	Simulated bool     `json:"simulated"`
 }
 
@@ -95,7 +96,7 @@ type route struct {
 
 // routes are all operations. The published document is made of them.
 var routes = slices.Concat([]route{
-	{method: http.MethodGet, path: "status", action: actionRead, handle: (*Service).status, summary: "State of the server, its engines and its ledger."},
+	{method: http.MethodGet, path: "status", action: actionRead, handle: (*Service).status, summary: "State of the server; to the operator also of its engines and its ledger."},
 	{method: http.MethodGet, path: "keys", action: actionRead, handle: (*Service).keys, query: []string{"account"}, summary: "The keys, without their secrets."},
 	{method: http.MethodPost, path: "keys", action: actionWrite, handle: (*Service).createKey, query: []string{"account"}, body: "Key", summary: "Make a key. Its secret is shown once."},
 	{method: http.MethodDelete, path: "keys/", action: actionWrite, handle: (*Service).revokeKey, query: []string{"account"}, summary: "End a key at once."},
@@ -112,7 +113,7 @@ var routes = slices.Concat([]route{
 		summary: "Compute the ledger's amounts and totals again from its rows.",
 	},
 	{method: http.MethodGet, path: "explain/", action: actionRead, handle: (*Service).explain, summary: "What happened to one call."},
-	{method: http.MethodGet, path: "models", action: actionRead, handle: (*Service).models, summary: "The models that can be called, with prices and engines."},
+	{method: http.MethodGet, path: "models", action: actionRead, handle: (*Service).models, summary: "The models that can be called, with prices, and to the operator with engines."},
 	{method: http.MethodPut, path: "prices/", action: actionWrite, operator: true, handle: (*Service).price, body: "Price", summary: "Set the price of a model."},
 	{method: http.MethodGet, path: "config", action: actionRead, operator: true, handle: (*Service).show, summary: "The configuration in force, as YAML. Secrets are references in it."},
 	{
@@ -192,10 +193,23 @@ func reply(c *api.Call, v any) error {
 	return c.W.Body(http.StatusOK, "application/json", append(b, '\n'))
 }
 
-func (s *Service) status(c *api.Call, _ string) (any, error) { return s.view.Status(c.Context()) }
+// operates reports whether the caller's key is of the operator's account.
+func (s *Service) operates(c *api.Call) bool {
+	return c.Principal.Account == s.view.Configuration().Operator()
+}
 
-func (s *Service) models(*api.Call, string) (any, error) {
-	return map[string]any{"models": s.view.Models()}, nil
+func (s *Service) status(c *api.Call, _ string) (any, error) {
+	return s.view.Status(c.Context(), s.operates(c))
+}
+
+func (s *Service) models(c *api.Call, _ string) (any, error) {
+	models := s.view.Models()
+	if !s.operates(c) {
+		for i := range models {
+			models[i].Engines = nil
+		}
+	}
+	return map[string]any{"models": models}, nil
 }
 
 func (s *Service) usage(c *api.Call, _ string) (any, error) {
@@ -207,7 +221,7 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := meter.UsageQuery{Account: account, Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
+	q := meter.UsageQuery{Account: account, Unauthenticated: s.operates(c), Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
 	for by := range strings.SplitSeq(v.Get("by"), ",") {
 		if by != "" {
 			q.By = append(q.By, by)
@@ -223,6 +237,11 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	gave, err := s.view.Ledger().ClientsGaveUp(c.Context(), q.Account, q.Since)
 	if err != nil {
 		return nil, err
+	}
+	if !s.operates(c) {
+		for i := range rows {
+			rows[i].CostCurrency, rows[i].Cost, rows[i].Uncosted = "", 0, 0 // what a call cost the operator is the operator's
+		}
 	}
 	return map[string]any{"by": q.By, "rows": rows, "clientsGaveUp": gave}, nil
 }
@@ -257,8 +276,11 @@ func (s *Service) explain(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Account != c.Principal.Account && c.Principal.Account != s.view.Configuration().Operator() {
-		return nil, fault.Newf(fault.NotFound, "no call with request id %q is on the ledger", id)
+	if !s.operates(c) {
+		if e.Account != c.Principal.Account {
+			return nil, fault.Newf(fault.NotFound, "no call with request id %q is on the ledger", id)
+		}
+		e.Cost = nil
 	}
 	return e, nil
 }
