@@ -126,7 +126,7 @@ func segmentNumbers(path string) ([]uint64, error) {
 	var out []uint64
 	for _, f := range files {
 		number, ok := strings.CutPrefix(f.Name(), filepath.Base(path)+"-")
-		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil { // others are ".damaged"
+		if n, err := strconv.ParseUint(number, 10, 62); ok && err == nil { // others are ".damaged", or not of this program
 			out = append(out, n)
 		}
 	}

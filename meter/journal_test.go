@@ -310,6 +310,22 @@ func TestRowsOfAClosingLedger(t *testing.T) {
 	}
 }
 
+// A file that somebody named as the last of all segments does not make the next one the first.
+func TestNoSegmentAfterTheLast(t *testing.T) {
+	path, file := killed(t, 3, func(b []byte) []byte { return b })
+	if err := os.WriteFile(strings.TrimSuffix(file, "00000001")+"18446744073709551615", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := idle(t, path, segmentSize)
+	defer func() { _ = l.release() }()
+	if err := l.Append(t.Context(), row(3)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, l); len(got) != 4 {
+		t.Errorf("%d rows of 4", len(got))
+	}
+}
+
 // A row that the tables refuse does not hold up those behind it.
 func TestUnfitRow(t *testing.T) {
 	l := open(t, nil)
