@@ -392,6 +392,6 @@ func TestAWaitingCallOutlivesTheConfiguration(t *testing.T) {
 		}
 		wantKind(t, <-waiting, fault.UnknownModel)
 		cancel()
-		<-running
+		wantKind(t, <-running, fault.Canceled)
 	})
 }
