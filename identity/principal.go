@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type Policy struct {
 	Limits Limits
 }
 
+var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
+
 // Validate reports what in a policy means nothing. Faults: Invalid.
 func (p *Policy) Validate() error {
 	if p.Tier != "" && !slices.Contains(tiersDown, p.Tier) {
@@ -47,6 +50,9 @@ func (p *Policy) Validate() error {
 	}
 	if (l.SpendPerDay > 0 || l.SpendPerMonth > 0) && l.Currency == "" {
 		return fault.New(fault.Invalid, "a limit on spend needs a currency")
+	}
+	if l.Currency != "" && !currencyCode.MatchString(l.Currency) {
+		return fault.Newf(fault.Invalid, "currency %q is not three capital letters, such as USD", l.Currency)
 	}
 	return nil
 }

@@ -268,10 +268,20 @@ func TestKeysChangeOneAtATime(t *testing.T) {
 	}
 }
 
+// Names that forebay.yaml cannot hold would make an export that cannot be read.
+func TestKeysWithSenselessNamesAreNotMade(t *testing.T) {
+	s := run(t, testConfig(t))
+	for _, name := range []string{"", "a b", "a/b", `a\nb`, "\u00e9", strings.Repeat("x", 65)} {
+		if got := post(t, s, "/admin/v1/keys", `{"name":"`+name+`","kind":"api-key"}`); got.status != 400 || !strings.Contains(got.body, `"invalid"`) {
+			t.Errorf("%q: %d %s", name, got.status, got.body)
+		}
+	}
+}
+
 func TestKeysWithSenselessPoliciesAreNotMade(t *testing.T) {
 	s := run(t, testConfig(t))
 	for _, rest := range []string{
-		`"policy":{"Tier":"gold"}`, `"policy":{"Limits":{"TokensPerMinute":-1}}`, `"policy":{"Limits":{"SpendPerDay":5}}`, `"expires":"2020-01-01T00:00:00Z"`,
+		`"policy":{"Tier":"gold"}`, `"policy":{"Limits":{"TokensPerMinute":-1}}`, `"policy":{"Limits":{"SpendPerDay":5}}`, `"policy":{"Limits":{"SpendPerDay":5,"Currency":"\u0000usd"}}`, `"expires":"2020-01-01T00:00:00Z"`,
 	} {
 		if got := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key",`+rest+`}`); got.status != 400 || !strings.Contains(got.body, `"invalid"`) {
 			t.Errorf("%s: %d %s", rest, got.status, got.body)

@@ -110,8 +110,8 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	if kind != identity.KeyBearer && kind != identity.KeyPair {
 		return nil, fault.Newf(fault.Invalid, "kind %q is not one of api-key, access-key", in.Kind)
 	}
-	if in.Name == "" || len(in.Name) > 64 || strings.ContainsFunc(in.Name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, fault.New(fault.Invalid, "a key needs a name of 1 to 64 printable characters without spaces")
+	if in.Name == "" || len(in.Name) > 64 || strings.ContainsFunc(in.Name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+		return nil, fault.New(fault.Invalid, "a key needs a name of 1 to 64 printable characters without spaces or slashes")
 	}
 	if err := in.Policy.Validate(); err != nil {
 		return nil, err
