@@ -100,9 +100,11 @@ func (p *serving) open(name string, e config.Engine, family infer.Dialect, old *
 		return nil, err
 	}
 	if e.Resolve == "dns" {
-		o.name, err = newName(&e, p.longest(), o.dial)
+		if o.name, err = newName(&e, p.longest(), o.dial); err != nil {
+			return nil, errors.Join(err, o.client.Close())
+		}
 	}
-	return o, err
+	return o, nil
 }
 
 // families lists the families of the models that are bound to an engine.

@@ -301,6 +301,16 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		t.Error("a reload did not read the certificate again")
 	}
 	third := renew()
+	cannot := c
+	cannot.Engines = maps.Clone(c.Engines)
+	cannot.Engines["far"] = config.Engine{Type: "bedrock", Region: "us-east-1"}
+	cannot.Models = maps.Clone(c.Models)
+	cannot.Models["amazon.nova-lite-v1:0"] = config.Model{Engines: []config.Binding{{Engine: "far"}}}
+	t.Setenv("AWS_PROFILE", "nobody") // an engine that cannot be made
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "none"))
+	if _, err := s.Reload(t.Context(), cannot); err == nil || !bytes.Equal(served(), second) {
+		t.Errorf("a reload that failed (%v) changed the certificate", err)
+	}
 	later := time.Now().Add(time.Minute)
 	for _, f := range []string{cert, key} { // renewals are further apart than clocks are fine
 		if err := os.Chtimes(f, later, later); err != nil {

@@ -120,15 +120,15 @@ func (s *Server) Reload(ctx context.Context, cfg config.Config) (restart []strin
 	if err == nil {
 		err = all.Validate()
 	}
-	if err == nil {
-		err = s.loadCertificate(&cfg)
-	}
 	if err != nil {
 		return nil, err
 	}
 	next, err := build(&cfg, all, s.live.Load())
 	if err != nil {
 		return nil, err
+	}
+	if err := s.loadCertificate(&cfg); err != nil { // last, for it is served at once
+		return nil, errors.Join(err, closeAll(next.release(s.live.Load())))
 	}
 	return restart, s.install(ctx, next)
 }
