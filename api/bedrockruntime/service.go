@@ -113,7 +113,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if err != nil {
 		return nativeError(err)
 	}
-	if req.Stream != stream {
+	if req.Stream != stream || req.Facts.Stream && in.Dialect == infer.DialectAnthropic { // elsewhere the two must agree
 		return errStreamInBody
 	}
 	if req.Facts.MaxTokens == 0 && in.Dialect == infer.DialectAnthropic {
@@ -161,7 +161,7 @@ func guardrail(in *shapes.InvokeModelRequest) (*infer.Guardrail, error) {
 	}
 }
 
-// errStreamInBody refuses a body that asks for a stream where the operation has none.
+// errStreamInBody refuses a body that says what the operation says: Claude's may not, others may not contradict it.
 var errStreamInBody = fault.New(fault.Invalid,
 	"Malformed input request: #: extraneous key [stream] is not permitted, please reformat your input and try again.")
 
