@@ -13,15 +13,34 @@ import (
 	"forebay/infer"
 )
 
-// Run hands a request to the scheduler. From here on the scheduler writes the ledger row.
-func Run(c *Call, g *Gateway, req *infer.Request) (*infer.Response, error) {
+// run hands a request to the scheduler. From here on the scheduler writes the ledger row.
+func run(c *Call, g *Gateway, req *infer.Request) (*infer.Response, error) {
 	c.Handed = true
 	return g.Infer(c.Context(), req)
 }
 
-// WholeBody reads the answer of a call without streaming as a body of the dialect: the
+// Whole runs a call without streaming and answers with one body. The API's own headers, if it has any, are set
+// by also, which may be nil.
+func Whole(c *Call, g *Gateway, req *infer.Request, d infer.Dialect, head dialect.Head, also func(resp *infer.Response)) error {
+	resp, err := run(c, g, req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Close() }()
+	body, err := wholeBody(resp, d, head)
+	if err != nil {
+		return err
+	}
+	Answer(c.W.Header(), &resp.Head)
+	if also != nil {
+		also(resp)
+	}
+	return c.W.Body(http.StatusOK, "application/json", body)
+}
+
+// wholeBody reads the answer of a call without streaming as a body of the dialect: the
 // engine's own bytes when they passed through, or else the encoded result.
-func WholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte, error) {
+func wholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte, error) {
 	ev, err := resp.Next()
 	if err != nil {
 		return nil, err
@@ -69,7 +88,7 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 		h.Set("X-Accel-Buffering", "no") // nginx must not hold events back
 	})
 	defer c.W.Finish()
-	resp, err := Run(c, g, req)
+	resp, err := run(c, g, req)
 	if err != nil {
 		return st.fail(c, err)
 	}

@@ -12,7 +12,7 @@ import (
 func TestWord(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {
-		t.Skip("no shell to ask")
+		t.Skip("SKIPPED: no shell here")
 	}
 	check := func(ctx context.Context, t rapid.TB, s string) {
 		out, err := exec.CommandContext(ctx, sh, "-c", "printf %s "+word(s)).Output()

@@ -72,17 +72,7 @@ func (s *Service) message(c *api.Call) error {
 		}
 		return st.Serve(c, s.Gateway, req)
 	}
-	resp, err := api.Run(c, s.Gateway, req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Close() }()
-	body, err := api.WholeBody(resp, infer.DialectAnthropic, head)
-	if err != nil {
-		return err
-	}
-	api.Answer(c.W.Header(), &resp.Head)
-	return c.W.Body(http.StatusOK, "application/json", body)
+	return api.Whole(c, s.Gateway, req, infer.DialectAnthropic, head, nil)
 }
 
 // unknownModel is the API's text for an id that names no model.

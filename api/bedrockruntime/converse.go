@@ -2,7 +2,6 @@ package bedrockruntime
 
 import (
 	"math"
-	"net/http"
 
 	"forebay/api"
 	"forebay/dialect"
@@ -58,17 +57,7 @@ func (s *Service) converse(c *api.Call, r *wire.Request) error {
 		}
 		return st.Serve(c, s.Gateway, req)
 	}
-	resp, err := api.Run(c, s.Gateway, req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Close() }()
-	body, err := api.WholeBody(resp, infer.DialectConverse, head)
-	if err != nil {
-		return err
-	}
-	api.Answer(c.W.Header(), &resp.Head)
-	return c.W.Body(http.StatusOK, "application/json", body)
+	return api.Whole(c, s.Gateway, req, infer.DialectConverse, head, nil)
 }
 
 // passes reports whether a call to the model passes through: what serves it speaks Converse and

@@ -123,17 +123,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if stream {
 		return s.invokeStream(c, req, head)
 	}
-	resp, err := api.Run(c, s.Gateway, req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Close() }()
-	body, err := api.WholeBody(resp, in.Dialect, head)
-	if err != nil {
-		return err
-	}
-	s.headers(c, req, resp)
-	return c.W.Body(http.StatusOK, "application/json", body)
+	return api.Whole(c, s.Gateway, req, in.Dialect, head, func(resp *infer.Response) { s.headers(c, req, resp) })
 }
 
 // invocation reads the headers of an invocation, with or without a stream: the two have the same.
@@ -195,7 +185,6 @@ func nativeError(err error) error {
 // headers tells token counts and latency of an answered InvokeModel.
 func (s *Service) headers(c *api.Call, req *infer.Request, resp *infer.Response) {
 	h := c.W.Header()
-	api.Answer(h, &resp.Head)
 	u, _ := resp.Usage()
 	h.Set(headerInput, strconv.FormatInt(u.Input, 10))
 	h.Set(headerOutput, strconv.FormatInt(u.Output, 10))

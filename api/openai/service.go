@@ -86,17 +86,7 @@ func (s *Service) embed(c *api.Call) error {
 }
 
 func (s *Service) whole(c *api.Call, req *infer.Request, d infer.Dialect) error {
-	resp, err := api.Run(c, s.Gateway, req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Close() }()
-	body, err := api.WholeBody(resp, d, head(c, req))
-	if err != nil {
-		return err
-	}
-	api.Answer(c.W.Header(), &resp.Head)
-	return c.W.Body(http.StatusOK, "application/json", body)
+	return api.Whole(c, s.Gateway, req, d, head(c, req), nil)
 }
 
 func (s *Service) stream(c *api.Call, req *infer.Request, d infer.Dialect) error {
