@@ -55,8 +55,23 @@ var services = []service{
 	},
 	{
 		model: "bedrock/2023-04-20", pkg: "bedrock",
-		operations: map[string]form{"ListFoundationModels": both, "GetFoundationModel": both},
-		open:       []string{"GetFoundationModelIdentifier"},
+		operations: map[string]form{
+			"ListFoundationModels": both, "GetFoundationModel": both,
+			"CreateProvisionedModelThroughput": both, "GetProvisionedModelThroughput": both, "ListProvisionedModelThroughputs": both,
+			"UpdateProvisionedModelThroughput": both, "DeleteProvisionedModelThroughput": both,
+			"CreateModelImportJob": both, "GetModelImportJob": both, "ListModelImportJobs": both,
+			"GetImportedModel": both, "ListImportedModels": both, "DeleteImportedModel": both,
+			"CreateCustomModel": both, "GetCustomModel": both, "ListCustomModels": both, "DeleteCustomModel": both,
+			"CreateCustomModelDeployment": both, "GetCustomModelDeployment": both, "ListCustomModelDeployments": both,
+			"UpdateCustomModelDeployment": both, "DeleteCustomModelDeployment": both,
+			"CreateInferenceProfile": both, "GetInferenceProfile": both, "ListInferenceProfiles": both, "DeleteInferenceProfile": both,
+			"TagResource": both, "UntagResource": both, "ListTagsForResource": both,
+			"GetModelInvocationLoggingConfiguration": both, "PutModelInvocationLoggingConfiguration": both, "DeleteModelInvocationLoggingConfiguration": both,
+		},
+		open: []string{
+			"GetFoundationModelIdentifier", "ModelIdentifier", "ModelArn", "FoundationModelArn", "CustomModelArn",
+			"InferenceProfileModelSourceArn", "InferenceProfileIdentifier", "TaggableResourcesArn",
+		},
 	},
 	{model: "sts/2011-06-15", pkg: "sts", operations: map[string]form{"GetCallerIdentity": both}},
 }
