@@ -1,4 +1,4 @@
-// Package store keeps what is created at run time (keys, and objects of the configuration)
+// Package store keeps what is created at run time (keys, objects of the configuration, and resources with their tags)
 // in a SQLite file of the data directory. A stolen file discloses no key: bearer keys are kept as hashes, secret
 // access keys are sealed with a key file outside the database.
 package store
@@ -54,6 +54,13 @@ CREATE TABLE objects (
   kind TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
   PRIMARY KEY (kind, account, name)
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE resources (
+  arn TEXT PRIMARY KEY, kind TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, body TEXT NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX resources_name ON resources (kind, account, name) WHERE name <> '';
+CREATE TABLE tags (arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)) STRICT, WITHOUT ROWID;
 `}
 
 // Open opens or creates the store in a data directory. Close must be called.
