@@ -24,6 +24,8 @@ type AWS struct {
 	Model    *wire.Service
 	Protocol wire.Protocol
 	Errors   *ErrorTable
+	// Codes are the errors that the service has names of their own for within a kind, by the fault's code.
+	Codes map[string]ErrorRow
 
 	handlers map[*wire.Operation]Handler
 }
@@ -86,6 +88,9 @@ func (s *AWS) Fail(c *Call, e *fault.Error) {
 // Failure is what a client is told of an error.
 func (s *AWS) Failure(id string, e *fault.Error) *wire.Failure {
 	row, msg := s.Errors.Row(e)
+	if special, ok := s.Codes[e.Code]; ok {
+		row = special
+	}
 	f := &wire.Failure{Name: row.Name, Message: msg, Status: row.Status, RequestID: id, Shape: s.errorShape(row.Name)}
 	if e.Kind == fault.ModelFailed || e.Kind == fault.StreamFailed {
 		f.Fields = map[string]any{"originalStatusCode": int64(e.OriginalStatus), "originalMessage": e.OriginalMessage}

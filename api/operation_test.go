@@ -11,7 +11,7 @@ import (
 
 // The tables of errors are complete, and where a service's model knows an error's name, the status is the model's.
 func TestErrorTables(t *testing.T) {
-	for _, s := range []*api.AWS{&bedrock.New(&api.Gateway{}).AWS, sts.New()} {
+	for _, s := range []*api.AWS{&bedrock.New(&api.Gateway{}, bedrock.Control{}).AWS, sts.New()} {
 		for k := range fault.NumKinds {
 			f := s.Failure("id", fault.New(k, ""))
 			if f.Name == "" || f.Message == "" || f.Status < 400 {

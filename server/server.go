@@ -138,7 +138,7 @@ func (s *Server) services() *front {
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
-		bedrock: bedrock.New(g), sts: sts.New(),
+		bedrock: bedrock.New(g, s.control()), sts: sts.New(),
 	}
 	f.admin = admin.New(adminView{s}, config.ObjectSchemas("#/components/schemas/"))
 	return f

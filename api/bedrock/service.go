@@ -1,14 +1,16 @@
-// Package bedrock serves the part of Amazon Bedrock's control plane that tells which
-// models there are. Its other operations get a clear error of the right shape.
+// Package bedrock serves a part of Amazon Bedrock's control plane: which models there are, and what callers
+// make of them. Its other operations get a clear error of the right shape.
 package bedrock
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
 	"forebay/api"
 	"forebay/catalog"
 	"forebay/fault"
+	"forebay/resource"
 	"forebay/wire/restjson"
 	shapes "forebay/wire/shapes/bedrock"
 )
@@ -17,11 +19,18 @@ import (
 type Service struct {
 	api.AWS
 	gateway *api.Gateway
+	control Control
+}
+
+// Control is what keeps the things that callers make.
+type Control struct {
+	Tags resource.Tagger
 }
 
 // New returns the service over a gateway's models.
-func New(g *api.Gateway) *Service {
-	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table}, gateway: g}
+func New(g *api.Gateway, control Control) *Service {
+	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table, Codes: codes}, gateway: g, control: control}
+	s.tagging()
 	api.Handle(&s.AWS, api.Operation[shapes.ListFoundationModelsRequest, shapes.ListFoundationModelsResponse]{Shape: shapes.ListFoundationModels, Run: s.list})
 	api.Handle(&s.AWS, api.Operation[shapes.GetFoundationModelRequest, shapes.GetFoundationModelResponse]{Shape: shapes.GetFoundationModel, Run: s.get})
 	return s
@@ -32,6 +41,23 @@ func Owns(path string) bool { return restjson.Owns(shapes.Service, path) }
 
 // table holds the errors of bedrock: the common ones.
 var table = api.CommonErrors()
+
+// codes are the errors that bedrock has names of its own for.
+var codes = map[string]api.ErrorRow{
+	resource.CodeTooManyTags: {Status: http.StatusBadRequest, Name: "TooManyTagsException", Message: "The request contains more tags than can be associated with a resource."},
+}
+
+// authorized lets an operation be served by a typed function, for callers whose policy allows the action of that name.
+func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
+	run := op.Run
+	op.Run = func(c *api.Call, in *In) (*Out, error) {
+		if err := s.gateway.Allow(c, "bedrock:"+op.Shape.Name); err != nil {
+			return nil, err
+		}
+		return run(c, in)
+	}
+	api.Handle(&s.AWS, op)
+}
 
 func (s *Service) summary(m *catalog.Model) shapes.FoundationModelSummary {
 	status := "ACTIVE"

@@ -1,0 +1,102 @@
+package resource
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/fault"
+)
+
+// Listed is something that lists show, in the order in which it was made.
+type Listed interface {
+	Made() time.Time
+	Identity() string // differs between any two of a list
+}
+
+// Filter says which part of a list is asked for. The zero value asks for all of it, in pages of the default size.
+type Filter struct {
+	After, Before time.Time // when it was made, both exclusive
+	NameContains  string
+	Descending    bool
+	Max           int // of a page
+	Token         string
+}
+
+// defaultPage is the size of a page where nobody says one.
+const defaultPage = 100
+
+// Page returns the part of a list that a filter asks for, ordered by time, and the token of the next, "" at the end.
+// Tokens name the last of a page and not its number: what is made or deleted meanwhile neither hides nor repeats
+// others. Faults: Invalid for a token that is none of ours.
+func Page[T Listed](list []T, f *Filter) (page []T, next string, err error) {
+	order := func(a, b T) int {
+		if c := a.Made().Compare(b.Made()); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Identity(), b.Identity())
+	}
+	if f.Descending {
+		ascending := order
+		order = func(a, b T) int { return ascending(b, a) }
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(x T) bool {
+		at := x.Made()
+		return !f.After.IsZero() && !at.After(f.After) || !f.Before.IsZero() && !at.Before(f.Before)
+	})
+	slices.SortFunc(list, order)
+	if f.Token != "" {
+		last, err := parseToken(f.Token)
+		if err != nil {
+			return nil, "", err
+		}
+		list = slices.DeleteFunc(list, func(x T) bool {
+			c := x.Made().Compare(last.made)
+			if c == 0 {
+				c = strings.Compare(x.Identity(), last.identity)
+			}
+			if f.Descending {
+				c = -c
+			}
+			return c <= 0
+		})
+	}
+	size := f.Max
+	if size == 0 {
+		size = defaultPage
+	}
+	if len(list) <= size {
+		return list, "", nil
+	}
+	return list[:size], token(list[size-1]), nil
+}
+
+// Holds reports whether a name has the part that is asked for.
+func (f *Filter) Holds(name string) bool {
+	return strings.Contains(strings.ToLower(name), strings.ToLower(f.NameContains))
+}
+
+type place struct {
+	made     time.Time
+	identity string
+}
+
+func token(x Listed) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", x.Made().UnixNano(), x.Identity()))
+}
+
+func parseToken(s string) (place, error) {
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	var ns int64
+	var p place
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "%d %s", &ns, &p.identity)
+	}
+	if err != nil {
+		return p, fault.New(fault.Invalid, "The provided nextToken is invalid.")
+	}
+	p.made = time.Unix(0, ns)
+	return p, nil
+}
