@@ -12,9 +12,9 @@ const (
 	// ActionAdmit sends a call to a replica: Call, Replica, Pool, Model, Lane, Tier, Reservation (0: under quota), Held, Placed.
 	ActionAdmit
 	// ActionSpill says that a call has left one lane for another: Call, Lane (the new one), Reason, Bucket,
-	// Counter (why it left the one before). Admit or Reject follows now or later.
+	// Counter, Reservation (why it left the one before). Admit or Reject follows now or later.
 	ActionSpill
-	// ActionReject refuses a call: Call, Reason, Lane, Bucket or Counter, RetryAfter, Estimated.
+	// ActionReject refuses a call: Call, Reason, Lane, Reservation, Bucket or Counter, RetryAfter, Estimated.
 	ActionReject
 	// ActionPreempt asks to stop a running call: Call, Replica, Reason. With ReasonRecall the call is queued again at Freed,
 	// and its lost part must not be billed; with ReasonCancelled and ReasonExpired the shell settles it.
@@ -87,13 +87,19 @@ const (
 	ReasonCancelled
 	// ReasonExpired is the shell's own time limit (Preempt only).
 	ReasonExpired
+	// ReasonReservation is a purchase, or a part of one, that has used its rate: Reservation, Bucket, RetryAfter exact.
+	ReasonReservation
+	// ReasonConcurrent is a ceiling of calls in flight: Counter. When one of them ends nobody knows.
+	ReasonConcurrent
+	// ReasonMemory is a call larger than the memory that the pool has for work under quota; waiting does not help.
+	ReasonMemory
 
 	numReasons = int(iota)
 )
 
 var reasonNames = [numReasons]string{
 	"none", "bucket", "counter", "over-depth", "zero-limit", "share-ended", "queue-full", "deadline", "latency", "waited", "no-replica",
-	"replicas-failed", "retry-budget", "unknown", "recall", "cancelled", "expired",
+	"replicas-failed", "retry-budget", "unknown", "recall", "cancelled", "expired", "reservation", "concurrent", "memory",
 }
 
 // String returns the reason's stable lower-case name.

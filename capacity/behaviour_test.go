@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what the scripts give into testda
 //	at 1.5s                 it is 1.5 s since the clock's origin
 //	arrive call=1 ...       an event, as package script writes it; gives its actions
 //	configure               an event whose objects follow on indented lines
-//	show bucket=1           where a bucket (counter, pool) stands; fields that are 0 are left out
+//	show bucket=1           where a bucket (counter, pool, reservation) stands; fields that are 0 are left out
 //	explain call=1          how the call stands, or why it was refused
 //	wake                    when the scheduler wants to be woken; a tick then
 //
@@ -183,6 +183,23 @@ func (g *stage) show(what string) {
 	case "pool":
 		p, _ := g.s.Pool(capacity.PoolID(id))
 		l = fields{{"waiting", int64(p.Waiting)}, {"busy", int64(p.Busy)}, {"slots", int64(p.Slots)}, {"up", int64(p.Up)}}
+	case "reservation":
+		r, ok := g.s.Reservation(capacity.ReservationID(id))
+		if !ok {
+			g.out = append(g.out, what+" is not known")
+			return
+		}
+		l = fields{
+			{"parent", int64(r.Parent)},
+			{"slots", int64(r.Slots)},
+			{"kv", r.KV},
+			{"input-fill", r.Input.Fill},
+			{"input-rate", r.Input.Rate},
+			{"output-fill", r.Output.Fill},
+			{"output-rate", r.Output.Rate},
+			{"tokens-fill", r.Tokens.Fill},
+			{"tokens-rate", r.Tokens.Rate},
+		}
 	default:
 		g.t.Fatalf("there is nothing to show of %q", kind)
 	}

@@ -10,13 +10,17 @@ type Config struct {
 	Buckets  []Bucket
 	Counters []Counter
 	Pools    []Pool
-	Replicas []Replica
+	// Reservations are purchases and their parts, a part after its parent. Their pools and buckets must be known by then.
+	Reservations []Reservation
+	Replicas     []Replica
 
 	RemoveModels   []ModelID
 	RemoveBuckets  []BucketID
 	RemoveCounters []CounterID
 	RemovePools    []PoolID // its waiting calls are refused
 	RemoveReplicas []ReplicaID
+	// RemoveReservations end purchases and parts, a purchase with its parts: their waiting calls are refused, those that run end as usual.
+	RemoveReservations []ReservationID
 }
 
 // Model is what the scheduler must know of a served model.
@@ -47,11 +51,13 @@ const (
 	MeasureOutput
 	// MeasureMoney counts nano-units of one currency (counters).
 	MeasureMoney
+	// MeasureConcurrent counts calls in flight, from their arrival to their end (counters, of no calendar): it holds 1 and charges nothing.
+	MeasureConcurrent
 
 	numMeasures = int(iota) + 1
 )
 
-var measureNames = [numMeasures]string{"none", "requests", "tokens", "input", "output", "money"}
+var measureNames = [numMeasures]string{"none", "requests", "tokens", "input", "output", "money", "concurrent"}
 
 // String returns the measure's stable lower-case name.
 func (m Measure) String() string { return nameOf(measureNames[:], int(m)) }
@@ -70,13 +76,35 @@ type Bucket struct {
 type Counter struct {
 	ID       CounterID
 	Measure  Measure
-	Calendar CalendarID
-	Limit    int64 // units per period
+	Calendar CalendarID // 0, one period without end, for MeasureConcurrent
+	Limit    int64      // units per period
 }
+
+// PoolKind is what stands behind a pool. It decides nothing here: a guarantee is stated per kind, and the scheduler's
+// explanations carry it.
+type PoolKind uint8
+
+// The kinds.
+const (
+	// PoolOwned is our own replicas, with measured slots.
+	PoolOwned PoolKind = iota
+	// PoolRented is a quota at another service: its tokens and requests a minute.
+	PoolRented
+	// PoolBought is provisioned throughput bought at another service.
+	PoolBought
+
+	numPoolKinds = int(iota)
+)
+
+var poolKindNames = [numPoolKinds]string{"owned", "rented", "bought"}
+
+// String returns the kind's stable lower-case name.
+func (k PoolKind) String() string { return nameOf(poolKindNames[:], int(k)) }
 
 // Pool is a set of replicas behind one bounded queue.
 type Pool struct {
-	ID PoolID
+	ID   PoolID
+	Kind PoolKind
 	// MaxQueue bounds the waiting calls. One account may use 8/9 of what the others leave, so that a
 	// flood leaves room for newcomers. 0 means that nothing waits.
 	MaxQueue int32
@@ -112,4 +140,24 @@ type Replica struct {
 	Weight int32
 	// Standby replicas are used only while no other of the pool can be.
 	Standby bool
+	// Reservation isolates the replica: only the calls of that reservation and of its parts run there, and calls
+	// that can be recalled. 0 is a replica that all of the pool share. It cannot be a standby, too.
+	Reservation ReservationID
+}
+
+// Reservation is capacity that was bought in one pool: a rate of tokens, and the slots that back it. A purchase can be divided into
+// parts, one level deep. ID, Pool, Parent and the buckets stay what they were at first; rates and depths of the
+// buckets, Slots and KV may change.
+type Reservation struct {
+	ID   ReservationID
+	Pool PoolID
+	// Parent is the purchase that this is a part of; 0 is a purchase.
+	Parent ReservationID
+	// Input, Output and Tokens are the buckets that count input, output and both together, one for one, without burndown and
+	// whatever their Measure says; 0 is not bounded. A part has those that its parent has.
+	Input, Output, Tokens BucketID
+	// Slots are the concurrent calls that back the rate; of a part, how many of its parent's are its own. 0 with replicas of its own.
+	Slots int32
+	// KV are the tokens of memory that back it, as Slots; 0 is not bounded.
+	KV int64
 }

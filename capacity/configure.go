@@ -20,7 +20,7 @@ func (s *State) configure(cfg *Config) {
 		s.configureBucket(b)
 	}
 	for _, k := range cfg.Counters {
-		if k.ID == 0 || int(k.Measure) >= numMeasures {
+		if k.ID == 0 || int(k.Measure) >= numMeasures || k.Measure == MeasureConcurrent && k.Calendar != 0 {
 			s.stats.Ignored++
 			continue
 		}
@@ -35,6 +35,9 @@ func (s *State) configure(cfg *Config) {
 	}
 	for _, p := range cfg.Pools {
 		s.configurePool(p)
+	}
+	for _, r := range cfg.Reservations {
+		s.configureReservation(r)
 	}
 	for _, r := range cfg.Replicas {
 		s.configureReplica(r)
@@ -72,7 +75,7 @@ func index[K comparable, T any](items *slab[T], byID map[K]int32, id K) int32 {
 }
 
 func (s *State) configureBucket(b Bucket) {
-	if b.ID == 0 || int(b.Measure) >= numMeasures {
+	if b.ID == 0 || int(b.Measure) >= numMeasures || b.Measure == MeasureConcurrent {
 		s.stats.Ignored++
 		return
 	}
@@ -106,7 +109,7 @@ func tableSize(entries int32) int {
 }
 
 func (s *State) configurePool(p Pool) {
-	if p.ID == 0 {
+	if p.ID == 0 || int(p.Kind) >= numPoolKinds {
 		s.stats.Ignored++
 		return
 	}
@@ -128,7 +131,7 @@ func (s *State) configurePool(p Pool) {
 
 func (s *State) configureReplica(r Replica) {
 	pi := s.poolByID[r.Pool]
-	if pi == 0 || r.ID == 0 {
+	if pi == 0 || r.ID == 0 || r.Standby && r.Reservation != 0 {
 		s.stats.Ignored++
 		return
 	}
@@ -147,6 +150,11 @@ func (s *State) configureReplica(r Replica) {
 }
 
 func (s *State) remove(cfg *Config) {
+	for _, id := range cfg.RemoveReservations {
+		if i := s.reservationByID[id]; i != 0 {
+			s.removeReservation(i)
+		}
+	}
 	for _, id := range cfg.RemoveModels {
 		if i := s.modelByID[id]; i != 0 {
 			delete(s.modelByID, id)
@@ -183,6 +191,11 @@ func (s *State) remove(cfg *Config) {
 			ci := s.anyWaiting(&s.pools.items[i])
 			s.dequeue(ci)
 			s.reject(ci, verdict{reason: ReasonUnknown})
+		}
+		for ri := range s.reservations.items {
+			if r := &s.reservations.items[ri]; r.pool == i && r.parent == 0 {
+				s.removeReservation(int32(ri))
+			}
 		}
 		s.forgetPool(i)
 	}

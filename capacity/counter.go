@@ -49,9 +49,10 @@ func (c *counter) refusal(now Instant, cal calendar, x int64) verdict {
 		v.reason = ReasonZeroLimit
 	case x > c.Limit:
 		v.reason = ReasonOverDepth
+	case c.Measure == MeasureConcurrent:
+		v.reason, v.estimated = ReasonConcurrent, true
 	default:
-		v.reason = ReasonCounter
-		v.estimated = true
+		v.reason, v.estimated = ReasonCounter, true
 		if cal.ends > now {
 			v.retryAfter = span(now, cal.ends)
 		}

@@ -96,7 +96,7 @@ const (
 type Lane struct {
 	Pool        PoolID
 	Model       ModelID
-	Reservation ReservationID // reserved for charge-as-you-go lanes; carried through to Admit
+	Reservation ReservationID // whose purchase the lane uses; 0 is work under quota
 	Spill       Spill
 	Buckets     uint16
 	Counters    uint16

@@ -40,7 +40,7 @@ func (v verdict) rank() int {
 		return 0
 	case ReasonBucket:
 		return 1
-	case ReasonCounter:
+	case ReasonCounter, ReasonConcurrent:
 		return 2
 	case ReasonShareEnded:
 		return 3
@@ -58,7 +58,7 @@ type usage struct{ input, cacheWrite, output, money int64 }
 // Formula: input + cache write + N x max output, unmultiplied (Amazon Bedrock user guide, "Token burndown").
 func (c *call) holdOf(m Measure) int64 {
 	switch m {
-	case MeasureRequests:
+	case MeasureRequests, MeasureConcurrent:
 		return 1
 	case MeasureTokens:
 		return sum(sum(c.input, c.cacheWrite), c.maxOutput)

@@ -22,7 +22,7 @@ import (
 
 const (
 	snapshotMagic   = "forebay state"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 // Snapshot appends the State to buf, and changes nothing that Step could tell. It takes time in proportion to the objects and calls that the State knows.
@@ -74,6 +74,7 @@ func (x *snapshot) state() {
 	objects(x, &s.counters, s.counterByID, x.counter)
 	objects(x, &s.pools, s.poolByID, x.pool)
 	x.shrinking()
+	objects(x, &s.reservations, s.reservationByID, x.reservation)
 	x.nodes()
 	objects(x, &s.calls, s.callByID, x.call)
 }

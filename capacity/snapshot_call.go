@@ -114,8 +114,9 @@ func (x *snapshot) hold(h *bucketHold, ref holdRef) {
 }
 
 var (
-	errCall  = errors.New("a call in a state that cannot be")
-	errLayer = errors.New("a layer that no call holds")
+	errCall        = errors.New("a call in a state that cannot be")
+	errLayer       = errors.New("a layer that no call holds")
+	errReservation = errors.New("a reservation of what is not there")
 )
 
 // link computes what a snapshot leaves out, once all objects are there.
@@ -123,6 +124,16 @@ func (s *State) link() error {
 	for i := range s.buckets.items {
 		if slices.Contains(s.buckets.items[i].owner, unowned) {
 			return errLayer
+		}
+	}
+	for i := range s.reservations.items {
+		if i > 0 && !s.linkReservation(&s.reservations.items[i]) {
+			return errReservation
+		}
+	}
+	for i := range s.reservations.items {
+		if i > 0 {
+			s.adopt(int32(i))
 		}
 	}
 	list := make([]int32, 0, len(s.callByID))

@@ -12,6 +12,7 @@ import (
 func (x *snapshot) pool(i int32) PoolID {
 	p := &x.s.pools.items[i]
 	codec.Uint(x.Codec, &p.ID)
+	below(x, &p.Kind, numPoolKinds)
 	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget, &p.MinReplicas, &p.MaxReplicas, &p.SlotsPerReplica} {
 		codec.Int(x.Codec, n)
 	}
@@ -47,6 +48,7 @@ func (x *snapshot) replica(pool int32, k int) {
 	codec.Int(x.Codec, &r.KV)
 	codec.Int(x.Codec, &r.Weight)
 	x.Bool(&r.Standby)
+	codec.Uint(x.Codec, &r.Reservation)
 	x.Bool(&r.up)
 	x.Bool(&r.removed)
 	codec.Uint(x.Codec, &r.turns)
@@ -58,6 +60,23 @@ func (x *snapshot) replica(pool int32, k int) {
 	}
 	r.Pool, r.pool = p.ID, pool
 	s.replicaByID[r.ID] = i
+}
+
+func (x *snapshot) reservation(i int32) ReservationID {
+	r := &x.s.reservations.items[i]
+	codec.Uint(x.Codec, &r.ID)
+	codec.Uint(x.Codec, &r.Pool)
+	codec.Uint(x.Codec, &r.Parent)
+	codec.Uint(x.Codec, &r.Input)
+	codec.Uint(x.Codec, &r.Output)
+	codec.Uint(x.Codec, &r.Tokens)
+	codec.Int(x.Codec, &r.Slots)
+	x.amount(&r.KV)
+	x.Bool(&r.removed)
+	if r.Slots < 0 {
+		x.Fail("reservation %d with %d slots", r.ID, r.Slots)
+	}
+	return r.ID
 }
 
 // affinity describes which replica served which prefix last, in the order of the table.

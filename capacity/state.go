@@ -9,22 +9,24 @@ type State struct {
 	order uint64 // numbers queueings and admissions, so that lists can be put back in order
 	stats Stats
 
-	calls    slab[call]
-	buckets  slab[bucket]
-	counters slab[counter]
-	models   slab[Model]
-	pools    slab[pool]
-	replicas slab[replica]
-	nodes    slab[node]
+	calls        slab[call]
+	buckets      slab[bucket]
+	counters     slab[counter]
+	models       slab[Model]
+	pools        slab[pool]
+	replicas     slab[replica]
+	nodes        slab[node]
+	reservations slab[reservation]
 
-	callByID    map[CallID]int32
-	bucketByID  map[BucketID]int32
-	counterByID map[CounterID]int32
-	modelByID   map[ModelID]int32
-	poolByID    map[PoolID]int32
-	replicaByID map[ReplicaID]int32
-	nodeByKey   map[nodeKey]int32
-	calendars   map[CalendarID]calendar
+	callByID        map[CallID]int32
+	bucketByID      map[BucketID]int32
+	counterByID     map[CounterID]int32
+	modelByID       map[ModelID]int32
+	poolByID        map[PoolID]int32
+	replicaByID     map[ReplicaID]int32
+	nodeByKey       map[nodeKey]int32
+	reservationByID map[ReservationID]int32
+	calendars       map[CalendarID]calendar
 
 	deadlines []int32 // heap of waiting calls that have a limit to their wait
 	shrinking []int32 // pools that may soon want fewer replicas
@@ -38,14 +40,15 @@ type State struct {
 // New returns an empty State. Configure comes first.
 func New() *State {
 	return &State{
-		callByID:    make(map[CallID]int32),
-		bucketByID:  make(map[BucketID]int32),
-		counterByID: make(map[CounterID]int32),
-		modelByID:   make(map[ModelID]int32),
-		poolByID:    make(map[PoolID]int32),
-		replicaByID: make(map[ReplicaID]int32),
-		nodeByKey:   make(map[nodeKey]int32),
-		calendars:   make(map[CalendarID]calendar),
+		callByID:        make(map[CallID]int32),
+		bucketByID:      make(map[BucketID]int32),
+		counterByID:     make(map[CounterID]int32),
+		modelByID:       make(map[ModelID]int32),
+		poolByID:        make(map[PoolID]int32),
+		replicaByID:     make(map[ReplicaID]int32),
+		nodeByKey:       make(map[nodeKey]int32),
+		reservationByID: make(map[ReservationID]int32),
+		calendars:       make(map[CalendarID]calendar),
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *State) spill(c *call, lane uint8, v verdict) {
 // covers says whether a call may leave a lane for a reason.
 func (sp Spill) covers(r Reason) bool {
 	switch r {
-	case ReasonBucket, ReasonCounter, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
+	case ReasonBucket, ReasonCounter, ReasonConcurrent, ReasonReservation, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
 		return sp&SpillOverRate != 0
 	case ReasonQueueFull, ReasonDeadline, ReasonLatency:
 		return sp&SpillOverLatency != 0

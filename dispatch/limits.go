@@ -129,7 +129,7 @@ func (c *call) overtaken() *fault.Error {
 func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 	l := c.limitOf(a)
 	switch a.Reason {
-	case capacity.ReasonBucket, capacity.ReasonShareEnded, capacity.ReasonZeroLimit:
+	case capacity.ReasonBucket, capacity.ReasonReservation, capacity.ReasonShareEnded, capacity.ReasonZeroLimit:
 		if l == nil || l.name == limitTPM {
 			e := fault.New(fault.Throttled, "Too many tokens, please wait before trying again.")
 			e.Code = "tokens"
@@ -143,9 +143,13 @@ func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 		return withLimit(e, l)
 	case capacity.ReasonCounter:
 		return counterRefused(l)
+	case capacity.ReasonConcurrent:
+		e := fault.New(fault.Throttled, "Too many requests, please wait before trying again.")
+		e.Code = "requests"
+		return withLimit(e, l)
 	case capacity.ReasonOverDepth:
 		return overDepth(l, c)
-	case capacity.ReasonQueueFull, capacity.ReasonWaited, capacity.ReasonDeadline, capacity.ReasonLatency:
+	case capacity.ReasonQueueFull, capacity.ReasonWaited, capacity.ReasonDeadline, capacity.ReasonLatency, capacity.ReasonMemory:
 		e := fault.New(fault.Overloaded, "")
 		e.Reason = "the queue of the model's engines refused the call: " + a.Reason.String()
 		return e

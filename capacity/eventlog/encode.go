@@ -135,12 +135,14 @@ func config(c *codec.Codec, ev *capacity.Event) {
 	list(c, &cfg.Buckets, bucket)
 	list(c, &cfg.Counters, counter)
 	list(c, &cfg.Pools, pool)
+	list(c, &cfg.Reservations, reservation)
 	list(c, &cfg.Replicas, replica)
 	list(c, &cfg.RemoveModels, codec.Uint[capacity.ModelID])
 	list(c, &cfg.RemoveBuckets, codec.Uint[capacity.BucketID])
 	list(c, &cfg.RemoveCounters, codec.Uint[capacity.CounterID])
 	list(c, &cfg.RemovePools, codec.Uint[capacity.PoolID])
 	list(c, &cfg.RemoveReplicas, codec.Uint[capacity.ReplicaID])
+	list(c, &cfg.RemoveReservations, codec.Uint[capacity.ReservationID])
 }
 
 func model(c *codec.Codec, m *capacity.Model) {
@@ -168,6 +170,7 @@ func counter(c *codec.Codec, k *capacity.Counter) {
 
 func pool(c *codec.Codec, p *capacity.Pool) {
 	codec.Uint(c, &p.ID)
+	codec.Uint(c, &p.Kind)
 	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget, &p.MinReplicas, &p.MaxReplicas, &p.SlotsPerReplica} {
 		codec.Int(c, n)
 	}
@@ -183,6 +186,18 @@ func replica(c *codec.Codec, r *capacity.Replica) {
 	codec.Int(c, &r.KV)
 	codec.Int(c, &r.Weight)
 	c.Bool(&r.Standby)
+	codec.Uint(c, &r.Reservation)
+}
+
+func reservation(c *codec.Codec, r *capacity.Reservation) {
+	codec.Uint(c, &r.ID)
+	codec.Uint(c, &r.Pool)
+	codec.Uint(c, &r.Parent)
+	codec.Uint(c, &r.Input)
+	codec.Uint(c, &r.Output)
+	codec.Uint(c, &r.Tokens)
+	codec.Int(c, &r.Slots)
+	codec.Int(c, &r.KV)
 }
 
 // action describes an action in full.

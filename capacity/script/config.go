@@ -25,6 +25,8 @@ func ParseObject(s string, cfg *capacity.Config) error {
 		add(l, &cfg.Counters, (*line).counter)
 	case verb == "pool":
 		add(l, &cfg.Pools, (*line).pool)
+	case verb == "reservation":
+		add(l, &cfg.Reservations, (*line).reservation)
 	case verb == "replica":
 		add(l, &cfg.Replicas, (*line).replica)
 	case verb == "remove-model":
@@ -37,6 +39,8 @@ func ParseObject(s string, cfg *capacity.Config) error {
 		add(l, &cfg.RemovePools, id[capacity.PoolID])
 	case verb == "remove-replica":
 		add(l, &cfg.RemoveReplicas, id[capacity.ReplicaID])
+	case verb == "remove-reservation":
+		add(l, &cfg.RemoveReservations, id[capacity.ReservationID])
 	default:
 		return fmt.Errorf("there is no object %q", verb)
 	}
@@ -49,12 +53,14 @@ func formatConfig(cfg *capacity.Config) []string {
 	out = append(out, formatAll("bucket", cfg.Buckets, (*line).bucket)...)
 	out = append(out, formatAll("counter", cfg.Counters, (*line).counter)...)
 	out = append(out, formatAll("pool", cfg.Pools, (*line).pool)...)
+	out = append(out, formatAll("reservation", cfg.Reservations, (*line).reservation)...)
 	out = append(out, formatAll("replica", cfg.Replicas, (*line).replica)...)
 	out = append(out, formatAll("remove-model", cfg.RemoveModels, id[capacity.ModelID])...)
 	out = append(out, formatAll("remove-bucket", cfg.RemoveBuckets, id[capacity.BucketID])...)
 	out = append(out, formatAll("remove-counter", cfg.RemoveCounters, id[capacity.CounterID])...)
 	out = append(out, formatAll("remove-pool", cfg.RemovePools, id[capacity.PoolID])...)
-	return append(out, formatAll("remove-replica", cfg.RemoveReplicas, id[capacity.ReplicaID])...)
+	out = append(out, formatAll("remove-replica", cfg.RemoveReplicas, id[capacity.ReplicaID])...)
+	return append(out, formatAll("remove-reservation", cfg.RemoveReservations, id[capacity.ReservationID])...)
 }
 
 func add[T any](l *line, list *[]T, describe func(*line, *T)) {
@@ -100,6 +106,7 @@ func (l *line) counter(k *capacity.Counter) {
 
 func (l *line) pool(p *capacity.Pool) {
 	id(l, &p.ID)
+	named(l, "kind", &p.Kind)
 	number(l, "queue", &p.MaxQueue)
 	span(l, "max-wait", &p.MaxWait)
 	span(l, "service", &p.Service)
@@ -119,4 +126,16 @@ func (l *line) replica(r *capacity.Replica) {
 	number(l, "kv", &r.KV)
 	number(l, "weight", &r.Weight)
 	l.flag("standby", &r.Standby)
+	number(l, "reservation", &r.Reservation)
+}
+
+func (l *line) reservation(r *capacity.Reservation) {
+	id(l, &r.ID)
+	number(l, "pool", &r.Pool)
+	number(l, "parent", &r.Parent)
+	number(l, "input", &r.Input)
+	number(l, "output", &r.Output)
+	number(l, "tokens", &r.Tokens)
+	number(l, "slots", &r.Slots)
+	number(l, "kv", &r.KV)
 }

@@ -1,0 +1,146 @@
+package capacity
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A reservation is a purchase, or a part of one. Its rate is charged as calls go (see Reservation).
+
+// reservation is capacity that was bought.
+type reservation struct {
+	Reservation
+	pool    int32
+	parent  int32                 // 0 of a purchase
+	parts   []int32               // of a purchase, in ascending order of their handles
+	buckets [numUnitBuckets]int32 // 0 is not bounded
+	refs    int32                 // calls in flight that use it, and parts
+	removed bool
+}
+
+// numUnitBuckets counts the buckets of a reservation: input, output, tokens.
+const numUnitBuckets = 3
+
+// configureReservation makes a reservation, or changes what backs it.
+func (s *State) configureReservation(r Reservation) {
+	r.Slots, r.KV = max(0, r.Slots), amount(r.KV)
+	if i := s.reservationByID[r.ID]; i != 0 {
+		x := &s.reservations.items[i]
+		same := x.Reservation
+		same.Slots, same.KV = r.Slots, r.KV
+		if same != r || x.parent != 0 && s.reservations.items[x.parent].removed {
+			s.stats.Ignored++
+			return
+		}
+		x.Reservation, x.removed = r, false
+		return
+	}
+	x := reservation{Reservation: r}
+	if !s.linkReservation(&x) {
+		s.stats.Ignored++
+		return
+	}
+	i := index(&s.reservations, s.reservationByID, r.ID)
+	s.reservations.items[i] = x
+	s.adopt(i)
+}
+
+// linkReservation finds what a reservation names, and says whether all of it is there and fits together.
+func (s *State) linkReservation(x *reservation) bool {
+	x.pool = s.poolByID[x.Pool]
+	x.parent = s.reservationByID[x.Parent]
+	if x.ID == 0 || x.pool == 0 || (x.parent == 0) != (x.Parent == 0) {
+		return false
+	}
+	for k, id := range [numUnitBuckets]BucketID{x.Input, x.Output, x.Tokens} {
+		x.buckets[k] = s.bucketByID[id]
+		if (x.buckets[k] == 0) != (id == 0) {
+			return false
+		}
+	}
+	if x.parent == 0 {
+		return true
+	}
+	p := &s.reservations.items[x.parent]
+	for k, b := range x.buckets {
+		if (b == 0) != (p.buckets[k] == 0) {
+			return false
+		}
+	}
+	return p.parent == 0 && p.pool == x.pool && !p.removed
+}
+
+// adopt counts a new reservation where it is named.
+func (s *State) adopt(i int32) {
+	r := &s.reservations.items[i]
+	s.pools.items[r.pool].refs++
+	for _, bi := range r.buckets {
+		if bi != 0 {
+			s.buckets.items[bi].refs++
+		}
+	}
+	if r.parent != 0 {
+		p := &s.reservations.items[r.parent]
+		p.refs++
+		at, _ := slices.BinarySearchFunc(p.parts, r.ID, func(part int32, id ReservationID) int { return cmp.Compare(s.reservations.items[part].ID, id) })
+		p.parts = slices.Insert(p.parts, at, i)
+	}
+}
+
+// removeReservation ends a reservation and its parts.
+func (s *State) removeReservation(i int32) {
+	for _, part := range slices.Clone(s.reservations.items[i].parts) {
+		s.removeReservation(part)
+	}
+	s.reservations.items[i].removed = true
+	s.forgetReservation(i)
+}
+
+// forgetReservation drops a reservation that was removed as soon as no call and no part refers to it.
+func (s *State) forgetReservation(i int32) {
+	r := &s.reservations.items[i]
+	if !r.removed || r.refs > 0 {
+		return
+	}
+	delete(s.reservationByID, r.ID)
+	for _, bi := range r.buckets {
+		if bi != 0 {
+			s.buckets.items[bi].refs--
+			s.forgetBucket(bi)
+		}
+	}
+	pool, parent := r.pool, r.parent
+	s.reservations.put(i)
+	s.pools.items[pool].refs--
+	s.forgetPool(pool)
+	if parent != 0 {
+		p := &s.reservations.items[parent]
+		p.refs--
+		p.parts = slices.DeleteFunc(p.parts, func(part int32) bool { return part == i })
+		s.forgetReservation(parent)
+	}
+}
+
+// ReservationStats is where a reservation stands.
+type ReservationStats struct {
+	ID     ReservationID
+	Parent ReservationID
+	Slots  int32
+	KV     int64
+	// Input, Output and Tokens are where its buckets stand; of those that it has not, all is 0.
+	Input, Output, Tokens BucketStats
+}
+
+// Reservation returns where a reservation stands.
+func (s *State) Reservation(id ReservationID) (ReservationStats, bool) {
+	i := s.reservationByID[id]
+	if i == 0 {
+		return ReservationStats{}, false
+	}
+	r := &s.reservations.items[i]
+	st := ReservationStats{ID: id, Parent: r.Parent, Slots: r.Slots, KV: r.KV}
+	st.Input, _ = s.Bucket(r.Input)
+	st.Output, _ = s.Bucket(r.Output)
+	st.Tokens, _ = s.Bucket(r.Tokens)
+	return st, true
+}
