@@ -46,6 +46,9 @@ func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 }
 
 func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
+	if c.Reservation != "" {
+		return // it took from what was bought, not from a quota
+	}
 	burndown := int64(1000)
 	if m := w.models[c.Model]; m != nil && m.entry.Burndown > 0 {
 		burndown = int64(m.entry.Burndown)

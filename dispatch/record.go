@@ -21,9 +21,6 @@ type Metrics interface {
 	Called(rec *meter.Record)
 }
 
-// modeOnDemand is the only capacity mode so far.
-const modeOnDemand = "on-demand"
-
 // moneyHold is what a call holds of budgets.
 type moneyHold struct {
 	nano     int64
@@ -242,7 +239,7 @@ func (c *call) row(outcome error) *meter.Record {
 	rec := &meter.Record{
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
 		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
-		Region: r.RegionPrefix, Mode: modeOnDemand, TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
+		Region: r.RegionPrefix, Mode: meter.ModeOnDemand, TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
 		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
 		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.money.nano, Explanation: c.explained,
 	}

@@ -25,6 +25,7 @@ type Explanation struct {
 	Model       string         `json:"model"`
 	Region      string         `json:"region,omitempty"`
 	Mode        string         `json:"mode"`
+	Reservation string         `json:"reservation,omitempty"` // the purchase that served it
 	Lane        int            `json:"lane"`
 	Engine      string         `json:"engine"`
 	TierAsked   string         `json:"tierAsked"`
@@ -110,7 +111,7 @@ func (s *moneyScan) money() *Money {
 }
 
 var explainSQL = `SELECT calls.id, request_id, COALESCE(invocation_id, ''), COALESCE(client_attempt, 0), account, COALESCE(team, ''), COALESCE(key, ''),
- tags, api, operation, COALESCE(model_asked, ''), COALESCE(calls.model, ''), COALESCE(region, ''), mode, lane, COALESCE(engine, ''),
+ tags, api, operation, COALESCE(model_asked, ''), COALESCE(calls.model, ''), COALESCE(region, ''), mode, COALESCE(reservation, ''), lane, COALESCE(engine, ''),
  COALESCE(tier_asked, ''), COALESCE(calls.tier, ''), stream, arrived, deadline, status, outcome, COALESCE(reason, ''), estimate, max_tokens,
  held, held_money, calls.input, calls.output, calls.cache_read, calls.cache_write, usage_guess, media, queue_ns, first_ns, total_ns,
  simulated, COALESCE(explanation, ''), count, ` + moneyColumns("charge", "line", "p") + `, ` + moneyColumns("cost", "cost", "c") + `
@@ -125,7 +126,7 @@ func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, e
 	var charge, cost moneyScan
 	dst := []any{
 		&id, &e.RequestID, &e.Invocation, &e.Attempt, &e.Account, &e.Team, &e.Key, &tags, &e.API, &e.Operation, &e.ModelAsked, &e.Model,
-		&e.Region, &e.Mode, &e.Lane, &e.Engine, &e.TierAsked, &e.Tier, &e.Stream, &arrived, &deadline, &e.Status, &e.Outcome, &e.Reason,
+		&e.Region, &e.Mode, &e.Reservation, &e.Lane, &e.Engine, &e.TierAsked, &e.Tier, &e.Stream, &arrived, &deadline, &e.Status, &e.Outcome, &e.Reason,
 		&e.Estimate, &e.MaxTokens, &e.Held, &e.HeldMoney, &e.Input, &e.Output, &e.CacheRead, &e.CacheWrite, &e.UsageGuess, &e.Media,
 		&queue, &first, &total, &e.Simulated, &e.Detail, &e.Count,
 	}

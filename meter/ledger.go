@@ -41,7 +41,7 @@ type Ledger struct {
 	lock    *os.File
 	journal *journal
 	mover   *mover
-	write   *sql.DB // for what is not a row: the schema and tariffs
+	write   *sql.DB // for what is not a row: the schema, tariffs and reserved hours
 	read    reader
 	stop    chan struct{}
 	much    chan struct{} // takes one value when much waits to be moved
@@ -79,7 +79,8 @@ func (l *Ledger) open(ctx context.Context) error {
 		return err
 	}
 	dsn := l.dsn()
-	if l.write, err = sql.Open("sqlite", dsn); err != nil {
+	// Transactions take the lock for writing when they begin: one that has read first could not wait for it.
+	if l.write, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
 		return err
 	}
 	l.write.SetMaxOpenConns(1)
@@ -297,4 +298,30 @@ func (l *Ledger) heal() {
 	if err == nil && l.broken.Swap(nil) != nil {
 		l.opts.Log.Info("the ledger can be written again")
 	}
+}
+
+// Update runs f in a transaction beside the rows: all of it is on the ledger, or nothing. It is for what is posted now and
+// then; rows go through Append. While it lasts no row can be the first at its price.
+func (l *Ledger) Update(ctx context.Context, f func(*sql.Tx) error) error {
+	return transact(ctx, l.write, nil, f)
+}
+
+// View runs f on one consistent state, in which every row is that was acknowledged before.
+func (l *Ledger) View(ctx context.Context, f func(*sql.Tx) error) error {
+	return transact(ctx, l.read, &sql.TxOptions{ReadOnly: true}, f)
+}
+
+func transact(ctx context.Context, db interface {
+	BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error)
+}, o *sql.TxOptions, f func(*sql.Tx) error,
+) error {
+	tx, err := db.BeginTx(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback() // err says more
+		return err
+	}
+	return tx.Commit()
 }

@@ -17,16 +17,20 @@ var ErrOverflow = errors.New("amount of money out of range")
 
 // Amount returns rate x tokens / 1,000,000, computed in 128 bits and rounded half to
 // even. Both must not be negative.
-func Amount(rate, tokens int64) (int64, error) {
-	if rate < 0 || tokens < 0 {
+func Amount(rate, tokens int64) (int64, error) { return Proportion(rate, tokens, perMillion) }
+
+// Proportion returns amount x part / whole, computed in 128 bits and rounded half to even. The
+// amount and the part must not be negative, and the whole must be positive.
+func Proportion(amount, part, whole int64) (int64, error) {
+	if amount < 0 || part < 0 || whole <= 0 {
 		return 0, ErrOverflow
 	}
-	hi, lo := bits.Mul64(uint64(rate), uint64(tokens))
-	if hi >= perMillion {
+	hi, lo := bits.Mul64(uint64(amount), uint64(part))
+	if hi >= uint64(whole) {
 		return 0, ErrOverflow
 	}
-	q, r := bits.Div64(hi, lo, perMillion)
-	if r > perMillion/2 || r == perMillion/2 && q&1 == 1 {
+	q, r := bits.Div64(hi, lo, uint64(whole))
+	if rest := uint64(whole) - r; r > rest || r == rest && q&1 == 1 {
 		q++
 	}
 	if q > math.MaxInt64 {

@@ -10,6 +10,12 @@ const (
 	OutcomeCanceled = "canceled" // the client left
 )
 
+// Capacity modes of calls.
+const (
+	ModeOnDemand    = "on-demand"
+	ModeProvisioned = "provisioned"
+)
+
 // Record is one row of the ledger: one call. Times are wall-clock instants and durations
 // measured on the monotonic clock.
 type Record struct {
@@ -27,7 +33,8 @@ type Record struct {
 	ModelAsked  string
 	Model       string
 	Region      string // prefix of a system inference profile
-	Mode        string // "on-demand"
+	Mode        string // ModeOnDemand, ModeProvisioned
+	Reservation string // the purchase that served the call, "" for none; its hours are charged, not the call
 	Lane        int
 	TierAsked   string
 	Tier        string

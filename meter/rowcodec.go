@@ -72,6 +72,7 @@ func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
 	} else {
 		b.integer(r.Spent)
 	}
+	b.label(r.Reservation)
 	return b.attempts(r.Attempts)
 }
 

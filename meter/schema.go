@@ -57,6 +57,30 @@ DROP TABLE probes;
 `, `
 -- What budgets were charged, where the charge is not known.
 ALTER TABLE calls ADD COLUMN spent INTEGER;
+`, `
+-- The purchase that served a call.
+ALTER TABLE calls ADD COLUMN reservation TEXT;
+CREATE INDEX calls_reservation ON calls (reservation, arrived) WHERE reservation IS NOT NULL;
+-- Reserved capacity (package accrual): what was agreed from an instant on, one row for each change, and the hours
+-- posted by it. Instants are nanoseconds, rates nano-units of a unit and an hour; NULL is not known.
+CREATE TABLE contracts (
+  id INTEGER PRIMARY KEY,
+  purchase TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
+  name TEXT NOT NULL, account TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL, units INTEGER NOT NULL,
+  term TEXT NOT NULL, expires INTEGER,
+  currency TEXT, charge INTEGER, cost_currency TEXT, cost INTEGER, date TEXT NOT NULL, source TEXT NOT NULL,
+  unit_input INTEGER NOT NULL, unit_output INTEGER NOT NULL, size TEXT NOT NULL,
+  posted INTEGER NOT NULL,
+  UNIQUE (purchase, at, kind)
+) STRICT;
+CREATE TABLE hours (
+  purchase TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL,
+  contract INTEGER NOT NULL REFERENCES contracts (id),
+  charge INTEGER, cost INTEGER,
+  posted INTEGER NOT NULL,
+  PRIMARY KEY (purchase, at)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX hours_at ON hours (at);
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.
@@ -92,9 +116,9 @@ const columns = `request_id, invocation_id, client_attempt, account, team, key, 
  tier_asked, tier, stream, engine, simulated, arrived, deadline, queue_ns, first_ns, total_ns, max_tokens, estimate, held, held_money,
  input, output, cache_read, cache_write, usage_guess, media, status, outcome, reason, currency, charge, cost,
  line_input, line_output, line_cache_read, line_cache_write, explanation, count, charge_tariff, cost_tariff, cost_currency,
- cost_input, cost_output, cost_cache_read, cost_cache_write, spent`
+ cost_input, cost_output, cost_cache_read, cost_cache_write, spent, reservation`
 
-const numColumns = 54
+const numColumns = 55
 
 // Statements of the move from the journal into the tables.
 var (

@@ -12,9 +12,11 @@ import (
 	"forebay/fault"
 )
 
-// Dimensions by which usage can be grouped, with the SQL that computes them.
+// Dimensions by which usage can be grouped, with the SQL that computes them. "local" is the
+// arrival in the billing zone.
 var dimensions = map[string]string{
-	"day": `strftime('%Y-%m-%d', arrived / 1000000000, 'unixepoch')`, "hour": `strftime('%Y-%m-%dT%H:00Z', arrived / 1000000000, 'unixepoch')`,
+	"day": `strftime('%Y-%m-%d', local / 1000000000, 'unixepoch')`, "month": `strftime('%Y-%m', local / 1000000000, 'unixepoch')`,
+	"hour": `strftime('%Y-%m-%dT%H:00Z', arrived / 1000000000, 'unixepoch')`, "purchase": `reservation`,
 	"model": `model`, "mode": `mode`, "key": `key`, "team": `team`, "account": `account`, "principal": `key`, "api": `api`,
 	"operation": `operation`, "asked": `model_asked`, "engine": `engine`, "tier": `tier`, "outcome": `outcome`, "reason": `reason`, "region": `region`,
 }
@@ -42,6 +44,8 @@ type UsageQuery struct {
 	Team  string
 	Key   string
 	Model string
+	// Zone is the billing zone, in which days and months begin; nil is UTC. Hours are those of UTC.
+	Zone *time.Location
 }
 
 // UsageRow is one group.
@@ -66,14 +70,45 @@ type UsageRow struct {
 }
 
 // expression returns the SQL of a dimension and its arguments.
-func expression(by string) (string, []any, error) {
+func (q *UsageQuery) expression(by string) (string, []any, error) {
 	if e, ok := dimensions[by]; ok {
-		return e, nil, nil
+		return strings.ReplaceAll(e, "local", q.local()), nil, nil
 	}
 	if tag, ok := strings.CutPrefix(by, "tag:"); ok && tag != "" {
 		return `json_extract(tags, ?)`, []any{`$."` + strings.ReplaceAll(tag, `"`, ``) + `"`}, nil
 	}
 	return "", nil, fault.Newf(fault.Invalid, "usage cannot be grouped by %q; use %s or tag:NAME", by, strings.Join(Dimensions(), ", "))
+}
+
+// firstRow is before every row of any ledger.
+var firstRow = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// local returns the SQL of the arrival in the billing zone: SQLite knows no zones, so the offsets that hold in the span of
+// the query are written out.
+func (q *UsageQuery) local() string {
+	if q.Zone == nil || q.Zone == time.UTC {
+		return "arrived"
+	}
+	t, until := q.Since, q.Until
+	if t.Before(firstRow) {
+		t = firstRow
+	}
+	if last := time.Now().AddDate(1, 0, 0); until.IsZero() || until.After(last) {
+		until = last
+	}
+	var b strings.Builder
+	b.WriteString("(arrived + CASE")
+	for {
+		t = t.In(q.Zone)
+		_, offset := t.Zone()
+		_, end := t.ZoneBounds()
+		if end.IsZero() || !end.Before(until) {
+			fmt.Fprintf(&b, " WHEN TRUE THEN %d END)", int64(offset)*int64(time.Second))
+			return b.String()
+		}
+		fmt.Fprintf(&b, " WHEN arrived < %d THEN %d", end.UnixNano(), int64(offset)*int64(time.Second))
+		t = end
+	}
 }
 
 // sums are the columns of a UsageRow behind its group. The currencies are the first two.
@@ -89,7 +124,7 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error) {
 	var groups []string
 	var args []any
 	for _, by := range q.By {
-		e, a, err := expression(by)
+		e, a, err := q.expression(by)
 		if err != nil {
 			return nil, err
 		}
@@ -211,6 +246,7 @@ func (l *Ledger) ClientsGaveUp(ctx context.Context, account string, since time.T
 // rebuilding them after a restart.
 type Charge struct {
 	Account, Team, Key, Model string
+	Reservation               string // that served it, "" for none
 	At                        time.Time
 	Requests                  int64
 	Input, Output, CacheWrite int64
@@ -223,11 +259,11 @@ type Charge struct {
 const chargeSlot = 15 * time.Minute
 
 // chargesSQL has one row for each call since the second instant, and sums before it.
-const chargesSQL = `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''),
+const chargesSQL = `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''), COALESCE(reservation, ''),
  CASE WHEN arrived >= ?2 THEN arrived ELSE arrived / ?3 * ?3 END AS at, SUM(count), SUM(input), SUM(output), SUM(cache_write),
  SUM(COALESCE(charge, spent, 0)), COALESCE(currency, '')
  FROM calls WHERE arrived >= ?1 AND outcome <> 'refused'
- GROUP BY account, team, key, model, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
+ GROUP BY account, team, key, model, reservation, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
 
 // Charges calls f with what admitted calls since an instant took, in order of arrival: each call
 // that arrived at exact or later by itself, older ones summed by caller, model and quarter of an hour.
@@ -240,7 +276,7 @@ func (l *Ledger) Charges(ctx context.Context, since, exact time.Time, f func(Cha
 	for rows.Next() {
 		var c Charge
 		var at int64
-		if err := rows.Scan(&c.Account, &c.Team, &c.Key, &c.Model, &at, &c.Requests, &c.Input, &c.Output, &c.CacheWrite, &c.Money, &c.Currency); err != nil {
+		if err := rows.Scan(&c.Account, &c.Team, &c.Key, &c.Model, &c.Reservation, &at, &c.Requests, &c.Input, &c.Output, &c.CacheWrite, &c.Money, &c.Currency); err != nil {
 			return fmt.Errorf("charges: %w", err)
 		}
 		c.At = time.Unix(0, at)

@@ -122,7 +122,9 @@ func (a *amountRow) verify(v *Verification, id, what string, tokens *[4]int64, t
 	if a.tariffMoney.Valid && a.tariffMoney.String != a.currency.String {
 		v.fault("%s: the %s is in %s and its tariff in %s", id, what, a.currency.String, a.tariffMoney.String)
 	}
-	totals[a.currency.String] += sum
+	if a.currency.Valid || sum != 0 { // a call on reserved capacity takes nothing of any currency
+		totals[a.currency.String] += sum
+	}
 }
 
 // totals compares the sums of the lines with those that usage shows.
