@@ -24,6 +24,7 @@ var diagram = []node{
 	{"capacity/eventlog", []string{"capacity", "capacity/codec"}, "the log is a format; who writes it, and where, is for dispatch"},
 	{"capacity/script", []string{"capacity"}, "the text form of what the scheduler takes and gives"},
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
+	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
 	{"identity", []string{"infer", "fault"}, "identity evaluates what it is given; loading keys is for store, wiring for server"},
 	{"catalog", []string{"infer", "fault"}, "the catalogue is data"},
 

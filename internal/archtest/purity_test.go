@@ -18,13 +18,14 @@ var pure = map[string][]string{
 	"capacity/eventlog": nil,
 	"capacity/script":   nil,
 	"perf":              nil,
+	"sim":               nil,
 	"identity":          nil,
 	"fault":             nil,
 	"infer":             {"context"}, // Handler passes the caller's context on
 }
 
 // integral are the pure packages without floats: their results must be the same on every machine.
-var integral = []string{"capacity", "capacity/codec", "capacity/eventlog", "capacity/script", "perf"}
+var integral = []string{"capacity", "capacity/codec", "capacity/eventlog", "capacity/script", "perf", "sim"}
 
 // impure are packages, and groups, that reach outside of the arguments.
 var impure = []string{"os", "os/", "net", "net/", "log", "log/", "sync", "sync/", "syscall", "unsafe", "context", "math/rand", "crypto/rand", "runtime", "runtime/", "database/", "testing"}
