@@ -1,6 +1,6 @@
 package capacity
 
-// Fairness is by virtual token counters: each account of a tier counts the tokens that it was served, weighted by
+// Fairness is by virtual token counters: each account of a tier, or reservation of the reserved tier, counts the tokens that it was served, weighted by
 // price; the waiting account with the lowest counter goes first, and inside it likewise the principal. An account that starts to wait
 // is lifted to the lowest counter of those that wait, so that idle time is not saved up.
 //
@@ -65,10 +65,22 @@ func (s *State) joinFair(ci int32) {
 		return
 	}
 	s.pools.items[c.pool].refs++
-	key := nodeKey{pool: c.pool, tier: c.tier, account: c.account}
+	if c.reservation != 0 {
+		s.reservations.items[c.reservation].refs++
+	}
+	key := c.outerKey()
 	account := s.useNode(key, 0)
 	key.inner, key.principal = true, c.principal
 	c.fair = s.useNode(key, account)
+}
+
+// outerKey names the outer unit of fairness that the call belongs to: its account or, in the reserved tier, its reservation.
+func (c *call) outerKey() nodeKey {
+	k := nodeKey{pool: c.pool, tier: c.tier, account: c.account}
+	if c.reservation != 0 {
+		k.account = AccountID(c.lanes[c.lane].Reservation)
+	}
+	return k
 }
 
 // useNode counts one more call of a node, which it makes if need be.
@@ -105,6 +117,10 @@ func (s *State) leaveFair(c *call) {
 		}
 	}
 	c.fair = 0
+	if ri := c.reservation; ri != 0 {
+		s.reservations.items[ri].refs--
+		s.forgetReservation(ri)
+	}
 }
 
 // sweep forgets idle nodes whose counter says nothing any more.

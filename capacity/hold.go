@@ -7,11 +7,12 @@ import (
 
 // verdict is the answer to an offer: ReasonNone if it is taken.
 type verdict struct {
-	reason     Reason
-	bucket     BucketID
-	counter    CounterID
-	retryAfter time.Duration
-	estimated  bool
+	reason      Reason
+	bucket      BucketID
+	counter     CounterID
+	reservation ReservationID
+	retryAfter  time.Duration
+	estimated   bool
 }
 
 // span returns b-a, for a <= b, without wrapping.
@@ -38,7 +39,7 @@ func (v verdict) rank() int {
 	switch v.reason {
 	case ReasonNone:
 		return 0
-	case ReasonBucket:
+	case ReasonBucket, ReasonReservation:
 		return 1
 	case ReasonCounter, ReasonConcurrent:
 		return 2
@@ -133,9 +134,12 @@ func (s *State) checkLimits(c *call) verdict {
 	return worst
 }
 
-// hold takes every hold of the call's present lane. checkLimits has said that all fit.
+// hold takes every hold of the call's present lane, and charges its reservation. checkLimits and checkUnits have said that all fit.
 func (s *State) hold(ci int32) {
 	c := &s.calls.items[ci]
+	if c.reservation != 0 {
+		s.openUnits(ci)
+	}
 	lane := &c.lanes[c.lane]
 	for i := range c.buckets[:c.numBuckets] {
 		if lane.Buckets>>i&1 == 0 {
@@ -164,11 +168,13 @@ func (s *State) settleHolds(ci int32, u usage) {
 	c := &s.calls.items[ci]
 	burndown := s.modelOf(c).Burndown
 	s.eachHold(c, func(m Measure, _ int64) (int64, int64) { return u.of(m, burndown) })
+	s.closeUnits(ci, sum(u.input, u.cacheWrite), u.output)
 }
 
 // releaseHolds gives every hold of the call back: it is charged nothing.
 func (s *State) releaseHolds(ci int32) {
 	s.eachHold(&s.calls.items[ci], func(Measure, int64) (int64, int64) { return 0, 0 })
+	s.closeUnits(ci, 0, 0)
 }
 
 func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int64)) {

@@ -20,13 +20,16 @@ type layers struct {
 	owner []holdRef // per layer; 0 for what a finished call left behind
 }
 
-// holdRef names a hold: which call, and which of its buckets. 0 is nobody.
+// holdRef names a hold: which call, and which of its buckets or, from MaxBuckets on, unit buckets. 0 is nobody.
 type holdRef uint32
 
-func refTo(call int32, slot int) holdRef { return holdRef(call)<<4 | holdRef(slot) }
+// refSlots is room for MaxBuckets and the unit buckets of a reservation and its parent, in bits.
+const refSlots = 5
 
-func (r holdRef) call() int32 { return int32(r >> 4) }
-func (r holdRef) slot() int   { return int(r & 15) }
+func refTo(call int32, slot int) holdRef { return holdRef(call)<<refSlots | holdRef(slot) }
+
+func (r holdRef) call() int32 { return int32(r >> refSlots) }
+func (r holdRef) slot() int   { return int(r & (1<<refSlots - 1)) }
 
 func (l *layers) size() int32 { return int32(len(l.owner)) }
 
@@ -65,16 +68,20 @@ func (l *layers) truncateNode(i int32, t wide) {
 	}
 }
 
-// push adds a layer on top and returns its place. Places of other holds may move; calls is told.
+// push adds a layer on top and returns its place. Places of other holds may move; calls is told. What nobody owns joins what
+// nobody owns below it.
 func (l *layers) push(owner holdRef, x wide, calls []call) int32 {
-	if l.used == l.size() {
-		l.compact(calls)
-	}
-	at := l.used
-	l.used++
-	l.owner[at] = owner
-	if owner != 0 {
-		l.live++
+	at := l.used - 1
+	if at < 0 || owner != 0 || l.owner[at] != 0 {
+		if l.used == l.size() {
+			l.compact(calls)
+		}
+		at = l.used
+		l.used++
+		l.owner[at] = owner
+		if owner != 0 {
+			l.live++
+		}
 	}
 	i, half, rest := int32(1), l.size()/2, at
 	for ; half > 0; half /= 2 {
@@ -161,7 +168,7 @@ func (l *layers) compact(calls []call) {
 			continue
 		}
 		l.sums[size+n], l.owner[n] = carry, ref
-		calls[ref.call()].buckets[ref.slot()].layer = n
+		*calls[ref.call()].layerOf(ref.slot()) = n
 		carry = wide{}
 		n++
 	}

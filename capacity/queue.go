@@ -61,7 +61,10 @@ func (s *State) enqueue(ci int32, again bool) {
 	q.waiting++
 	p.waiting++
 	c.waitEnds = c.deadline
-	if p.MaxWait > 0 {
+	if again {
+		s.chargeUnits(ci, c.unitInput, 0) // what the attempt before had produced is lost
+	}
+	if p.MaxWait > 0 && c.reservation == 0 {
 		if end := s.now.add(p.MaxWait); c.waitEnds == 0 || end < c.waitEnds {
 			c.waitEnds = end
 		}
@@ -114,10 +117,11 @@ func (s *State) checkPool(c *call) verdict {
 	wait := s.expectedWait(c)
 	v := verdict{retryAfter: wait, estimated: true}
 	lane := &c.lanes[c.lane]
+	bounded := c.reservation == 0 // what is within a purchase waits as long as it must
 	switch {
-	case !s.hasRoom(p, c):
+	case bounded && !s.hasRoom(p, c):
 		v.reason = ReasonQueueFull
-	case late || (c.deadline != 0 && s.now.add(wait) >= c.deadline):
+	case late || bounded && c.deadline != 0 && s.now.add(wait) >= c.deadline:
 		v.reason = ReasonDeadline
 	case lane.MaxWait > 0 && wait > lane.MaxWait && lane.Spill&SpillOverLatency != 0 && c.lane+1 < c.numLanes:
 		v.reason = ReasonLatency
@@ -145,7 +149,7 @@ const roomFactor = 8
 
 // hasRoom says whether one more call of the account may wait.
 func (s *State) hasRoom(p *pool, c *call) bool {
-	free := int64(p.MaxQueue) - int64(p.waiting)
+	free := int64(p.MaxQueue) - int64(p.waiting-p.tiers[TierReserved].waiting)
 	if free <= 0 {
 		return false
 	}
@@ -175,7 +179,7 @@ func (s *State) ahead(p *pool, c *call) int64 {
 	}
 	q := &p.tiers[c.tier]
 	own := int64(0)
-	if i := s.nodeByKey[nodeKey{pool: c.pool, tier: c.tier, account: c.account}]; i != 0 {
+	if i := s.nodeByKey[c.outerKey()]; i != 0 {
 		own = int64(s.nodes.items[i].waiting)
 	}
 	fair := min(math.MaxInt32, (own+1)*int64(len(q.active)))

@@ -24,8 +24,23 @@ func worldOf(t *rapid.T) Event {
 			{ID: 2, Measure: MeasureRequests, Rate: rate.Draw(t, "requests")},
 			{ID: 3, Measure: MeasureOutput, Rate: 500, Depth: rate.Draw(t, "depth")},
 			{ID: 4, Measure: MeasureTokens, Share: true},
+			{ID: 6, Measure: MeasureInput, Rate: rate.Draw(t, "bought in")},
+			{ID: 7, Measure: MeasureOutput, Rate: rate.Draw(t, "bought out")},
+			{ID: 8, Measure: MeasureInput, Rate: 300},
+			{ID: 9, Measure: MeasureOutput, Rate: 300},
+			{ID: 10, Measure: MeasureTokens, Rate: rate.Draw(t, "bought")},
 		},
-		Counters: []Counter{{ID: 1, Measure: MeasureTokens, Calendar: 1, Limit: 20_000}, {ID: 2, Measure: MeasureMoney, Calendar: 2, Limit: 1000}},
+		Counters: []Counter{
+			{ID: 1, Measure: MeasureTokens, Calendar: 1, Limit: 20_000},
+			{ID: 2, Measure: MeasureMoney, Calendar: 2, Limit: 1000},
+			{ID: 3, Measure: MeasureConcurrent, Limit: 6},
+		},
+		Reservations: []Reservation{
+			{ID: 1, Pool: 1, Input: 6, Output: 7, Slots: 2, KV: 500},
+			{ID: 2, Pool: 1, Parent: 1, Input: 8, Output: 9, Slots: 1},
+			{ID: 3, Pool: 1, Tokens: 10},
+			{ID: 4, Pool: 2, Tokens: 10, Slots: 1},
+		},
 		Pools: []Pool{
 			{ID: 1, MaxQueue: 20, Service: time.Second, AffinityEntries: 4, RetryBudget: 200},
 			{ID: 2, MaxQueue: 3, MaxWait: 20 * time.Second, Service: 2 * time.Second},
@@ -35,6 +50,7 @@ func worldOf(t *rapid.T) Event {
 			{ID: 1, Pool: 1, Slots: 2},
 			{ID: 2, Pool: 1, Slots: 1, KV: 300},
 			{ID: 3, Pool: 1, Slots: 5, Standby: true},
+			{ID: 6, Pool: 1, Slots: 1, Reservation: 3},
 			{ID: 4, Pool: 2, Slots: 1, Weight: 3},
 			{ID: 5, Pool: 3, Slots: 2},
 		},
@@ -78,9 +94,13 @@ func (s *script) arrival() Event {
 		{Pool: first, Model: 1, Spill: spill, Buckets: 3, Counters: AllLimits, Money: 50, MaxWait: time.Second},
 		{Pool: first%3 + 1, Model: 2, Buckets: AllLimits, Money: 10},
 	}
+	if rapid.Bool().Draw(t, "bought") {
+		id := rapid.Uint32Range(1, 5).Draw(t, "reservation")
+		lanes[0] = Lane{Pool: 1 + PoolID(id/4), Model: 1, Reservation: ReservationID(id), Spill: spill, MaxWait: time.Second}
+	}
 	ev.SetLanes(lanes[:rapid.IntRange(1, 2).Draw(t, "lanes")]...)
 	ev.SetBuckets([]BucketID{1, 2, 3, 4, 5}[:rapid.SampledFrom([]int{0, 1, 2, 2, 3, 3, 4, 5}).Draw(t, "buckets")]...)
-	ev.SetCounters([]CounterID{1, 2}[:rapid.IntRange(0, 2).Draw(t, "counters")]...)
+	ev.SetCounters([]CounterID{1, 2, 3}[:rapid.IntRange(0, 3).Draw(t, "counters")]...)
 	return ev
 }
 
@@ -138,7 +158,7 @@ func (s *script) ofLimit() Event {
 func (s *script) change() Event {
 	t := s.t
 	cfg := &Config{}
-	switch rapid.IntRange(0, 9).Draw(t, "change") {
+	switch rapid.IntRange(0, 12).Draw(t, "change") {
 	case 0:
 		cfg.RemoveBuckets = []BucketID{BucketID(rapid.IntRange(1, 5).Draw(t, "bucket"))}
 	case 1:
@@ -161,6 +181,16 @@ func (s *script) change() Event {
 		cfg.RemoveCounters = []CounterID{1}
 	case 8:
 		cfg.RemoveModels = []ModelID{2}
+	case 9:
+		cfg.RemoveReservations = []ReservationID{ReservationID(rapid.IntRange(1, 4).Draw(t, "reservation"))}
+	case 10:
+		cfg.Reservations = []Reservation{
+			{ID: 1, Pool: 1, Input: 6, Output: 7, Slots: rapid.Int32Range(0, 4).Draw(t, "slots"), KV: rapid.Int64Range(0, 900).Draw(t, "kv")},
+			{ID: 2, Pool: 1, Parent: 1, Input: 8, Output: 9, Slots: rapid.Int32Range(0, 2).Draw(t, "of them")},
+		}
+	case 11:
+		id := rapid.Uint32Range(1, 7).Draw(t, "replica")
+		cfg.Replicas = []Replica{{ID: ReplicaID(id), Pool: 1, Slots: 2, KV: 400, Reservation: ReservationID(rapid.IntRange(0, 5).Draw(t, "owner"))}}
 	default:
 		cfg.Models = []Model{{ID: 2, MaxOutput: 20}}
 	}

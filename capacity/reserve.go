@@ -62,12 +62,8 @@ func (s *State) linkReservation(x *reservation) bool {
 		return true
 	}
 	p := &s.reservations.items[x.parent]
-	for k, b := range x.buckets {
-		if (b == 0) != (p.buckets[k] == 0) {
-			return false
-		}
-	}
-	return p.parent == 0 && p.pool == x.pool && !p.removed
+	return p.Parent == 0 && p.Pool == x.Pool && (!p.removed || x.removed) &&
+		(p.Input == 0) == (x.Input == 0) && (p.Output == 0) == (x.Output == 0) && (p.Tokens == 0) == (x.Tokens == 0)
 }
 
 // adopt counts a new reservation where it is named.
@@ -87,12 +83,41 @@ func (s *State) adopt(i int32) {
 	}
 }
 
+// enterReservation finds the reservation of the call's lane, if it has one, and says whether it is there. Calls of reservations are
+// served in the reserved tier, and no others are.
+func (s *State) enterReservation(c *call) bool {
+	id := c.lanes[c.lane].Reservation
+	c.reservation, c.tier = s.reservationByID[id], c.ownTier
+	if id == 0 {
+		return true
+	}
+	if c.reservation == 0 {
+		return false
+	}
+	c.tier = TierReserved
+	r := &s.reservations.items[c.reservation]
+	return !r.removed && r.pool == c.pool
+}
+
 // removeReservation ends a reservation and its parts.
 func (s *State) removeReservation(i int32) {
 	for _, part := range slices.Clone(s.reservations.items[i].parts) {
 		s.removeReservation(part)
 	}
 	s.reservations.items[i].removed = true
+	s.reservations.items[i].refs++ // until its calls are gone
+	var waiting []int32
+	for ci := range s.calls.items {
+		if c := &s.calls.items[ci]; c.reservation == i && c.state == callWaiting {
+			waiting = append(waiting, int32(ci))
+		}
+	}
+	slices.SortFunc(waiting, func(a, b int32) int { return cmp.Compare(s.calls.items[a].order, s.calls.items[b].order) })
+	for _, ci := range waiting {
+		s.dequeue(ci)
+		s.reject(ci, verdict{reason: ReasonUnknown})
+	}
+	s.reservations.items[i].refs--
 	s.forgetReservation(i)
 }
 

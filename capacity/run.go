@@ -18,6 +18,11 @@ func (s *State) progress(ci int32, ev *Event) {
 		input = in
 	}
 	s.serve(c, input, max(c.sawOutput, amount(ev.Output)))
+	input = c.unitInput
+	if in := amount(ev.Input); in > 0 {
+		input = in
+	}
+	s.chargeUnits(ci, input, max(c.unitOutput, amount(ev.Output)))
 }
 
 // settle closes the account of a call that runs, or ran.
@@ -37,7 +42,7 @@ func (s *State) settle(ci int32, ev *Event) {
 	s.stats.Settled++
 	s.emit(Action{
 		Kind: ActionSettled, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
-		Replica: c.ran, Held: held, Charged: charged, Refunded: max(0, held-charged), Debt: max(0, charged-held),
+		Replica: c.ran, Reservation: c.lanes[c.lane].Reservation, Held: held, Charged: charged, Refunded: max(0, held-charged), Debt: max(0, charged-held),
 	})
 	pi := c.pool
 	if ev.SlotHeld && c.hasSlot() {

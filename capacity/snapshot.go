@@ -75,6 +75,7 @@ func (x *snapshot) state() {
 	objects(x, &s.pools, s.poolByID, x.pool)
 	x.shrinking()
 	objects(x, &s.reservations, s.reservationByID, x.reservation)
+	x.linkReservations()
 	x.nodes()
 	objects(x, &s.calls, s.callByID, x.call)
 }

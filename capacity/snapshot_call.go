@@ -15,6 +15,7 @@ func (x *snapshot) call(i int32) CallID {
 	codec.Uint(x.Codec, &c.id)
 	below(x, &c.state, numCallStates)
 	below(x, &c.tier, numTiers)
+	below(x, &c.ownTier, numTiers)
 	x.Bool(&c.preemptible)
 	x.Bool(&c.requeued)
 	x.Bool(&c.listed)
@@ -39,6 +40,7 @@ func (x *snapshot) call(i int32) CallID {
 	codec.Uint(x.Codec, &c.order)
 	x.lanes(c)
 	x.holds(i, c)
+	x.unitHolds(i, c)
 	return c.id
 }
 
@@ -98,25 +100,49 @@ func (x *snapshot) holds(ci int32, c *call) {
 	}
 }
 
+// unitHolds describes what a call's reservation has been charged.
+func (x *snapshot) unitHolds(ci int32, c *call) {
+	c.reservation = x.s.reservationByID[c.lanes[c.lane].Reservation]
+	x.Bool(&c.unitsOpen)
+	if !c.unitsOpen {
+		return
+	}
+	if c.reservation == 0 {
+		x.Fail("a call without a reservation")
+		return
+	}
+	x.amount(&c.unitInput)
+	x.amount(&c.unitOutput)
+	for k, bi := range x.s.unitBuckets(c.reservation) {
+		if bi != 0 {
+			x.layer(bi, &c.unitLayers[k], refTo(ci, MaxBuckets+k))
+		}
+	}
+}
+
 // hold describes a hold and its place among the layers of its bucket.
 func (x *snapshot) hold(h *bucketHold, ref holdRef) {
-	l := &x.s.buckets.items[h.bucket].layers
 	x.amount(&h.amount)
-	codec.Int(x.Codec, &h.layer)
+	x.layer(h.bucket, &h.layer, ref)
+}
+
+// layer describes a place among the layers of a bucket.
+func (x *snapshot) layer(bucket int32, at *int32, ref holdRef) {
+	codec.Int(x.Codec, at)
 	if !x.Reading() {
 		return
 	}
-	if h.layer < 0 || h.layer >= l.used || l.owner[h.layer] != unowned {
-		x.Fail("a hold at layer %d", h.layer)
+	l := &x.s.buckets.items[bucket].layers
+	if *at < 0 || *at >= l.used || l.owner[*at] != unowned {
+		x.Fail("a hold at layer %d", *at)
 		return
 	}
-	l.owner[h.layer] = ref
+	l.owner[*at] = ref
 }
 
 var (
-	errCall        = errors.New("a call in a state that cannot be")
-	errLayer       = errors.New("a layer that no call holds")
-	errReservation = errors.New("a reservation of what is not there")
+	errCall  = errors.New("a call in a state that cannot be")
+	errLayer = errors.New("a layer that no call holds")
 )
 
 // link computes what a snapshot leaves out, once all objects are there.
@@ -124,16 +150,6 @@ func (s *State) link() error {
 	for i := range s.buckets.items {
 		if slices.Contains(s.buckets.items[i].owner, unowned) {
 			return errLayer
-		}
-	}
-	for i := range s.reservations.items {
-		if i > 0 && !s.linkReservation(&s.reservations.items[i]) {
-			return errReservation
-		}
-	}
-	for i := range s.reservations.items {
-		if i > 0 {
-			s.adopt(int32(i))
 		}
 	}
 	list := make([]int32, 0, len(s.callByID))
@@ -178,12 +194,23 @@ func (s *State) linkCall(ci int32) bool {
 		return false
 	}
 	c.pool = s.poolByID[c.lanes[c.lane].Pool]
-	key := nodeKey{pool: c.pool, tier: c.tier, account: c.account, principal: c.principal, inner: true}
+	if (c.reservation != 0) != (c.tier == TierReserved) || c.ownTier <= TierReserved {
+		return false
+	}
+	key := c.outerKey()
+	key.inner, key.principal = true, c.principal
 	c.fair = s.nodeByKey[key]
 	if c.pool == 0 || c.fair == 0 {
 		return false
 	}
 	p := &s.pools.items[c.pool]
+	if c.reservation != 0 {
+		r := &s.reservations.items[c.reservation]
+		r.refs++
+		if r.pool != c.pool {
+			return false
+		}
+	}
 	p.refs++
 	s.nodes.items[c.fair].refs++
 	s.nodes.items[s.nodes.items[c.fair].parent].refs++

@@ -79,6 +79,23 @@ func (x *snapshot) reservation(i int32) ReservationID {
 	return r.ID
 }
 
+// linkReservations connects the reservations that were read with what they name.
+func (x *snapshot) linkReservations() {
+	s := x.s
+	if !x.Reading() || x.Err() != nil {
+		return
+	}
+	for i := 1; i < len(s.reservations.items); i++ {
+		if r := &s.reservations.items[i]; !s.linkReservation(r) {
+			x.Fail("reservation %d of what is not there", r.ID)
+			return
+		}
+	}
+	for i := 1; i < len(s.reservations.items); i++ {
+		s.adopt(int32(i))
+	}
+}
+
 // affinity describes which replica served which prefix last, in the order of the table.
 func (x *snapshot) affinity(p *pool) {
 	var used []affinity

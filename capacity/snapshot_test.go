@@ -72,6 +72,13 @@ func busy(tb testing.TB) *State {
 		ev.Deadline = Instant(time.Minute)
 		s.Step(Instant(id), ev, nil)
 	}
+	s.Step(19, Event{Kind: EventConfigure, Config: &Config{
+		Buckets:      []Bucket{{ID: 7, Measure: MeasureTokens, Rate: 600}, {ID: 8, Measure: MeasureTokens, Rate: 60}},
+		Reservations: []Reservation{{ID: 1, Pool: poolID, Tokens: 7, Slots: 1}, {ID: 2, Pool: poolID, Parent: 1, Tokens: 8}},
+	}}, nil)
+	bought := arrive(22, 30, 1)
+	bought.SetLanes(Lane{Pool: poolID, Model: modelID, Reservation: 2})
+	s.Step(19, bought, nil)
 	s.Step(20, arrive(20, 1, 1), nil)                                                                      // recalls one
 	s.Step(30, Event{Kind: EventSettle, Call: 3, Input: 3, SlotHeld: true, Output: 4, CacheWrite: 1}, nil) // lingers
 	s.Step(40, Event{Kind: EventFreed, Call: 4}, nil)                                                      // parks

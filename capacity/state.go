@@ -80,7 +80,8 @@ const maxFailed = 4
 type call struct {
 	id          CallID
 	state       callState
-	tier        Tier
+	tier        Tier // in the present lane
+	ownTier     Tier // on a lane without a reservation
 	lane        uint8
 	numLanes    uint8
 	numBuckets  uint8
@@ -95,10 +96,12 @@ type call struct {
 	principal   PrincipalID
 	pool        int32     // of the present lane
 	replica     int32     // whose slot it occupies, else 0
+	reservation int32     // of the present lane; 0 is under quota
 	ran         ReplicaID // whose slot it occupies, or occupied last
 	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
 	next, prev  int32     // in the list it is in: a principal's, the requeued or the recallable
 	listed      bool      // in the recallable list
+	unitsOpen   bool      // its reservation has been charged, and not for the last time
 	timer       int32     // place in the deadline heap
 	lanes       [MaxLanes]Lane
 	buckets     [MaxBuckets]bucketHold
@@ -119,6 +122,9 @@ type call struct {
 	order       uint64
 	sawInput    int64 // what fairness has counted so far
 	sawOutput   int64
+	unitInput   int64 // what its reservation has been charged so far
+	unitOutput  int64
+	unitLayers  [2 * numUnitBuckets]int32 // and where
 }
 
 // bucketHold is a call's hold on one bucket.

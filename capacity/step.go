@@ -96,9 +96,10 @@ func (s *State) arrive(ev *Event) {
 		numCounters: min(ev.NumCounters, MaxCounters), n: max(1, ev.N), input: amount(ev.Input),
 		cacheWrite: amount(ev.CacheWrite), asked: amount(ev.MaxOutput), prefix: ev.Prefix, deadline: ev.Deadline, arrived: s.now,
 	}
-	if c.tier == 0 || int(c.tier) >= numTiers {
+	if c.tier <= TierReserved || int(c.tier) >= numTiers {
 		c.tier = TierDefault
 	}
+	c.ownTier = c.tier
 	for i := range c.lanes {
 		c.lanes[i].Money = amount(c.lanes[i].Money)
 	}
@@ -164,7 +165,9 @@ func (s *State) offer(ci int32, lane uint8) {
 
 func (s *State) spill(c *call, lane uint8, v verdict) {
 	s.stats.Spilled++
-	s.emit(Action{Kind: ActionSpill, Call: c.id, Tier: c.tier, Lane: lane, Reason: v.reason, Bucket: v.bucket, Counter: v.counter})
+	s.emit(Action{
+		Kind: ActionSpill, Call: c.id, Tier: c.tier, Lane: lane, Reason: v.reason, Reservation: v.reservation, Bucket: v.bucket, Counter: v.counter,
+	})
 }
 
 // covers says whether a call may leave a lane for a reason.
@@ -186,7 +189,7 @@ func (s *State) tryLane(c *call, lane uint8) verdict {
 	c.lane = lane
 	c.pool = s.poolByID[c.lanes[lane].Pool]
 	model := s.modelByID[c.lanes[lane].Model]
-	if c.pool == 0 || model == 0 || s.pools.items[c.pool].removed {
+	if c.pool == 0 || model == 0 || s.pools.items[c.pool].removed || !s.enterReservation(c) {
 		return verdict{reason: ReasonUnknown}
 	}
 	c.maxOutput = c.asked
@@ -194,7 +197,11 @@ func (s *State) tryLane(c *call, lane uint8) verdict {
 		c.maxOutput = s.models.items[model].MaxOutput
 	}
 	c.maxOutput = product(c.maxOutput, int64(c.n))
-	if v := s.checkLimits(c); v.reason != ReasonNone {
+	v := s.checkLimits(c)
+	if w := s.checkUnits(c); w.worse(v) {
+		v = w
+	}
+	if v.reason != ReasonNone {
 		return v
 	}
 	return s.checkPool(c)
@@ -206,7 +213,7 @@ func (s *State) reject(ci int32, v verdict) {
 	s.stats.Rejected[v.reason]++
 	s.emit(Action{
 		Kind: ActionReject, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
-		Reason: v.reason, Bucket: v.bucket, Counter: v.counter, RetryAfter: v.retryAfter, Estimated: v.estimated,
+		Reason: v.reason, Reservation: v.reservation, Bucket: v.bucket, Counter: v.counter, RetryAfter: v.retryAfter, Estimated: v.estimated,
 	})
 	s.keepRefusal(c, v)
 	s.releaseHolds(ci)

@@ -1,0 +1,161 @@
+package capacity
+
+// Reservations are charged as they go. A call is taken while the fill of each unit bucket, before the call, is within its
+// depth; its estimated input is charged then, its output as Progress tells of it, and the rest when it is settled. What passes the
+// depth is carried as debt. So the most that clients may ask for (max_tokens) costs nothing, and what passes the purchase
+// is bounded by what is in flight.
+//
+// The fill at t is the largest of charges in (u, t] - rate x (t-u) over all u <= t. If the charges of every 60 s stay within one minute of
+// the rate, those of k+1 minutes or less stay within k+1 minutes of the rate, so the fill never passes the depth of one minute, and
+// no call is refused.
+//
+// What was charged too much (an estimate of input, or all of a call that never ran) comes back by the rule of layers: at
+// most what has not drained since the call was taken.
+
+// unitBuckets returns the buckets that a call of a reservation is charged to: its own, and its parent's.
+func (s *State) unitBuckets(reservation int32) (buckets [2 * numUnitBuckets]int32) {
+	r := &s.reservations.items[reservation]
+	copy(buckets[:], r.buckets[:])
+	if r.parent != 0 {
+		copy(buckets[numUnitBuckets:], s.reservations.items[r.parent].buckets[:])
+	}
+	return buckets
+}
+
+// unitsOf returns what a bucket counts of input and output: the k-th of unitBuckets.
+func unitsOf(k int, input, output int64) int64 {
+	switch k % numUnitBuckets {
+	case 0:
+		return input
+	case 1:
+		return output
+	default:
+		return sum(input, output)
+	}
+}
+
+// checkUnits says whether the reservation of the call's lane takes it: of input, output and tokens each while its own fill is
+// within the depth, or, of a part, its parent's is: it borrows what the others leave.
+func (s *State) checkUnits(c *call) verdict {
+	if c.reservation == 0 {
+		return verdict{}
+	}
+	var worst verdict
+	buckets := s.unitBuckets(c.reservation)
+	for k, bi := range buckets[:numUnitBuckets] {
+		if bi == 0 {
+			continue
+		}
+		v := s.overUnits(bi)
+		if parent := buckets[k+numUnitBuckets]; parent != 0 && v.reason != ReasonNone {
+			if w := s.overUnits(parent); v.worse(w) {
+				v, bi = w, parent
+			}
+		}
+		if v.reason == ReasonNone {
+			continue
+		}
+		b := &s.buckets.items[bi]
+		b.stats.refusals++
+		s.wantShare(b, c.holdOf(MeasureInput))
+		if v.worse(worst) {
+			worst = v
+		}
+	}
+	worst.reservation = c.lanes[c.lane].Reservation
+	return worst
+}
+
+// overUnits says why a unit bucket takes no call now.
+func (s *State) overUnits(bi int32) verdict {
+	b := &s.buckets.items[bi]
+	b.drain(s.now)
+	depth, fill := b.depth(), b.total()
+	switch {
+	case !b.valid(s.now):
+		return verdict{reason: ReasonShareEnded, bucket: b.ID}
+	case depth.zero():
+		return verdict{reason: ReasonZeroLimit, bucket: b.ID}
+	case depth.less(fill):
+		v := verdict{reason: ReasonReservation, bucket: b.ID, retryAfter: b.wait(fill.sub(depth))}
+		v.estimated = b.Share && b.until != 0 && s.now.add(v.retryAfter) >= b.until
+		return v
+	default:
+		return verdict{}
+	}
+}
+
+// openUnits charges the estimated input of a call that its reservation takes.
+func (s *State) openUnits(ci int32) {
+	c := &s.calls.items[ci]
+	c.unitInput, c.unitOutput, c.unitsOpen = c.holdOf(MeasureInput), 0, true
+	for k, bi := range s.unitBuckets(c.reservation) {
+		if bi == 0 {
+			continue
+		}
+		b := &s.buckets.items[bi]
+		b.drain(s.now)
+		c.unitLayers[k] = b.hold(refTo(ci, MaxBuckets+k), unitsOf(k, c.unitInput, 0), s.calls.items)
+	}
+}
+
+// chargeUnits brings what a call of a reservation is charged to input and output so far.
+func (s *State) chargeUnits(ci int32, input, output int64) {
+	c := &s.calls.items[ci]
+	if !c.unitsOpen {
+		return
+	}
+	for k, bi := range s.unitBuckets(c.reservation) {
+		was, is := unitsOf(k, c.unitInput, c.unitOutput), unitsOf(k, input, output)
+		if bi == 0 || was == is {
+			continue
+		}
+		b := &s.buckets.items[bi]
+		b.drain(s.now)
+		b.recharge(c.unitLayers[k], was, is, s.calls.items)
+	}
+	c.unitInput, c.unitOutput = input, output
+}
+
+// closeUnits charges a call of a reservation for the last time.
+func (s *State) closeUnits(ci int32, input, output int64) {
+	s.chargeUnits(ci, input, output)
+	c := &s.calls.items[ci]
+	if !c.unitsOpen {
+		return
+	}
+	c.unitsOpen = false
+	for k, bi := range s.unitBuckets(c.reservation) {
+		if bi == 0 {
+			continue
+		}
+		b := &s.buckets.items[bi]
+		b.drain(s.now)
+		b.stats.charged = b.stats.charged.add(units(unitsOf(k, input, output)))
+		b.release(c.unitLayers[k])
+	}
+}
+
+// recharge changes what the call at a layer has been charged so far: more lies on top, less comes back as a refund does.
+// The bucket has been drained to now.
+func (b *bucket) recharge(at int32, was, is int64, calls []call) {
+	if is > was {
+		more := units(is - was)
+		b.stats.held = b.stats.held.add(more)
+		b.push(0, more, calls)
+		return
+	}
+	less := units(was - is)
+	back := less.min(b.below(at))
+	b.take(at, back)
+	b.stats.refunded = b.stats.refunded.add(back)
+	b.stats.lapsed = b.stats.lapsed.add(less.sub(back))
+}
+
+// layerOf returns where a call keeps the place of one of its holds.
+func (c *call) layerOf(slot int) *int32 {
+	if slot < MaxBuckets {
+		return &c.buckets[slot].layer
+	}
+	return &c.unitLayers[slot-MaxBuckets]
+}
