@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,7 +75,34 @@ func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
 		return res, err
 	}
 	c.Model = res.Model.ID
+	if in.Tags, err = profileTags(in.Tags, &res); err != nil {
+		return res, err
+	}
 	return res, g.authorize(c, in, res.Model.ID)
+}
+
+// TagProfile is the tag that calls by an application inference profile have on the ledger: its id.
+const TagProfile = ownTags + "inference-profile"
+
+// ownTags begin the names of tags that callers cannot give.
+const ownTags = "forebay:"
+
+// profileTags adds the tags of a profile to those that the caller gives to the call. The profile's hold: whoever pays by
+// them must not be told something else.
+func profileTags(given map[string]string, res *catalog.Resolution) (map[string]string, error) {
+	for key := range given {
+		if strings.HasPrefix(key, ownTags) {
+			return nil, fault.Newf(fault.Invalid, "The request metadata key %s begins with %s, which is reserved.", HeaderValue(key), ownTags)
+		}
+	}
+	if res.Profile == "" {
+		return given, nil
+	}
+	out := make(map[string]string, len(given)+len(res.Tags)+1)
+	maps.Copy(out, given)
+	maps.Copy(out, res.Tags)
+	out[TagProfile] = res.Profile
+	return out, nil
 }
 
 // authorize checks that the caller may do what is known of the intent.

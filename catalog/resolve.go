@@ -17,6 +17,9 @@ type Resolution struct {
 	Alias        string // the alias that was used, if any
 	RegionPrefix string // of a system inference profile: "us", "eu", "global", ...
 	Context      string // a context suffix such as "48k"
+	// Profile is the id of the application inference profile that was asked for, and Tags are its, to be on the ledger.
+	Profile string
+	Tags    map[string]string
 	// Charged is the catalogue's id of the model by whose price the call is charged: the model's
 	// own, or by rule that of the model that was asked for. What is not in the catalogue has no known price.
 	Charged string
@@ -25,6 +28,21 @@ type Resolution struct {
 // regionPrefixes are those of system inference profiles. Source: Bedrock user guide,
 // "Supported Regions and models for inference profiles".
 var regionPrefixes = []string{"us-gov", "us", "eu", "apac", "jp", "au", "ca", "global"}
+
+// RegionGroup returns the prefix of the system inference profiles of a region, "" for a region of none that is known.
+func RegionGroup(region string) string {
+	geography, _, _ := strings.Cut(region, "-")
+	switch {
+	case strings.HasPrefix(region, "us-gov-"):
+		return "us-gov"
+	case geography == "ap":
+		return "apac"
+	case slices.Contains(regionPrefixes, geography):
+		return geography
+	default:
+		return ""
+	}
+}
 
 // Names is one namespace of models: ids of the catalogue and aliases. It is immutable.
 type Names struct {

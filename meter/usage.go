@@ -19,6 +19,7 @@ var dimensions = map[string]string{
 	"hour": `strftime('%Y-%m-%dT%H:00Z', arrived / 1000000000, 'unixepoch')`, "purchase": `reservation`,
 	"model": `model`, "mode": `mode`, "key": `key`, "team": `team`, "account": `account`, "principal": `key`, "api": `api`,
 	"operation": `operation`, "asked": `model_asked`, "engine": `engine`, "tier": `tier`, "outcome": `outcome`, "reason": `reason`, "region": `region`,
+	"profile": `json_extract(tags, '$."forebay:inference-profile"')`,
 }
 
 // Dimensions lists the names usage can be grouped by, in order. "tag:NAME" is one more

@@ -15,8 +15,14 @@ import (
 type modelsView Server
 
 // Resolve implements api.Models.
-func (v *modelsView) Resolve(_, id string) (catalog.Resolution, error) {
-	return v.live.Load().names.Resolve(id)
+func (v *modelsView) Resolve(account, id string) (catalog.Resolution, error) {
+	res, err := v.live.Load().names.Resolve(id)
+	if err != nil {
+		if made, ok, e := v.resolveMade(account, id); ok {
+			return made, e
+		}
+	}
+	return res, err
 }
 
 // List implements api.Models.

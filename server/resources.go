@@ -4,13 +4,20 @@ import (
 	"context"
 
 	"forebay/api/bedrock"
+	"forebay/catalog"
+	"forebay/fault"
+	"forebay/profile"
 	"forebay/resource"
 	"forebay/store"
 )
 
 // control is what the control plane of Amazon Bedrock works on.
 func (s *Server) control() bedrock.Control {
-	return bedrock.Control{Tags: resource.Tagger{Store: resourceStore{s}}}
+	st := resourceStore{s}
+	return bedrock.Control{
+		Tags:     resource.Tagger{Store: st},
+		Profiles: &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
+	}
 }
 
 // resourceStore implements resource.Store.
@@ -21,7 +28,62 @@ func (r resourceStore) View(ctx context.Context, f func(*store.Tx) error) error 
 	return r.s.store.Update(ctx, f)
 }
 
-// Update implements resource.Store.
+// Update implements resource.Store: what is stored comes into force although the caller has left meanwhile.
 func (r resourceStore) Update(ctx context.Context, f func(*store.Tx) error) error {
-	return r.s.store.Update(ctx, f)
+	s := r.s
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	var next *directory
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		err := f(tx)
+		if err == nil {
+			next, err = readDirectory(ctx, tx)
+		}
+		return err
+	})
+	if err == nil {
+		s.directory.Store(next)
+	}
+	return err
+}
+
+// directory is what the ARNs of resources stand for. It is immutable once it is in force.
+type directory struct {
+	profiles map[string]profile.Target
+}
+
+func readDirectory(ctx context.Context, tx *store.Tx) (*directory, error) {
+	var d directory
+	var err error
+	d.profiles, err = profile.Targets(ctx, tx)
+	return &d, err
+}
+
+// openDirectory reads the directory at the start.
+func (s *Server) openDirectory(ctx context.Context) error {
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		d, err := readDirectory(ctx, tx)
+		s.directory.Store(d)
+		return err
+	})
+}
+
+// resolveMade finds what an account's resource stands for; false for what names none. An id is an application profile's.
+func (v *modelsView) resolveMade(account, id string) (res catalog.Resolution, ok bool, err error) {
+	arn, ok := resource.Parse(id)
+	if !ok && resource.IsID(id) {
+		arn = resource.ARN{Region: v.cfg.Server.Region, Account: account, Kind: resource.ApplicationProfile, ID: id}
+	} else if !ok || arn.Account != account {
+		return res, false, nil
+	}
+	d := v.directory.Load()
+	if target, ok := d.profiles[arn.String()]; ok {
+		res, err = v.live.Load().names.Resolve(target.Model)
+		res.Asked, res.Profile, res.Tags = id, arn.ID, target.Tags
+		if fault.KindOf(err) == fault.UnknownModel {
+			err = fault.From(err).WithReason("the model %s of the inference profile is not served any more", target.Model)
+		}
+		return res, true, err
+	}
+	return res, false, nil
 }

@@ -48,14 +48,17 @@ type Server struct {
 	metrics  *metrics
 	front    *front
 	live     atomic.Pointer[serving]
-	retired  []retired // guarded by keys
-	creds    Credentials
-	keys     sync.Mutex // held while keys, the addresses of engines or the configuration change
-	keyring  atomic.Pointer[identity.Keyring]
-	signing  signingKeys
-	doors    *doors
-	tracer   *tracing.Tracer // nil where nothing is traced
-	started  time.Time
+	// directory is changed with keys held.
+	directory atomic.Pointer[directory]
+
+	retired []retired // guarded by keys
+	creds   Credentials
+	keys    sync.Mutex // held while keys, the addresses of engines or the configuration change
+	keyring atomic.Pointer[identity.Keyring]
+	signing signingKeys
+	doors   *doors
+	tracer  *tracing.Tracer // nil where nothing is traced
+	started time.Time
 
 	discovery *discovery
 
@@ -100,6 +103,9 @@ func (s *Server) open(ctx context.Context) error {
 		Path: filepath.Join(s.cfg.DataDir, "ledger.db"), Sync: s.cfg.Ledger.Sync == "full", Serve: s.cfg.Ledger.OnFailure == "serve", Log: s.log,
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openDirectory(ctx); err != nil {
 		return err
 	}
 	return s.devKeys(ctx)

@@ -10,6 +10,7 @@ import (
 	"forebay/api"
 	"forebay/catalog"
 	"forebay/fault"
+	"forebay/profile"
 	"forebay/resource"
 	"forebay/wire/restjson"
 	shapes "forebay/wire/shapes/bedrock"
@@ -24,13 +25,15 @@ type Service struct {
 
 // Control is what keeps the things that callers make.
 type Control struct {
-	Tags resource.Tagger
+	Tags     resource.Tagger
+	Profiles *profile.Profiles
 }
 
 // New returns the service over a gateway's models.
 func New(g *api.Gateway, control Control) *Service {
 	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table, Codes: codes}, gateway: g, control: control}
 	s.tagging()
+	s.inferenceProfiles()
 	api.Handle(&s.AWS, api.Operation[shapes.ListFoundationModelsRequest, shapes.ListFoundationModelsResponse]{Shape: shapes.ListFoundationModels, Run: s.list})
 	api.Handle(&s.AWS, api.Operation[shapes.GetFoundationModelRequest, shapes.GetFoundationModelResponse]{Shape: shapes.GetFoundationModel, Run: s.get})
 	return s
@@ -57,6 +60,27 @@ func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
 		return run(c, in)
 	}
 	api.Handle(&s.AWS, op)
+}
+
+// creation is what all operations that make something have in common.
+func creation(c *api.Call, token *string, tags []shapes.Tag) *resource.Creation {
+	return &resource.Creation{Account: c.Principal.Account, Operation: c.Operation, Token: value(token), Body: slices.Clone(c.Body), Tags: tagList(tags)}
+}
+
+// value returns what a member holds, its zero value when it is left out.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// optional leaves out an empty text.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 func (s *Service) summary(m *catalog.Model) shapes.FoundationModelSummary {
