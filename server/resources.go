@@ -28,11 +28,11 @@ func (r resourceStore) View(ctx context.Context, f func(*store.Tx) error) error 
 	return r.s.store.Update(ctx, f)
 }
 
-// Update implements resource.Store: what is stored comes into force although the caller has left meanwhile.
+// Update implements resource.Store. It takes no lock but its own, so that s.keys may be held.
 func (r resourceStore) Update(ctx context.Context, f func(*store.Tx) error) error {
 	s := r.s
-	s.keys.Lock()
-	defer s.keys.Unlock()
+	s.resources.Lock() // directories come into force in the order in which they were read
+	defer s.resources.Unlock()
 	var next *directory
 	err := s.store.Update(ctx, func(tx *store.Tx) error {
 		err := f(tx)

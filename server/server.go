@@ -39,17 +39,17 @@ const credentialsFile = "credentials.json"
 
 // Server is one Forebay.
 type Server struct {
-	cfg      config.Config // at the start; what can change since is in live
-	log      *slog.Logger
-	store    *store.Store
-	lock     *os.File // of the data directory
-	ledger   *meter.Ledger
-	dispatch *dispatch.Dispatcher
-	metrics  *metrics
-	front    *front
-	live     atomic.Pointer[serving]
-	// directory is changed with keys held.
-	directory atomic.Pointer[directory]
+	cfg       config.Config // at the start; what can change since is in live
+	log       *slog.Logger
+	store     *store.Store
+	lock      *os.File // of the data directory
+	ledger    *meter.Ledger
+	dispatch  *dispatch.Dispatcher
+	metrics   *metrics
+	front     *front
+	live      atomic.Pointer[serving]
+	resources sync.Mutex                // held while resources change
+	directory atomic.Pointer[directory] // of resources
 
 	retired []retired // guarded by keys
 	creds   Credentials
