@@ -52,6 +52,8 @@ const (
 	HeaderReason       = "X-Forebay-Reason"
 	HeaderDropped      = "X-Forebay-Dropped"
 	HeaderModelServed  = "X-Forebay-Model-Served"
+	HeaderLane         = "X-Forebay-Lane"
+	HeaderSpill        = "X-Forebay-Spill"
 	HeaderRequestID    = "X-Request-Id"
 	HeaderAmznID       = "X-Amzn-Requestid"
 	headerRetryKind    = "X-Forebay-Retry"

@@ -19,8 +19,8 @@ import (
 type Models interface {
 	// Resolve returns the model behind an id as the caller wrote it.
 	Resolve(account, id string) (catalog.Resolution, error)
-	// Speaks reports whether every engine of the model takes bodies of the dialect as they are.
-	Speaks(model string, d infer.Dialect) bool
+	// Speaks reports whether every engine of the model, or of the pool of a lane, takes bodies of the dialect as they are.
+	Speaks(pool string, d infer.Dialect) bool
 	// List returns the models an account can call, ordered by id.
 	List(account string) []*catalog.Model
 	// Aliases returns the operator's own names of models, ordered.
@@ -78,7 +78,27 @@ func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
 	if in.Tags, err = profileTags(in.Tags, &res); err != nil {
 		return res, err
 	}
-	return res, g.authorize(c, in, res.Model.ID)
+	return res, g.allowed(c, in, &res)
+}
+
+// allowed checks that the caller may do what is known of the intent with what was found.
+func (g *Gateway) allowed(c *Call, in *Intent, res *catalog.Resolution) error {
+	if res.Route != nil {
+		return g.authorizeRoute(c, in, res.Route)
+	}
+	return g.authorize(c, in, res.Model.ID)
+}
+
+// action is what a policy must allow.
+func (in *Intent) action() string {
+	switch {
+	case in.Action != "":
+		return in.Action
+	case in.Stream:
+		return ActionInvokeStream
+	default:
+		return ActionInvoke
+	}
 }
 
 // TagProfile is the tag that calls by an application inference profile have on the ledger: its id.
@@ -107,14 +127,7 @@ func profileTags(given map[string]string, res *catalog.Resolution) (map[string]s
 
 // authorize checks that the caller may do what is known of the intent.
 func (g *Gateway) authorize(c *Call, in *Intent, model string) error {
-	action := in.Action
-	if action == "" {
-		action = ActionInvoke
-		if in.Stream {
-			action = ActionInvokeStream
-		}
-	}
-	return identity.Authorize(c.Principal, action, model, identity.ModelARN(g.Region, model), tierName(in.Tier))
+	return identity.Authorize(c.Principal, in.action(), model, identity.ModelARN(g.Region, model), tierName(in.Tier))
 }
 
 // Prepare turns a body in a dialect into an authorised request, taking the model's name
@@ -158,26 +171,42 @@ func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 			return nil, err
 		}
 		res = &found
-	} else if err := g.authorize(c, in, res.Model.ID); err != nil { // the body may ask for more than was known
+	} else if err := g.allowed(c, in, res); err != nil { // the body may ask for more than was known
 		return nil, err
 	}
-	out, err := g.bind(c, in, req, res)
+	if err := g.bind(c, in, req, res); err != nil {
+		return nil, err
+	}
+	if res.Route != nil {
+		return req, g.lanes(c, in, req, res.Route, codec)
+	}
+	if err := makes(res.Model, req.Task); err != nil {
+		return nil, err
+	}
+	out, err := rules(in, req, res.Model)
 	if err != nil {
 		return nil, err
 	}
-	if g.Models.Speaks(res.Model.ID, in.Dialect) && !in.Counting && (!out.ruled || out.uses == 0) {
+	return req, g.enter(in, req, res.Model.ID, codec, out)
+}
+
+// enter makes a request what the engines of a pool take. Where all of them speak its dialect the body stays as it is, and is
+// decoded only for an engine that does not.
+func (g *Gateway) enter(in *Intent, req *infer.Request, pool string, codec *dialect.Codec, out drops) error {
+	out.keep(in, req)
+	if g.Models.Speaks(pool, in.Dialect) && !in.Counting && (!out.ruled || out.uses == 0) {
 		req.Decode = func() error {
 			if err := decode(codec, in, req); err != nil {
 				return err
 			}
-			return leaveOut(c, req, out)
+			return leaveOut(req, out)
 		}
-		return req, nil
+		return nil
 	}
 	if err := decode(codec, in, req); err != nil {
-		return nil, err
+		return err
 	}
-	return req, leaveOut(c, req, out)
+	return leaveOut(req, out)
 }
 
 // decode turns the body into what is in no particular dialect.
@@ -210,23 +239,28 @@ func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
 	}
 }
 
-// bind fills in what the resolution says, and refuses what the model does not serve.
-func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) (drops, error) {
+// bind fills in what the resolution says of the call.
+func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) error {
 	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
 	req.Caller.Tags, req.Deadline = in.Tags, deadline(c.HTTP.Header, c.Started, req.Stream)
 	tier, ok := infer.ParseTier(tierName(in.Tier))
 	if !ok {
-		return drops{}, fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
+		return fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
 	}
 	req.Tier = tier
-	if res.Model.Embeds() != (req.Task == infer.TaskEmbed) {
-		return drops{}, fault.New(fault.Unsupported, "This operation is not supported for this model.").
-			WithReason("%s makes %s", res.Model.ID, strings.ToLower(strings.Join(res.Model.Output, ", ")))
-	}
-	if res.Model.ID != in.Model {
+	if res.Route == nil && res.Model.ID != in.Model {
 		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
 	}
-	return rules(c, in, req, res.Model)
+	return nil
+}
+
+// makes refuses a task that a model is not for.
+func makes(m *catalog.Model, task infer.Task) error {
+	if m.Embeds() == (task == infer.TaskEmbed) {
+		return nil
+	}
+	return fault.New(fault.Unsupported, "This operation is not supported for this model.").
+		WithReason("%s makes %s", m.ID, strings.ToLower(strings.Join(m.Output, ", ")))
 }
 
 // betas splits the values of the anthropic-beta header.
@@ -259,6 +293,13 @@ func Answer(h http.Header, head *infer.Head) {
 	}
 	if head.Simulated {
 		h.Set("X-Forebay-Simulated", "true")
+	}
+	if head.Lane != "" {
+		h.Set(HeaderLane, HeaderValue(head.Lane))
+		h.Set(HeaderModelServed, HeaderValue(head.Served))
+	}
+	if head.Spill != "" {
+		h.Set(HeaderSpill, HeaderValue(head.Spill))
 	}
 }
 

@@ -23,13 +23,13 @@ var refusals = map[string]string{
 
 // drops is what the rules of a model leave out of a request.
 type drops struct {
-	uses  infer.Features // of the body
-	ruled bool           // the configuration says so, and not the catalogue alone
+	uses    infer.Features // of the body
+	outside infer.Features // of what goes beside it
+	ruled   bool           // the configuration says so, and not the catalogue alone
 }
 
-// rules holds what the request uses against the rules of its model: a part that is refused
-// fails the call, one that is left out is named in the response's header.
-func rules(c *Call, in *Intent, req *infer.Request, m *catalog.Model) (drops, error) {
+// rules holds what the request uses against the rules of a model: a part that is refused fails the call there.
+func rules(in *Intent, req *infer.Request, m *catalog.Model) (drops, error) {
 	uses := req.Facts.Uses
 	if in.Guardrail != nil {
 		uses |= infer.UsesGuardrail
@@ -57,21 +57,26 @@ func rules(c *Call, in *Intent, req *infer.Request, m *catalog.Model) (drops, er
 		default:
 		}
 	}
-	if out.uses&infer.UsesGuardrail == 0 {
-		req.Guardrail = in.Guardrail
-	}
-	if out.uses&infer.UsesLatency == 0 {
-		req.Latency = in.Latency
-	}
-	tellDropped(c, out.uses&outside)
-	out.uses &^= outside
+	out.uses, out.outside = out.uses&^outside, out.uses&outside
 	return out, nil
 }
 
-func tellDropped(c *Call, uses infer.Features) {
+// keep gives the request what goes beside its body, as far as it is not left out, which is named in the response's header.
+func (d *drops) keep(in *Intent, req *infer.Request) {
+	req.Guardrail, req.Latency, req.Dropped = in.Guardrail, in.Latency, nil
+	if d.outside&infer.UsesGuardrail != 0 {
+		req.Guardrail = nil
+	}
+	if d.outside&infer.UsesLatency != 0 {
+		req.Latency = ""
+	}
+	tellDropped(req, d.outside)
+}
+
+func tellDropped(req *infer.Request, uses infer.Features) {
 	for i := range catalog.Parts {
 		if p := &catalog.Parts[i]; uses&p.Uses != 0 {
-			addDropped(c.W.Header(), p.Title)
+			req.Dropped = append(req.Dropped, p.Title)
 		}
 	}
 }
@@ -84,11 +89,11 @@ const latencyOptimized = "optimized"
 
 // leaveOut takes the dropped parts out of a decoded call. What is left goes to the engine in
 // place of the body.
-func leaveOut(c *Call, req *infer.Request, d drops) error {
+func leaveOut(req *infer.Request, d drops) error {
 	if d.uses == 0 || req.Chat == nil {
 		return nil
 	}
-	tellDropped(c, d.uses)
+	tellDropped(req, d.uses)
 	if !dialect.LeaveOut(req.Chat, d.uses) {
 		return fault.New(fault.Invalid, "A message has no content that this model supports.")
 	}

@@ -138,7 +138,7 @@ func ListPrice(upstream string) (id string, p *Price) {
 	if m := contextSuffix.FindStringSubmatch(name); m != nil {
 		name = m[1]
 	}
-	_, name = cutRegion(name)
+	_, name = CutRegion(name)
 	for _, m := range Builtin() {
 		_, own, _ := strings.Cut(m.ID, ".")
 		if m.ID == name || bedrockSuffix.ReplaceAllString(own, "") == name {

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +22,8 @@ type Resolution struct {
 	// Charged is the catalogue's id of the model by whose price the call is charged: the model's
 	// own, or by rule that of the model that was asked for. What is not in the catalogue has no known price.
 	Charged string
+	// Route is what the id names where it is a route; Model is that of its first lane then.
+	Route *Route
 }
 
 // regionPrefixes are those of system inference profiles. Source: Bedrock user guide,
@@ -48,6 +49,7 @@ func RegionGroup(region string) string {
 type Names struct {
 	models  map[string]*Model
 	aliases map[string]string
+	routes  map[string]*Route
 	sorted  []*Model
 	region  string // "" accepts any
 	asked   map[string]bool
@@ -80,20 +82,26 @@ func (n *Names) ChargeAsked(names []string) {
 // List returns the models, ordered by id.
 func (n *Names) List() []*Model { return n.sorted }
 
-// Alias is a name of the operator's for a model.
+// Alias is a name of the operator's for a model, or for lanes of which the first is of the model.
 type Alias struct {
 	Name  string
 	Model *Model
 }
 
-// Aliases returns the aliases that stand for a model, ordered by name.
+// Aliases returns the aliases that stand for a model, and the routes with the model of their first lane, ordered by name.
 func (n *Names) Aliases() []Alias {
 	var out []Alias
-	for _, name := range slices.Sorted(maps.Keys(n.aliases)) {
-		if m := n.models[n.aliases[name]]; m != nil && n.models[name] == nil {
+	for name, id := range n.aliases {
+		if m := n.models[id]; m != nil && n.models[name] == nil {
 			out = append(out, Alias{name, m})
 		}
 	}
+	for name, r := range n.routes {
+		if n.models[name] == nil && n.models[n.aliases[name]] == nil {
+			out = append(out, Alias{name, r.Lanes[0].Model})
+		}
+	}
+	slices.SortFunc(out, func(a, b Alias) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -106,7 +114,7 @@ var contextSuffix = regexp.MustCompile(`^(.*):(\d+k|mm)$`)
 const maxID = 2048
 
 // Resolve finds the model behind an id: the exact id of a declared model, then an alias, then a
-// built-in model, then a system inference profile, ARN or context suffix of one of them. Faults: UnknownModel
+// built-in model, then a route, then a system inference profile, ARN or context suffix of one of them. Faults: UnknownModel
 // with the nearest ids as its reason; NotFound for provisioned models and other ARNs
 // that name nothing here; Invalid for ids that cannot be one.
 func (n *Names) Resolve(id string) (Resolution, error) {
@@ -141,12 +149,12 @@ func (n *Names) charge(r *Resolution, name string) {
 	}
 	r.Charged = name
 	if n.models[name] == nil {
-		_, r.Charged = cutRegion(name)
+		_, r.Charged = CutRegion(name)
 	}
 }
 
-// cutRegion divides a name into the prefix of a system inference profile and the rest.
-func cutRegion(name string) (prefix, rest string) {
+// CutRegion divides a name into the prefix of a system inference profile and the rest.
+func CutRegion(name string) (prefix, rest string) {
 	for _, p := range regionPrefixes {
 		if rest, ok := strings.CutPrefix(name, p+"."); ok {
 			return p, rest
@@ -162,7 +170,7 @@ func (r *Resolution) find(n *Names, name string) bool {
 	if r.exact(n, name) {
 		return true
 	}
-	if p, rest := cutRegion(name); p != "" && r.exact(n, rest) {
+	if p, rest := CutRegion(name); p != "" && r.exact(n, rest) {
 		r.RegionPrefix = p
 		return true
 	}
@@ -177,8 +185,13 @@ func (r *Resolution) exact(n *Names, name string) bool {
 			return true
 		}
 	}
-	r.Model = own
-	return own != nil
+	if r.Model = own; own != nil {
+		return true
+	}
+	if route := n.routes[name]; route != nil {
+		r.Route, r.Model = route, route.Lanes[0].Model
+	}
+	return r.Route != nil
 }
 
 // arn returns the model or profile id in an ARN.

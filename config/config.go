@@ -30,6 +30,7 @@ type Config struct {
 	Engines  map[string]Engine `yaml:"engines,omitempty" live:"true" doc:"What answers calls, by a name of your choice."`
 	Models   map[string]Model  `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
 	Aliases  map[string]string `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
+	Routes   map[string]Route  `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
 	Charge   map[string]string `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
 	Quotas   string            `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
 	Ledger   Ledger            `yaml:"ledger,omitempty" doc:"How the ledger is kept."`
@@ -141,6 +142,7 @@ type Engine struct {
 	Seed       uint64        `yaml:"seed,omitempty" doc:"Seed of a simulated engine's text."`
 	Directives bool          `yaml:"directives,omitempty" doc:"A simulated engine obeys directives in prompts, for tests."`
 	Cost       *Price        `yaml:"cost,omitempty" doc:"What its tokens cost us, whichever the model."`
+	Quota      Quota         `yaml:"quota,omitempty" doc:"What its owner lets us have of each model. A lane that has no other engine spills before it is used up."`
 	Resolve    string        `yaml:"resolve,omitempty" enum:",dns" doc:"dns for a URL whose name has several addresses (a headless service): each is a replica of its own, that comes and goes with its record."`
 }
 
@@ -173,6 +175,13 @@ type Binding struct {
 	Weight  int32  `yaml:"weight,omitempty" doc:"Share of the load; 1 when left out."`
 	Standby bool   `yaml:"standby,omitempty" doc:"Used only while no other engine of the model is up."`
 	Cost    *Price `yaml:"cost,omitempty" doc:"What this model's tokens cost us on this engine."`
+	Quota   *Quota `yaml:"quota,omitempty" doc:"What the engine's owner lets us have of this model, in place of what the engine says."`
+}
+
+// Quota is what the owner of an engine lets us have of a model. Zero is no limit.
+type Quota struct {
+	RequestsPerMinute int64 `yaml:"requests_per_minute,omitempty" doc:"Calls a minute."`
+	TokensPerMinute   int64 `yaml:"tokens_per_minute,omitempty" doc:"Tokens a minute, held and settled as the owner does."`
 }
 
 // Price is what tokens cost, per million.

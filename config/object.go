@@ -13,6 +13,7 @@ const (
 	KindTeam    = "team"    // a Team
 	KindEngine  = "engine"  // an Engine
 	KindModel   = "model"   // a Model
+	KindRoute   = "route"   // a Route
 )
 
 // NewObject returns an empty object of a kind, nil for no kind.
@@ -26,6 +27,8 @@ func NewObject(kind string) any {
 		return new(Engine)
 	case KindModel:
 		return new(Model)
+	case KindRoute:
+		return new(Route)
 	default:
 		return nil
 	}
@@ -45,6 +48,8 @@ func (c *Config) Declared(kind, account, name string) string {
 		_, found = c.Engines[name]
 	case KindModel:
 		_, found = c.Models[name]
+	case KindRoute:
+		_, found = c.Routes[name]
 	}
 	if !found {
 		return ""
@@ -64,6 +69,8 @@ func (c *Config) objectPath(kind, account, name string) string {
 		return c.tenantPath(account) + ".teams." + name
 	case KindEngine:
 		return "engines." + name
+	case KindRoute:
+		return "routes." + name
 	default:
 		return "models." + name
 	}
@@ -80,6 +87,7 @@ func (c *Config) tenantPath(id string) string {
 func (c *Config) Clone() *Config {
 	out := *c
 	out.Accounts, out.Engines, out.Models = maps.Clone(c.Accounts), maps.Clone(c.Engines), maps.Clone(c.Models)
+	out.Routes = maps.Clone(c.Routes)
 	return &out
 }
 
@@ -100,6 +108,10 @@ func (c *Config) Add(kind, account, name string, object any) error {
 	case *Model:
 		if _, ok := c.Models[name]; !ok {
 			put(&c.Models, name, *o)
+		}
+	case *Route:
+		if _, ok := c.Routes[name]; !ok {
+			put(&c.Routes, name, *o)
 		}
 	default:
 		return fmt.Errorf("%s %q is of no kind that can be added", kind, name)
@@ -149,5 +161,6 @@ func (c *Config) Export() ([]byte, error) {
 		Keys     []Key             `yaml:"keys,omitempty"`
 		Engines  map[string]Engine `yaml:"engines,omitempty"`
 		Models   map[string]Model  `yaml:"models,omitempty"`
-	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models})
+		Routes   map[string]Route  `yaml:"routes,omitempty"`
+	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models, c.Routes})
 }

@@ -29,6 +29,7 @@ func (c *Config) Validate() error {
 	c.checkKeys(&k)
 	c.checkEngines(&k)
 	c.checkModels(&k)
+	c.checkRoutes(&k)
 	c.checkOperation(&k)
 	return k.err()
 }

@@ -10,8 +10,8 @@ import (
 
 // The periods of calendar counters.
 const (
-	periodDay   = "day"
-	periodMonth = "month"
+	PeriodDay   = "day"
+	PeriodMonth = "month"
 )
 
 // calendarKey names a sequence of periods: days or months in one billing zone.
@@ -94,7 +94,7 @@ func (d *Dispatcher) rollCalendars() {
 // at returns the number of the period that t is in, which only grows with t, and its end.
 func (c *calendar) at(t time.Time) (period int64, end time.Time) {
 	y, m, day := t.In(c.zone).Date()
-	if c.period == periodMonth {
+	if c.period == PeriodMonth {
 		return int64(y)*12 + int64(m), time.Date(y, m+1, 1, 0, 0, 0, 0, c.zone)
 	}
 	for end = t; !end.After(t); day++ { // a zone may leave out a midnight, or a whole day

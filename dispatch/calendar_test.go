@@ -24,14 +24,14 @@ func TestPeriodsFollowTheBillingZone(t *testing.T) {
 	for _, c := range []struct {
 		zone, period, at, end string
 	}{
-		{"UTC", periodDay, "2026-03-01T12:00:00Z", "2026-03-02T00:00:00Z"},
-		{"Europe/Rome", periodDay, "2026-03-28T23:30:00Z", "2026-03-29T22:00:00Z"},  // 29 March, 23 hours
-		{"Europe/Rome", periodDay, "2026-10-24T22:30:00Z", "2026-10-25T23:00:00Z"},  // 25 October, 25 hours
-		{"Asia/Kolkata", periodDay, "2026-01-01T18:00:00Z", "2026-01-01T18:30:00Z"}, // half past six in London
-		{"America/New_York", periodMonth, "2026-03-01T04:59:00Z", "2026-03-01T05:00:00Z"},
-		{"America/New_York", periodMonth, "2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"}, // summer time began
-		{"UTC", periodMonth, "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"},
-		{"UTC", periodDay, "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"},
+		{"UTC", PeriodDay, "2026-03-01T12:00:00Z", "2026-03-02T00:00:00Z"},
+		{"Europe/Rome", PeriodDay, "2026-03-28T23:30:00Z", "2026-03-29T22:00:00Z"},  // 29 March, 23 hours
+		{"Europe/Rome", PeriodDay, "2026-10-24T22:30:00Z", "2026-10-25T23:00:00Z"},  // 25 October, 25 hours
+		{"Asia/Kolkata", PeriodDay, "2026-01-01T18:00:00Z", "2026-01-01T18:30:00Z"}, // half past six in London
+		{"America/New_York", PeriodMonth, "2026-03-01T04:59:00Z", "2026-03-01T05:00:00Z"},
+		{"America/New_York", PeriodMonth, "2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"}, // summer time began
+		{"UTC", PeriodMonth, "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"},
+		{"UTC", PeriodDay, "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"},
 	} {
 		cal := calendar{zone: zone(t, c.zone), period: c.period}
 		at, err := time.Parse(time.RFC3339, c.at)
@@ -53,14 +53,14 @@ func TestPeriodsFollowTheBillingZone(t *testing.T) {
 
 // The numbers of days and months grow for ever, also over leap years.
 func TestPeriodNumbersOnlyGrow(t *testing.T) {
-	for _, period := range []string{periodDay, periodMonth} {
+	for _, period := range []string{PeriodDay, PeriodMonth} {
 		cal := calendar{zone: zone(t, "Pacific/Apia"), period: period} // which left out a day in 2011
 		at := time.Date(2008, 1, 1, 12, 0, 0, 0, time.UTC)
 		last, _ := cal.at(at)
 		for range 25 * 366 {
 			at = at.Add(24 * time.Hour)
 			now, end := cal.at(at)
-			if now < last || period == periodDay && now == last || !end.After(at) {
+			if now < last || period == PeriodDay && now == last || !end.After(at) {
 				t.Fatalf("%s: period %d after %d, until %s", at, now, last, end)
 			}
 			last = now

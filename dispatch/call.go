@@ -18,11 +18,13 @@ type call struct {
 	req *infer.Request
 	id  capacity.CallID
 
-	model   *servedModel
+	lanes   []callLane // as the scheduler knows them
+	single  [1]callLane
+	lane    int            // of these, in which the call is
+	model   *servedModel   // that serves in it
 	charged *meter.Tariffs // by whose price
 	arrival capacity.Event
-	limits  []limit // in the order of arrival.Buckets, then arrival.Counters
-	money   moneyHold
+	limits  []limit // of all lanes
 
 	start    time.Time // of the call, at the front door
 	entered  time.Time // at the scheduler's
@@ -35,8 +37,9 @@ type call struct {
 	// servedTier is the tier at which the engine says it answered.
 	servedTier infer.Tier
 	attempts   []meter.Attempt
-	failures   int // attempts that failed by themselves
-	spilled    bool
+	failures   int                // attempts that failed by themselves
+	left       []departure        // the lanes that it has left
+	ready      int                // the lane for which the request is made, from 1; 0 for none
 	recalled   bool               // preempted; guarded by the Dispatcher's mutex
 	cancel     context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
 	used       infer.Usage        // by an attempt that showed nothing
@@ -61,11 +64,10 @@ func unbound(model string) *fault.Error {
 // scheduler need see.
 func (c *call) prepare() error {
 	w := c.d.world.Load()
-	m := w.models[c.req.Model]
-	if m == nil {
-		return unbound(c.req.Model)
+	if err := c.lanesOf(w); err != nil {
+		return err
 	}
-	c.model, c.charged = m, w.charged(c.req.ModelCharged, m)
+	c.stand(w, 0)
 	f := &c.req.Facts
 	ev := &c.arrival
 	ev.Kind = capacity.EventArrive
@@ -80,23 +82,10 @@ func (c *call) prepare() error {
 	if !c.req.Deadline.IsZero() {
 		ev.Deadline = capacity.Instant(c.req.Deadline.Sub(c.d.origin))
 	}
-	c.limits = w.limitsOf(c.req, m)
-	if err := c.holdMoney(); err != nil {
+	if err := c.offerTo(w); err != nil {
 		return err
 	}
-	for _, l := range c.limits {
-		switch {
-		case l.bucket != 0 && int(ev.NumBuckets) < capacity.MaxBuckets:
-			ev.Buckets[ev.NumBuckets] = l.bucket
-			ev.NumBuckets++
-		case l.counter != 0 && int(ev.NumCounters) < capacity.MaxCounters:
-			ev.Counters[ev.NumCounters] = l.counter
-			ev.NumCounters++
-		}
-	}
-	ev.SetLanes(capacity.Lane{
-		Pool: m.pool, Model: m.id, Buckets: capacity.AllLimits, Counters: capacity.AllLimits, Money: c.money.nano,
-	})
+	c.stand(w, 0)
 	return nil
 }
 
@@ -107,10 +96,15 @@ func (c *call) maxOutput() int64 {
 		return 0
 	}
 	n := c.req.Facts.MaxTokens
-	if n > 0 && c.model.maxOutput > 0 {
-		n = min(n, c.model.maxOutput)
+	most := int64(0)
+	for i := range c.lanes {
+		m := c.lanes[i].model.maxOutput
+		if m == 0 {
+			return n
+		}
+		most = max(most, m)
 	}
-	return n
+	return min(n, most)
 }
 
 // schedTier maps the tiers of the wire, whose zero value is the default tier, to those of
@@ -141,7 +135,7 @@ func (c *call) run(ctx context.Context) (*infer.Response, error) {
 		}
 		switch a.Kind {
 		case capacity.ActionSpill:
-			c.spilled = true
+			c.spill(&a)
 		case capacity.ActionAdmit:
 			resp, again, err := c.attempt(ctx, a)
 			if err == nil {
@@ -192,6 +186,9 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	if c.admitted.IsZero() {
 		c.admitted = time.Now()
 	}
+	if err := c.enter(); err != nil {
+		return nil, c.giveUp(err), err
+	}
 	c.replica = c.d.world.Load().replicas[a.Replica]
 	if c.replica == nil {
 		err = fault.New(fault.Unavailable, "").WithReason("the engine was removed from the configuration while the call waited")
@@ -232,6 +229,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	c.servedTier = head.Tier
 	head.Replica = c.replica.name
 	head.Tier = c.req.Tier
+	c.tell(&head)
 	head.Simulated = head.Simulated || c.replica.simulated
 	return infer.NewResponse(head, s), false, nil
 }
@@ -283,7 +281,8 @@ func (c *call) recover(ctx context.Context, err error) bool {
 	if blames(err) && ctx.Err() == nil {
 		c.d.replicaFailed(c.replica, err)
 	}
-	if ctx.Err() != nil || !retryable(err) || c.failures >= maxAttempts {
+	again := retryable(err) || c.mayFailOver() && failsOver(err)
+	if ctx.Err() != nil || !again || c.failures >= maxAttempts {
 		return false
 	}
 	return c.queueAgain(ctx)
@@ -301,7 +300,7 @@ func (c *call) freedIfRecalled() bool {
 
 // queueAgain sends the Retry event after a pause. It reports false when the client left meanwhile.
 func (c *call) queueAgain(ctx context.Context) bool {
-	elsewhere := len(c.model.replicas) > 1
+	elsewhere := len(c.model.replicas) > 1 || c.mayFailOver()
 	if pause := backoff(c.failures, elsewhere); pause > 0 {
 		c.d.mu.Lock()
 		recalled := c.freedIfRecalled() // since the attempt failed

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"fmt"
+	"slices"
 
 	"forebay/capacity"
 	"forebay/fault"
@@ -16,16 +17,18 @@ const (
 	scopeAccount scopeKind = iota
 	scopeTeam
 	scopeKey
-	scopeModel // an account's quota for one model
+	scopeModel    // an account's quota for one model
+	scopeUpstream // what the owner of an engine lets us have of a model
+	scopeLane     // what may spill into a lane of a route
 )
 
-var scopeNames = [...]string{"account", "team", "key", "model"}
+var scopeNames = [...]string{"account", "team", "key", "model", "engine", "what spills into lane"}
 
 // scopeRef names one holder of limits.
 type scopeRef struct {
 	kind    scopeKind
 	account string
-	id      string // the team's, key's or model's id; the account's own for scopeAccount
+	id      string // the team's, key's or model's id; the account's own for scopeAccount; "ROUTE, LANE"; "ENGINE for MODEL"
 }
 
 func (s scopeRef) String() string { return scopeNames[s.kind] + " " + s.id }
@@ -77,34 +80,63 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 	}
 	bucket(limitRPM, capacity.MeasureRequests, l.RequestsPerMinute)
 	bucket(limitTPM, capacity.MeasureTokens, l.TokensPerMinute)
-	counter(limitTPD, capacity.MeasureTokens, periodDay, l.TokensPerDay, "")
-	counter(limitDay, capacity.MeasureMoney, periodDay, l.SpendPerDay, l.Currency)
-	counter(limitMonth, capacity.MeasureMoney, periodMonth, l.SpendPerMonth, l.Currency)
+	counter(limitTPD, capacity.MeasureTokens, PeriodDay, l.TokensPerDay, "")
+	counter(limitDay, capacity.MeasureMoney, PeriodDay, l.SpendPerDay, l.Currency)
+	counter(limitMonth, capacity.MeasureMoney, PeriodMonth, l.SpendPerMonth, l.Currency)
 	return out
 }
 
-// limitsOf lists every limit that applies to the call: key, team, account, and the
-// account's quota for the model.
-func (w *world) limitsOf(req *infer.Request, m *servedModel) []limit {
-	c := &req.Caller
+// callerLimits lists the limits of a caller's key, team and account, which apply in every lane.
+func (w *world) callerLimits(c *infer.Caller) []limit {
 	key := w.scopes[scopeRef{scopeKey, c.Account, c.Key}]
 	account := w.scopes[scopeRef{scopeAccount, c.Account, c.Account}]
-	model := w.scopes[scopeRef{scopeModel, c.Account, m.name}]
-	var team []limit
-	if c.Team != "" {
-		team = w.scopes[scopeRef{scopeTeam, c.Account, c.Team}]
+	if c.Team == "" {
+		return joined(key, account)
 	}
-	n := len(key) + len(team) + len(account) + len(model)
-	for _, only := range [...][]limit{key, team, account, model} {
-		if len(only) == n {
-			return only // nothing to join; nobody changes it
+	return joined(joined(key, w.scopes[scopeRef{scopeTeam, c.Account, c.Team}]), account)
+}
+
+// joined returns both lists in one. Nobody changes what it returns.
+func joined(a, b []limit) []limit {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	out := make([]limit, 0, len(a)+len(b))
+	return append(append(out, a...), b...)
+}
+
+// list adds limits to those of the Arrive event, and to the masks of a lane.
+func (c *call) list(limits []limit, in *capacity.Lane) error {
+	ev := &c.arrival
+	for i := range limits {
+		at, mask := -1, &in.Buckets
+		if l := &limits[i]; l.bucket != 0 {
+			at = place(ev.Buckets[:], &ev.NumBuckets, l.bucket)
+		} else {
+			at, mask = place(ev.Counters[:], &ev.NumCounters, l.counter), &in.Counters
 		}
+		if at < 0 {
+			return fault.New(fault.Internal, "").WithReason("more limits apply to the call than it can hold")
+		}
+		*mask |= 1 << at
 	}
-	out := make([]limit, 0, n)
-	out = append(out, key...)
-	out = append(out, team...)
-	out = append(out, account...)
-	return append(out, model...)
+	return nil
+}
+
+// place returns where id is among the first n of a list, to which it is added if it is new; -1 when there is no room.
+func place[T comparable](list []T, n *uint8, id T) int {
+	if at := slices.Index(list[:*n], id); at >= 0 {
+		return at
+	}
+	if int(*n) == len(list) {
+		return -1
+	}
+	list[*n] = id
+	*n++
+	return int(*n) - 1
 }
 
 // rejection turns the scheduler's refusal into a fault that explains itself.
@@ -121,8 +153,12 @@ func (c *call) overtaken() *fault.Error {
 	if w := c.d.world.Load(); w.models[c.req.Model] == nil {
 		return unbound(c.req.Model)
 	}
+	return overtaken()
+}
+
+func overtaken() *fault.Error {
 	e := fault.New(fault.Unavailable, "")
-	e.Reason = "the configuration changed while the call waited; try again"
+	e.Reason = "the configuration changed while the call was on its way; try again"
 	return e
 }
 

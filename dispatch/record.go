@@ -21,36 +21,30 @@ type Metrics interface {
 	Called(rec *meter.Record)
 }
 
-// moneyHold is what a call holds of budgets.
-type moneyHold struct {
-	nano     int64
-	currency string
-}
-
 func money(nano int64, currency string) string { return meter.FormatMoney(nano, currency) }
 
-// holdMoney computes the most that the call can cost, where a budget applies to it. A
+// holdMoney computes the most that the call can cost in a lane, where a budget applies to it. A
 // budget in another currency than the price, or a price that is not known, cannot be
-// held against each other, so the call is refused before it costs anything.
-func (c *call) holdMoney() error {
-	for i := range c.limits {
-		l := &c.limits[i]
-		if l.currency == "" {
+// held against each other, so the lane is closed to the call before it costs anything.
+func (c *call) holdMoney(w *world, l *callLane, limits []limit) error {
+	for i := range limits {
+		x := &limits[i]
+		if x.currency == "" {
 			continue
 		}
 		most := infer.Usage{Input: c.arrival.Input + c.arrival.CacheWrite, Output: c.arrival.MaxOutput}
 		if most.Output == 0 {
-			most.Output = c.model.maxOutput
+			most.Output = l.model.maxOutput
 		}
 		most.Output *= int64(max(c.arrival.N, 1))
-		lines := c.price(most)
-		if !lines.Known || lines.Currency() != l.currency {
+		lines := c.lines(w.chargedIn(l, c.req)[c.req.Tier], most)
+		if !lines.Known || lines.Currency() != x.currency {
 			e := fault.New(fault.BudgetExceeded, "The spend limit cannot be checked for this model.")
 			e.Code = "budget"
 			return e.WithReason("%s has a %s limit in %s and the price of %s at tier %s is not known in it; set one with `forebay models price`",
-				l.scope, l.name, l.currency, cmp.Or(c.req.ModelCharged, c.model.name), c.req.Tier)
+				x.scope, x.name, x.currency, cmp.Or(c.req.ModelCharged, l.model.name), c.req.Tier)
 		}
-		c.money = moneyHold{lines.Total(), lines.Currency()}
+		l.money = lines.Total()
 	}
 	return nil
 }
@@ -221,7 +215,7 @@ func (c *call) fill(rec *meter.Record, u infer.Usage, charge meter.Lines) {
 // could be, which the call held.
 func (c *call) spent(charge *meter.Lines) int64 {
 	if !charge.Known {
-		return c.money.nano
+		return c.heldMoney()
 	}
 	return charge.Total()
 }
@@ -239,12 +233,18 @@ func (c *call) row(outcome error) *meter.Record {
 	rec := &meter.Record{
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
 		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
-		Region: r.RegionPrefix, Mode: meter.ModeOnDemand, TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
+		Region: r.RegionPrefix, Mode: c.mode(), TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
 		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
-		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.money.nano, Explanation: c.explained,
+		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.heldMoney(), Explanation: c.explained,
+	}
+	if c.model != nil {
+		rec.Model = c.model.name
+	}
+	if len(c.lanes) > 0 {
+		rec.Lane = c.lanes[c.lane].number
 	}
 	if c.action.Kind == capacity.ActionAdmit {
-		rec.Held, rec.Lane = c.action.Held, int(c.action.Lane)
+		rec.Held = c.action.Held
 		rec.Queue = c.admitted.Sub(c.entered)
 	}
 	if c.replica != nil {

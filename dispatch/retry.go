@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"forebay/fault"
@@ -27,6 +28,21 @@ func retryable(err error) bool {
 	default:
 		return false
 	}
+}
+
+// failsOver reports whether another lane may well answer a call that failed with err before its first byte, where the lane fails
+// over: beside what a retry may help, an engine that is too slow, or does not let us in, or has not got the model.
+func failsOver(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Timeout, fault.StreamFailed:
+		return true
+	case fault.ModelFailed:
+		switch fault.From(err).OriginalStatus {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+			return true
+		}
+	}
+	return false
 }
 
 // blames reports whether err speaks against the replica's health.

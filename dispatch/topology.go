@@ -3,6 +3,7 @@ package dispatch
 import (
 	"time"
 
+	"forebay/capacity"
 	"forebay/catalog"
 	"forebay/engine"
 	"forebay/identity"
@@ -14,6 +15,7 @@ import (
 type Topology struct {
 	Engines []Engine
 	Models  []Model
+	Routes  []Route
 	// Accounts, Teams and Keys carry the limits that apply to them.
 	Accounts []Account
 	Teams    []Scope
@@ -48,12 +50,44 @@ type Model struct {
 // Binding says that an engine serves a model under the engine's own name.
 type Binding struct {
 	Engine   string
+	Declared string // the engine's name in lanes, which all addresses of a name share; Engine when empty
 	Upstream string
 	Weight   int32
 	Standby  bool // used only while no other binding is up
 	Slots    int32
 	// Cost is what the engine's tokens cost us, by tier; unknown where nil.
 	Cost meter.Tariffs
+	// Quota is what the engine's owner lets us have of the model (requests and tokens per minute). It is kept in a lane
+	// that has no other engine.
+	Quota identity.Limits
+}
+
+// Route is a name that stands for lanes, in order of preference.
+type Route struct {
+	Name  string
+	Lanes []Lane
+}
+
+// Lane is one way of a route to serve a call.
+type Lane struct {
+	Name  string // as it is shown
+	Mode  string // meter.ModeOnDemand or meter.ModeProvisioned
+	Model string
+	// Engines restricts the lane to some of the model's, by their declared names; nil is all of them.
+	Engines []string
+	// Spill says when a call may leave for the next lane, and MaxWait bounds the wait of capacity.SpillOverLatency.
+	Spill   capacity.Spill
+	MaxWait time.Duration
+	// Budget bounds what the calls cost that come here from the lane before; nil does not.
+	Budget *Budget
+}
+
+// Budget is an amount of money per period.
+type Budget struct {
+	Nano     int64
+	Currency string
+	Period   string // PeriodDay or PeriodMonth
+	Zone     *time.Location
 }
 
 // Account is an account with its limits, over all models and per model.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,8 @@ import (
 // of the handles its objects have in the scheduler.
 type world struct {
 	models     map[string]*servedModel
+	pools      map[string]*servedModel // by pool: the models, and models on some of their engines
+	routes     map[string]*route
 	replicas   map[capacity.ReplicaID]*replica
 	scopes     map[scopeRef][]limit
 	accounts   map[string]capacity.AccountID
@@ -33,6 +36,8 @@ type servedModel struct {
 	replicas  []*replica
 	ratio     *ratio
 	charge    meter.Tariffs
+	quota     []limit // of the engine, where it is the only one
+	alone     lane    // in which it serves without a route
 }
 
 var unpriced meter.Tariffs
@@ -76,6 +81,7 @@ func (w *world) principalID(c infer.Caller) capacity.PrincipalID { return w.prin
 type ids struct {
 	next      uint32
 	models    map[string]capacity.ModelID
+	pools     map[string]capacity.PoolID // of models on some of their engines
 	replicas  map[[2]string]capacity.ReplicaID
 	accounts  map[string]capacity.AccountID
 	keys      map[string]capacity.PrincipalID
@@ -89,6 +95,7 @@ type ids struct {
 func newIDs() ids {
 	return ids{
 		models:    make(map[string]capacity.ModelID),
+		pools:     make(map[string]capacity.PoolID),
 		replicas:  make(map[[2]string]capacity.ReplicaID),
 		accounts:  make(map[string]capacity.AccountID),
 		keys:      make(map[string]capacity.PrincipalID),
@@ -145,6 +152,8 @@ func (d *Dispatcher) Configure(top Topology) error {
 	defer d.mu.Unlock()
 	b := &builder{Dispatcher: d, top: top, states: make(map[string]*engineState), w: &world{
 		models:     make(map[string]*servedModel),
+		pools:      make(map[string]*servedModel),
+		routes:     make(map[string]*route),
 		replicas:   make(map[capacity.ReplicaID]*replica),
 		scopes:     make(map[scopeRef][]limit),
 		accounts:   make(map[string]capacity.AccountID),
@@ -152,6 +161,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 	}, fresh: make(map[limitKey]bool)}
 	b.engines()
 	b.models()
+	b.routes()
 	b.scopes()
 	if err := errors.Join(b.bad...); err != nil {
 		return err
@@ -200,29 +210,61 @@ func (b *builder) models() {
 			name: m.ID, entry: m.Entry, id: id, pool: capacity.PoolID(id), maxOutput: m.MaxOutput, ratio: b.ids.ratios[m.ID],
 			timeouts: m.Timeouts, charge: meter.NewTariffs(m.ID, m.Entry.Price),
 		}
-		queue := m.MaxQueue
-		if queue == 0 {
-			queue = defaultQueue
-		}
 		b.cfg.Models = append(b.cfg.Models, capacity.Model{ID: id, Burndown: m.Burndown, MaxOutput: m.MaxOutput, WeightInput: 1, WeightOutput: 4})
-		b.cfg.Pools = append(b.cfg.Pools, capacity.Pool{
-			ID: sm.pool, MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
-		})
-		for _, bind := range m.Bindings {
-			b.bind(sm, bind)
-		}
+		b.pool(m.ID, sm, m, m.Bindings)
 		b.w.models[m.ID] = sm
 	}
 }
 
-func (b *builder) bind(sm *servedModel, bind Binding) {
+// pool adds the pool in which bindings of a model serve.
+func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding) {
+	queue := m.MaxQueue
+	if queue == 0 {
+		queue = defaultQueue
+	}
+	b.cfg.Pools = append(b.cfg.Pools, capacity.Pool{
+		ID: sm.pool, MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
+	})
+	for i := range bindings {
+		b.bind(key, sm, &bindings[i])
+	}
+	b.w.pools[key] = sm
+	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
+	sm.quota = b.quota(sm, bindings)
+}
+
+// quota returns the limits of the engine that serves a pool, nil where there are several: which of them a call
+// gets is not known when it arrives.
+func (b *builder) quota(sm *servedModel, bindings []Binding) []limit {
+	if len(bindings) == 0 {
+		return nil
+	}
+	first := &bindings[0]
+	for i := range bindings {
+		if bindings[i].declared() != first.declared() {
+			return nil
+		}
+	}
+	ref := scopeRef{scopeUpstream, "", first.declared() + " for " + first.Upstream}
+	if ls, done := b.w.scopes[ref]; done { // of another pool on the same engine
+		return ls
+	}
+	ls := b.scopeLimits(ref, first.Quota, "UTC")
+	b.put(ref, ls)
+	return ls
+}
+
+// declared is the engine's name in lanes.
+func (b *Binding) declared() string { return cmp.Or(b.Declared, b.Engine) }
+
+func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
 	st := b.states[bind.Engine]
 	if st == nil {
 		b.bad = append(b.bad, fmt.Errorf("model %s is bound to engine %q, which is not configured", sm.name, bind.Engine))
 		return
 	}
 	r := &replica{
-		id:   handle(&b.ids.next, b.ids.replicas, [2]string{sm.name, bind.Engine}),
+		id:   handle(&b.ids.next, b.ids.replicas, [2]string{pool, bind.Engine}),
 		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost,
 	}
 	slots := bind.Slots
@@ -280,6 +322,10 @@ func (b *builder) removed() {
 	for name, m := range old.models {
 		if b.w.models[name] == nil {
 			b.cfg.RemoveModels = append(b.cfg.RemoveModels, m.id)
+		}
+	}
+	for name, m := range old.pools {
+		if b.w.pools[name] == nil {
 			b.cfg.RemovePools = append(b.cfg.RemovePools, m.pool)
 		}
 	}

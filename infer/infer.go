@@ -123,6 +123,11 @@ type Request struct {
 	RegionPrefix string // "us", "eu", "global", ... of a system inference profile; else ""
 	// ModelCharged is the catalogue's id of the model by whose price the call is charged; "" is Model.
 	ModelCharged string
+	// Route is the name of the route that the call asked for; "" for a model by a name of its own.
+	Route string
+	// Lanes are those of the route that can serve the call, in order of preference. Without a route there are none, and Model
+	// serves on demand.
+	Lanes []Lane
 	// UpstreamModel is the engine's own name of the model. dispatch sets it for the chosen replica.
 	UpstreamModel string
 
@@ -155,10 +160,22 @@ type Request struct {
 	// Propagate is sent to the engine: the caller's trace context, or the attempt's in place of it.
 	Propagate TraceContext
 
+	// Dropped names the parts that the rules of the model that serves leave out, for the response's header.
+	Dropped []string
+
 	Facts    Facts
 	Tier     Tier
 	Arrived  time.Time // wall clock at the front door
 	Deadline time.Time // zero: none known
+}
+
+// Lane is one of the ways in which a route may serve a call.
+type Lane struct {
+	Number int    // its place in the route, from 0
+	Model  string // the catalogue's id of the model that serves in it
+	// Enter makes the request what the lane's model takes. It is called before the first attempt in the lane, and again when the
+	// call comes back to it; its error ends the call.
+	Enter func() error
 }
 
 // Guardrail names a guardrail of Bedrock, as the caller gave it.

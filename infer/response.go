@@ -118,6 +118,10 @@ type Head struct {
 	Model     string // the model as the engine names it
 	Replica   string // which replica answered
 	Tier      Tier   // the tier that served
+	Served    string // the catalogue's id of the model that served
+	// Lane is the lane of the route that served, "" without a route; Spill says which lanes the call has left before, and why.
+	Lane  string
+	Spill string
 	// PassThrough says that events carry Raw in the request's dialect.
 	PassThrough bool
 	// Simulated says that no real model produced the answer.

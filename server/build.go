@@ -274,6 +274,10 @@ func (p *serving) topology(models map[string]*catalog.Model, engines []dispatch.
 		}
 		top.Models = append(top.Models, m)
 	}
+	var err error
+	if top.Routes, err = p.routes(); err != nil {
+		return top, err
+	}
 	tenants := p.cfg.Tenants()
 	for _, id := range slices.Sorted(maps.Keys(tenants)) {
 		if err := p.tenant(&top, id, tenants[id]); err != nil {
@@ -350,7 +354,7 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 			name += "/" + string(m.Family)
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
-			Engine: name, Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: e.Slots, Cost: costs,
+			Engine: name, Declared: b.Engine, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: e.Slots, Cost: costs,
 		})
 	}
 	if len(out.Bindings) == 0 {

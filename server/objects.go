@@ -56,6 +56,10 @@ func (o objectAdmin) List(_ context.Context, kind, account string) ([]admin.Obje
 		for id, m := range cfg.Models {
 			errs = append(errs, add("", id, &m))
 		}
+	case config.KindRoute:
+		for name, r := range cfg.Routes {
+			errs = append(errs, add("", name, &r))
+		}
 	}
 	slices.SortFunc(out, func(a, b admin.Object) int { return strings.Compare(a.Name, b.Name) })
 	return out, errors.Join(errs...)
@@ -254,7 +258,7 @@ func (s *Server) preview(ctx context.Context, tx *store.Tx) (*serving, error) {
 }
 
 // objectKinds are the kinds of objects, what is referred to before what refers to it.
-var objectKinds = []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel}
+var objectKinds = []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel, config.KindRoute}
 
 // effective is the declared configuration with the objects that were made at run time.
 // What is declared goes before what is stored.

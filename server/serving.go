@@ -56,6 +56,7 @@ func build(declared, cfg *config.Config, old *serving) (*serving, error) {
 			p.speaks[m.ID] = append(p.speaks[m.ID], p.opened[b.Engine].client)
 		}
 	}
+	p.names.AddRoutes(p.named(models))
 	return p, nil
 }
 

@@ -47,6 +47,7 @@ var kinds = []struct {
 	{"team", "teams", "Team", false},
 	{"engine", "engines", "Engine", true},
 	{"model", "models", "Model", true},
+	{"route", "routes", "Route", true},
 }
 
 // objectRoutes are the operations on objects.

@@ -64,7 +64,7 @@ func (s *Service) converse(c *api.Call, r *wire.Request) error {
 // checks the body itself, by a model that may be newer than ours.
 func (s *Service) passes(c *api.Call, id string) bool {
 	res, err := s.Models.Resolve(c.Principal.Account, id)
-	return err == nil && s.Models.Speaks(res.Model.ID, infer.DialectConverse)
+	return err == nil && s.Models.Speaks(res.Pool(), infer.DialectConverse)
 }
 
 // serialization is how the service answers a Converse body that is no JSON or has wrong types.

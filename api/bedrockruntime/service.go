@@ -102,7 +102,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if err != nil {
 		return err
 	}
-	if stream && !res.Model.Streaming {
+	if stream && res.Route == nil && !res.Model.Streaming { // of a route, each lane is looked at
 		return fault.New(fault.Invalid, "The model is unsupported for streaming.")
 	}
 	in.Dialect = res.Model.Family

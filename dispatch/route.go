@@ -1,0 +1,322 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/capacity"
+	"forebay/identity"
+	"forebay/infer"
+	"forebay/meter"
+)
+
+// route is a name that stands for lanes.
+type route struct {
+	name  string
+	lanes []lane
+}
+
+// lane is one way to serve a call, as calls look it up.
+type lane struct {
+	name    string
+	mode    string
+	model   *servedModel
+	spill   capacity.Spill
+	maxWait time.Duration
+	budget  []limit // what may spill into it; at most one
+}
+
+// onDemand says whether the caller's quota for the model applies, and its price.
+func (l *lane) onDemand() bool { return l.mode == meter.ModeOnDemand }
+
+// limits lists what applies in this lane alone, whoever calls: the quota of its engine, and its budget.
+func (l *lane) limits() []limit {
+	if len(l.budget) == 0 {
+		return l.model.quota
+	}
+	return append(l.model.quota[:len(l.model.quota):len(l.model.quota)], l.budget...)
+}
+
+// PoolName names the engines that serve in a lane: all of a model's, or those of a list, in whatever order.
+func PoolName(model string, engines []string) string {
+	if len(engines) == 0 {
+		return model
+	}
+	return model + " on " + strings.Join(slices.Compact(slices.Sorted(slices.Values(engines))), ", ")
+}
+
+// routes adds the routes, after the models. A lane that is restricted to some engines gets a pool of its own, which lanes
+// with the same restriction share.
+func (b *builder) routes() {
+	models := make(map[string]*Model, len(b.top.Models))
+	for i := range b.top.Models {
+		models[b.top.Models[i].ID] = &b.top.Models[i]
+	}
+	for i := range b.top.Routes {
+		in := &b.top.Routes[i]
+		r := &route{name: in.Name}
+		for k := range in.Lanes {
+			l := &in.Lanes[k]
+			m := models[l.Model]
+			if m == nil {
+				b.bad = append(b.bad, fmt.Errorf("route %s, lane %s: there is no model %q", in.Name, l.Name, l.Model))
+				continue
+			}
+			r.lanes = append(r.lanes, lane{
+				name: l.Name, mode: l.Mode, model: b.lanePool(m, l.Engines), spill: l.Spill, maxWait: l.MaxWait,
+				budget: b.budget(in.Name, l),
+			})
+		}
+		if n := len(r.lanes); n == 0 || n > capacity.MaxLanes {
+			b.bad = append(b.bad, fmt.Errorf("route %s has %d lanes; it must have 1 to %d", in.Name, n, capacity.MaxLanes))
+		}
+		if n := r.mostLimits(); n > capacity.MaxBuckets {
+			b.bad = append(b.bad, fmt.Errorf("route %s: %d limits may apply to one call, and there is room for %d", in.Name, n, capacity.MaxBuckets))
+		}
+		b.w.routes[in.Name] = r
+	}
+}
+
+// lanePool returns the pool of a model on some of its engines, and makes it where it is new.
+func (b *builder) lanePool(m *Model, engines []string) *servedModel {
+	whole := b.w.models[m.ID]
+	var some []Binding
+	for i := range m.Bindings {
+		if slices.Contains(engines, m.Bindings[i].declared()) {
+			some = append(some, m.Bindings[i])
+		}
+	}
+	if len(engines) == 0 || len(some) == len(m.Bindings) && len(some) > 0 {
+		return whole
+	}
+	key := PoolName(m.ID, engines)
+	if sm := b.w.pools[key]; sm != nil {
+		return sm
+	}
+	sm := *whole
+	sm.pool, sm.replicas = handle(&b.ids.next, b.ids.pools, key), nil
+	b.pool(key, &sm, m, some)
+	return &sm
+}
+
+// budget returns the counter of what may spill into a lane.
+func (b *builder) budget(route string, l *Lane) []limit {
+	if l.Budget == nil {
+		return nil
+	}
+	zone := "UTC"
+	if l.Budget.Zone != nil {
+		zone = l.Budget.Zone.String()
+	}
+	spend := identity.Limits{Currency: l.Budget.Currency}
+	if l.Budget.Period == PeriodDay {
+		spend.SpendPerDay = l.Budget.Nano
+	} else {
+		spend.SpendPerMonth = l.Budget.Nano
+	}
+	ref := scopeRef{scopeLane, route, l.Name}
+	ls := b.scopeLimits(ref, spend, zone)
+	b.put(ref, ls)
+	return ls
+}
+
+// mostLimits is how many buckets, or counters, may apply to one call at most.
+func (r *route) mostLimits() int {
+	const callers, perScope = 3, 3 // key, team and account; calendar counters, which are more than buckets
+	models, quotas, budgets := map[string]bool{}, map[capacity.BucketID]bool{}, 0
+	for i := range r.lanes {
+		models[r.lanes[i].model.name] = true
+		budgets += len(r.lanes[i].budget)
+		for _, q := range r.lanes[i].model.quota {
+			quotas[q.bucket] = true
+		}
+	}
+	buckets := callers*2 + 2*len(models) + len(quotas)
+	return max(buckets, callers*perScope+len(models)+budgets)
+}
+
+// lanesOf lists the lanes that can serve a call: of its route those that its request has, else the model on demand.
+func (c *call) lanesOf(w *world) error {
+	if c.req.Route == "" {
+		m := w.models[c.req.Model]
+		if m == nil {
+			return unbound(c.req.Model)
+		}
+		c.single[0] = callLane{lane: &m.alone}
+		c.lanes = c.single[:]
+		return nil
+	}
+	r := w.routes[c.req.Route]
+	if r == nil {
+		return overtaken()
+	}
+	for i := range c.req.Lanes {
+		in := &c.req.Lanes[i]
+		if in.Number >= len(r.lanes) || r.lanes[in.Number].model.name != in.Model {
+			return overtaken() // the route was changed after the call had looked it up
+		}
+		c.lanes = append(c.lanes, callLane{lane: &r.lanes[in.Number], number: in.Number, enter: in.Enter})
+	}
+	return nil
+}
+
+// callLane is a lane as one call may use it.
+type callLane struct {
+	*lane
+	number int // in the route
+	enter  func() error
+	money  int64 // to be held on budgets, nano-units
+}
+
+// offerTo describes the lanes to the scheduler, with the limits of each. Lanes whose price cannot be held against a budget that
+// applies are left out; the error is that of the first when none is left.
+func (c *call) offerTo(w *world) error {
+	shared := w.callerLimits(&c.req.Caller)
+	var limits [capacity.MaxLanes][]limit
+	var first error
+	kept := c.lanes[:0]
+	for i := range c.lanes {
+		l := c.lanes[i]
+		own := l.limits()
+		if l.onDemand() {
+			own = joined(w.scopes[scopeRef{scopeModel, c.req.Caller.Account, l.model.name}], own)
+		}
+		all := joined(shared, own)
+		if err := c.holdMoney(w, &l, all); err != nil {
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		limits[len(kept)] = all
+		kept = append(kept, l)
+	}
+	if c.lanes = kept; len(kept) == 0 {
+		return first
+	}
+	ev := &c.arrival
+	ev.NumLanes = uint8(len(kept))
+	for i := range kept {
+		ev.Lanes[i] = kept[i].toScheduler()
+		c.limits = joined(c.limits, limits[i])
+		if err := c.list(limits[i], &ev.Lanes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *callLane) toScheduler() capacity.Lane {
+	return capacity.Lane{Pool: l.model.pool, Model: l.model.id, Spill: l.spill, MaxWait: l.maxWait, Money: l.money}
+}
+
+// departure is a lane that a call has left, and why.
+type departure struct {
+	lane  string
+	why   string
+	limit string // that refused it there, "" for another reason
+}
+
+// stand puts the call into a lane.
+func (c *call) stand(w *world, at int) {
+	c.lane = at
+	l := &c.lanes[at]
+	c.model, c.charged = l.model, w.chargedIn(l, c.req)
+}
+
+// chargedIn finds by whose tariffs a call is charged in a lane: in a route by those of the model that serves, for its name is
+// no model's.
+func (w *world) chargedIn(l *callLane, req *infer.Request) *meter.Tariffs {
+	if req.Route != "" {
+		return &l.model.charge
+	}
+	return w.charged(req.ModelCharged, l.model)
+}
+
+// spill takes the call into the lane that the scheduler has found for it.
+func (c *call) spill(a *capacity.Action) {
+	d := departure{lane: c.lanes[c.lane].name, why: whySpilled(a.Reason)}
+	if l := c.limitOf(a); l != nil {
+		d.limit = l.name + " of " + l.scope.String()
+	}
+	c.left = append(c.left, d)
+	c.stand(c.d.world.Load(), int(a.Lane))
+	c.failures = 0
+}
+
+// whySpilled names the rule under which a call has left a lane.
+func whySpilled(r capacity.Reason) string {
+	switch r {
+	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency:
+		return "over-latency"
+	case capacity.ReasonNoReplica, capacity.ReasonReplicasFailed:
+		return "failover"
+	default:
+		return "over-rate"
+	}
+}
+
+// String is a departure as the response's header and the ledger have it: "own: over-rate (tokens/min of engine vllm for m)".
+func (d *departure) String() string {
+	if d.limit == "" {
+		return d.lane + ": " + d.why
+	}
+	return d.lane + ": " + d.why + " (" + d.limit + ")"
+}
+
+// spilled lists the lanes that the call has left.
+func (c *call) spilled() string {
+	if len(c.left) == 0 {
+		return ""
+	}
+	out := make([]string, len(c.left))
+	for i := range c.left {
+		out[i] = c.left[i].String()
+	}
+	return strings.Join(out, "; ")
+}
+
+// enter makes the request what the lane takes in which it was admitted.
+func (c *call) enter() error {
+	l := &c.lanes[c.lane]
+	if l.enter == nil || c.ready == c.lane+1 {
+		return nil
+	}
+	c.req.Model = l.model.name
+	if err := l.enter(); err != nil {
+		return err
+	}
+	c.ready = c.lane + 1
+	return nil
+}
+
+// mayFailOver says whether the call may leave its lane when the engines there fail it.
+func (c *call) mayFailOver() bool {
+	return c.lane+1 < len(c.lanes) && c.lanes[c.lane].spill&capacity.FailOver != 0
+}
+
+// tell says in the head of the answer who has served.
+func (c *call) tell(h *infer.Head) {
+	h.Served, h.Spill = c.model.name, c.spilled()
+	if c.req.Route != "" {
+		h.Lane = c.lanes[c.lane].name
+	}
+	h.Dropped = append(h.Dropped, c.req.Dropped...)
+}
+
+// heldMoney is what the call holds of budgets in its lane.
+func (c *call) heldMoney() int64 {
+	if len(c.lanes) == 0 {
+		return 0
+	}
+	return c.lanes[c.lane].money
+}
+
+func (c *call) mode() string {
+	if len(c.lanes) == 0 {
+		return meter.ModeOnDemand
+	}
+	return c.lanes[c.lane].mode
+}
