@@ -143,12 +143,21 @@ func (g *Gateway) PrepareResolved(c *Call, in *Intent, res *catalog.Resolution) 
 }
 
 func (g *Gateway) prepare(c *Call, in *Intent, res *catalog.Resolution) (*infer.Request, error) {
+	req, err := g.request(c, in, res)
+	if err != nil && req != nil {
+		refusedWith(c, req)
+	}
+	return req, err
+}
+
+// request is prepare. With an error it returns the request as far as it has got.
+func (g *Gateway) request(c *Call, in *Intent, res *catalog.Resolution) (*infer.Request, error) {
 	codec, ok := dialect.Get(in.Dialect)
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "This operation is not supported for this model.")
 	}
 	c.Intent = in
-	req := g.request(c, in)
+	req := g.blank(c, in)
 	req.Body = c.Body
 	if err := codec.Inspect(c.Body, &req.Facts); err != nil {
 		return nil, err
@@ -230,7 +239,8 @@ func decode(codec *dialect.Codec, in *Intent, req *infer.Request) (err error) {
 	return err
 }
 
-func (g *Gateway) request(c *Call, in *Intent) *infer.Request {
+// blank is a request before its body was looked at.
+func (g *Gateway) blank(c *Call, in *Intent) *infer.Request {
 	h := c.HTTP.Header
 	return &infer.Request{
 		ID: c.ID, API: in.API, Operation: in.Operation, Task: in.Task, Dialect: in.Dialect,
@@ -300,6 +310,17 @@ func Answer(h http.Header, head *infer.Head) {
 	}
 	if head.Spill != "" {
 		h.Set(HeaderSpill, HeaderValue(head.Spill))
+	}
+}
+
+// refusedWith names what the rules left out of a request that was refused all the same.
+func refusedWith(c *Call, req *infer.Request) {
+	if len(req.Dropped) > 0 {
+		c.W.Prepare(func(h http.Header) {
+			for _, what := range req.Dropped {
+				addDropped(h, what)
+			}
+		})
 	}
 }
 

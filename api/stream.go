@@ -16,7 +16,11 @@ import (
 // run hands a request to the scheduler. From here on the scheduler writes the ledger row.
 func run(c *Call, g *Gateway, req *infer.Request) (*infer.Response, error) {
 	c.Handed = true
-	return g.Infer(c.Context(), req)
+	resp, err := g.Infer(c.Context(), req)
+	if err != nil {
+		refusedWith(c, req)
+	}
+	return resp, err
 }
 
 // Whole runs a call without streaming and answers with one body. The API's own headers, if it has any, are set

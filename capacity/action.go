@@ -11,8 +11,8 @@ const (
 	_ ActionKind = iota
 	// ActionAdmit sends a call to a replica: Call, Replica, Pool, Model, Lane, Tier, Reservation (0: under quota), Held, Placed.
 	ActionAdmit
-	// ActionSpill says that a call has left one lane for another: Call, Lane (the new one), Reason, Bucket,
-	// Counter, Reservation (why it left the one before). Admit or Reject follows now or later.
+	// ActionSpill says that a call has left one lane for another: Call, Lane (the new one), Reason, Bucket, Counter, Reservation,
+	// RetryAfter, Estimated (why it left the one before, and when there is room there). Admit or Reject follows now or later.
 	ActionSpill
 	// ActionReject refuses a call: Call, Reason, Lane, Reservation, Bucket or Counter, RetryAfter, Estimated.
 	ActionReject

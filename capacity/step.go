@@ -167,6 +167,7 @@ func (s *State) spill(c *call, lane uint8, v verdict) {
 	s.stats.Spilled++
 	s.emit(Action{
 		Kind: ActionSpill, Call: c.id, Tier: c.tier, Lane: lane, Reason: v.reason, Reservation: v.reservation, Bucket: v.bucket, Counter: v.counter,
+		RetryAfter: v.retryAfter, Estimated: v.estimated,
 	})
 }
 

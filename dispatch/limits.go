@@ -3,6 +3,7 @@ package dispatch
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"forebay/capacity"
 	"forebay/fault"
@@ -112,8 +113,8 @@ func joined(a, b []limit) []limit {
 func (c *call) list(limits []limit, in *capacity.Lane) error {
 	ev := &c.arrival
 	for i := range limits {
-		at, mask := -1, &in.Buckets
-		if l := &limits[i]; l.bucket != 0 {
+		l, at, mask := &limits[i], 0, &in.Buckets
+		if l.bucket != 0 {
 			at = place(ev.Buckets[:], &ev.NumBuckets, l.bucket)
 		} else {
 			at, mask = place(ev.Counters[:], &ev.NumCounters, l.counter), &in.Counters
@@ -142,9 +143,24 @@ func place[T comparable](list []T, n *uint8, id T) int {
 // rejection turns the scheduler's refusal into a fault that explains itself.
 func (c *call) rejection(a *capacity.Action) error {
 	c.explain()
+	if l := c.limitOf(a); l != nil && l.scope.kind == scopeLane && len(c.left) > 0 {
+		return c.spentBudget(l)
+	}
 	e := c.rejectionKind(a)
 	e.RetryAfter, e.RetryEstimated = a.RetryAfter, a.Estimated
 	return e
+}
+
+// spentBudget is the refusal of a call that the budget of its route keeps in the lane before: that has no room for it.
+func (c *call) spentBudget(l *limit) error {
+	d := &c.left[len(c.left)-1]
+	e := fault.New(fault.Throttled, "Too many requests, please wait before trying again.")
+	if d.why != whyOverRate {
+		e = fault.New(fault.Overloaded, "")
+	}
+	e.RetryAfter, e.RetryEstimated = d.wait, d.guess
+	return e.WithReason("left %s, and the call might cost more than what is left of the budget of %s a %s for what goes on from there",
+		d, money(l.value, l.currency), strings.TrimPrefix(l.name, "spend/"))
 }
 
 // overtaken is the refusal of a call for which the configuration has changed between its arrival and its turn: what

@@ -36,7 +36,7 @@ func (l *lane) limits() []limit {
 	if len(l.budget) == 0 {
 		return l.model.quota
 	}
-	return append(l.model.quota[:len(l.model.quota):len(l.model.quota)], l.budget...)
+	return append(slices.Clip(l.model.quota), l.budget...)
 }
 
 // PoolName names the engines that serve in a lane: all of a model's, or those of a list, in whatever order.
@@ -216,7 +216,9 @@ func (l *callLane) toScheduler() capacity.Lane {
 type departure struct {
 	lane  string
 	why   string
-	limit string // that refused it there, "" for another reason
+	limit string        // that refused it there, "" for another reason
+	wait  time.Duration // until there is room there; 0 unknown
+	guess bool          // wait is an estimate
 }
 
 // stand puts the call into a lane.
@@ -237,7 +239,7 @@ func (w *world) chargedIn(l *callLane, req *infer.Request) *meter.Tariffs {
 
 // spill takes the call into the lane that the scheduler has found for it.
 func (c *call) spill(a *capacity.Action) {
-	d := departure{lane: c.lanes[c.lane].name, why: whySpilled(a.Reason)}
+	d := departure{lane: c.lanes[c.lane].name, why: whySpilled(a.Reason), wait: a.RetryAfter, guess: a.Estimated}
 	if l := c.limitOf(a); l != nil {
 		d.limit = l.name + " of " + l.scope.String()
 	}
@@ -246,15 +248,22 @@ func (c *call) spill(a *capacity.Action) {
 	c.failures = 0
 }
 
+// The rules under which calls leave lanes, as they are shown.
+const (
+	whyOverRate    = "over-rate"
+	whyOverLatency = "over-latency"
+	whyFailover    = "failover"
+)
+
 // whySpilled names the rule under which a call has left a lane.
 func whySpilled(r capacity.Reason) string {
 	switch r {
 	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency:
-		return "over-latency"
+		return whyOverLatency
 	case capacity.ReasonNoReplica, capacity.ReasonReplicasFailed:
-		return "failover"
+		return whyFailover
 	default:
-		return "over-rate"
+		return whyOverRate
 	}
 }
 

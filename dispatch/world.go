@@ -230,12 +230,12 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 	}
 	b.w.pools[key] = sm
 	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
-	sm.quota = b.quota(sm, bindings)
+	sm.quota = b.quota(bindings)
 }
 
 // quota returns the limits of the engine that serves a pool, nil where there are several: which of them a call
 // gets is not known when it arrives.
-func (b *builder) quota(sm *servedModel, bindings []Binding) []limit {
+func (b *builder) quota(bindings []Binding) []limit {
 	if len(bindings) == 0 {
 		return nil
 	}
