@@ -1,21 +1,26 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"forebay/api/admin"
 	"forebay/config"
-	"forebay/identity"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 type keysCmd struct {
 	List   keyList   `cmd:"" default:"withargs" help:"List keys."`
 	Create keyCreate `cmd:"" help:"Make a key; its secret is shown once."`
 	Revoke keyRevoke `cmd:"" help:"End a key at once."`
-	Rotate keyRotate `cmd:"" help:"Make a new key with the policy of an old one, and end the old one."`
+	Rotate keyRotate `cmd:"" help:"Give a key a new secret; the old one is good for a while longer."`
 }
 
 type keyList struct {
@@ -41,6 +46,9 @@ func (c *keyList) Run(e *env) error {
 			state = "revoked"
 		} else if !k.Expires.IsZero() && k.Expires.Before(time.Now()) {
 			state = "expired"
+		}
+		if !k.OldUntil.IsZero() && state == "live" {
+			state += ", an old secret too until " + k.OldUntil.Local().Format(time.DateTime)
 		}
 		rows = append(rows, []string{k.ID, k.Kind, k.Name, k.Team, state, k.ManagedBy})
 	}
@@ -84,33 +92,49 @@ type keyCreate struct {
 	ExpiresIn   time.Duration `help:"Life of the key, such as 720h."`
 }
 
-// newKey asks for a new key and shows it with its secret.
-func (r *remote) newKey(e *env, path string, in any) error {
+// newSecret asks for a secret and shows it with its key. When it cannot be shown, lost says what becomes of the key.
+func (r *remote) newSecret(e *env, path string, in any, lost func(*admin.KeyInfo) error) error {
+	signal.Ignore(syscall.SIGPIPE) // a pipe that nobody reads is an error to tell, not the end
 	var out admin.KeyInfo
 	if err := r.call(e.ctx, http.MethodPost, path, in, &out); err != nil {
 		return err
 	}
-	if r.JSON {
-		return printJSON(e, out)
+	err := r.showSecret(e, &out)
+	if err != nil {
+		err = fmt.Errorf("the secret of key %s could not be shown (%w): %w", out.ID, err, lost(&out))
 	}
-	_, err := fmt.Fprintf(e.Out, "id      %s\nsecret  %s\nThe secret is not shown again.\n", out.ID, out.Secret)
+	return err
+}
+
+func (r *remote) showSecret(e *env, k *admin.KeyInfo) error {
+	if r.JSON {
+		return printJSON(e, k)
+	}
+	text := fmt.Sprintf("id      %s\nsecret  %s\nThe secret is not shown again.\n", k.ID, k.Secret)
+	if !k.OldUntil.IsZero() {
+		text += "The old one is good until " + k.OldUntil.Local().Format(time.DateTime) + ".\n"
+	}
+	_, err := io.WriteString(e.Out, text)
 	return err
 }
 
 // Run implements the verb.
 func (c *keyCreate) Run(e *env) error {
-	l := c.limits()
-	limits, err := l.Parse()
+	policy, err := config.EncodeObject(config.Policy{Allow: c.AllowAction, Models: c.AllowModel, Tier: c.MaxTier, Limits: c.limits()})
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"name": c.Name, "kind": c.Kind, "team": c.Team, "policy": identity.Policy{
-		Actions: c.AllowAction, Models: c.AllowModel, Tier: c.MaxTier, Limits: limits,
-	}}
+	in := map[string]any{"name": c.Name, "kind": c.Kind, "team": c.Team, "policy": jsontext.Value(policy)}
 	if c.ExpiresIn > 0 {
 		in["expires"] = time.Now().Add(c.ExpiresIn).UTC()
 	}
-	return c.newKey(e, "keys"+c.query(), in)
+	return c.newSecret(e, "keys"+c.query(), in, func(k *admin.KeyInfo) error {
+		var out map[string]string
+		if err := c.call(e.ctx, http.MethodDelete, "keys/"+url.PathEscape(k.ID)+c.query(), nil, &out); err != nil {
+			return fmt.Errorf("the key is live and could not be revoked: %w; revoke it: forebay keys revoke %s", err, k.ID)
+		}
+		return errors.New("the key is revoked; make it again")
+	})
 }
 
 type keyRevoke struct {
@@ -135,10 +159,17 @@ func (c *keyRevoke) Run(e *env) error {
 type keyRotate struct {
 	remote
 	ofAccount
-	ID string `arg:"" help:"Key id."`
+	ID    string        `arg:"" help:"Key id."`
+	Grace time.Duration `help:"How long the old secret is good; 0 ends it, and all before it, at once." default:"24h"`
 }
 
 // Run implements the verb.
 func (c *keyRotate) Run(e *env) error {
-	return c.newKey(e, "keys/"+url.PathEscape(c.ID)+"/rotate"+c.query(), nil)
+	in := map[string]string{"grace": c.Grace.String()}
+	return c.newSecret(e, "keys/"+url.PathEscape(c.ID)+"/rotate"+c.query(), in, func(k *admin.KeyInfo) error {
+		if k.OldUntil.IsZero() {
+			return fmt.Errorf("no secret of it is known now; rotate it again: forebay keys rotate %s --grace 0", k.ID)
+		}
+		return fmt.Errorf("the old one is good until %s; rotate it again: forebay keys rotate %s", k.OldUntil.Local().Format(time.DateTime), k.ID)
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"forebay/config"
@@ -76,6 +77,11 @@ func TestVerbsOfAdministration(t *testing.T) {
 		{"invoke --key TOKEN --model meta.llama3-8b-instruct-v1:0 hello", 1, "not authorized"},
 		{"keys --key TOKEN", 1, "not authorized"},
 		{"teams delete search", 1, "has 1 live keys; revoke them first"},
+		{"keys rotate KEY", 0, "The old one is good until"},
+		{"keys", 0, "live, an old secret too until"},
+		{"keys rotate KEY --grace 0", 0, "secret"},
+		{"keys rotate KEY --grace 3000h", 1, "no time between 0 and"},
+		{"keys rotate KEY --grace 0 --json", 0, `"requests_per_minute"`},
 		{"keys rotate KEY", 0, "secret"},
 		{"invoke --key TOKEN --model amazon.nova-lite-v1:0 --json hello", 0, `"outputTokens"`},
 		{"accounts create 111111111111 --name research --billing-zone Europe/Rome", 0, "account 111111111111 is"},
@@ -188,6 +194,35 @@ func TestEveryVerbHasAnExampleAndJSON(t *testing.T) {
 	}
 	for verb := range left {
 		t.Errorf("there is an example of %q, which is no verb", verb)
+	}
+}
+
+// full is an output that takes nothing, as a file of a full disk or a pipe that nobody reads.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A secret that cannot be shown is not lost in silence: a new key is revoked, and of a rotated one is said what is good.
+func TestSecretsThatCannotBeShown(t *testing.T) {
+	dir := serving(t, instant)
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	var errs strings.Builder
+	blind := func(args ...string) int {
+		errs.Reset()
+		return Main(t.Context(), args, Streams{In: strings.NewReader(""), Out: full{}, Err: &errs})
+	}
+	if code := blind("keys", "create", "ci"); code != exitFault || !strings.Contains(errs.String(), "the key is revoked; make it again") {
+		t.Errorf("%d %s", code, errs.String())
+	}
+	_, out, _ := runCLI(t, "keys", "create", "ci") // its name is free
+	id := regexp.MustCompile(`(?m)^id +(\S+)$`).FindStringSubmatch(out)
+	if id == nil {
+		t.Fatal(out)
+	}
+	for _, x := range []struct{ grace, want string }{{"1h", "the old one is good until"}, {"0", "no secret of it is known now; rotate it again"}} {
+		if code := blind("keys", "rotate", id[1], "--grace", x.grace, "--json"); code != exitFault || !strings.Contains(errs.String(), x.want) || !strings.Contains(errs.String(), id[1]) {
+			t.Errorf("%s: %d %s", x.grace, code, errs.String())
+		}
 	}
 }
 

@@ -111,18 +111,23 @@ type Limits struct {
 
 // Key is a key that the configuration declares. Its secret comes from the environment or a file.
 type Key struct {
-	Name    string   `yaml:"name" required:"true" doc:"Name of the key."`
-	Kind    string   `yaml:"kind" required:"true" enum:"api-key,access-key" doc:"api-key is a bearer token, access-key a pair for AWS signatures."`
-	ID      string   `yaml:"id,omitempty" doc:"The access key id of an access-key."`
-	Secret  string   `yaml:"secret,omitempty" doc:"Where the secret is: env:NAME or file:PATH, never the secret itself."`
-	Hash    string   `yaml:"token_sha256,omitempty" doc:"In place of the secret of an api-key: the SHA-256 of its token, in hex."`
-	Account string   `yaml:"account,omitempty" doc:"Account that the key belongs to; the operator's when left out."`
-	Team    string   `yaml:"team,omitempty" doc:"Team that the key belongs to."`
-	Allow   []string `yaml:"actions,omitempty" doc:"Actions that it may perform, with * and ?; every call of models when left out, administration only by name."`
-	Models  []string `yaml:"models,omitempty" doc:"Models that it may call, with * and ?; all when left out."`
-	Tier    string   `yaml:"max_tier,omitempty" enum:",priority,default,flex" doc:"The highest tier of service that its calls may ask for."`
-	Expires string   `yaml:"expires,omitempty" format:"time" doc:"When it ends: a date or a time such as 2030-01-31T10:00:00Z."`
-	Limits  Limits   `yaml:"limits,omitempty" doc:"Quotas and budgets."`
+	Name    string `yaml:"name" required:"true" doc:"Name of the key."`
+	Kind    string `yaml:"kind" required:"true" enum:"api-key,access-key" doc:"api-key is a bearer token, access-key a pair for AWS signatures."`
+	ID      string `yaml:"id,omitempty" doc:"The access key id of an access-key."`
+	Secret  string `yaml:"secret,omitempty" doc:"Where the secret is: env:NAME or file:PATH, never the secret itself."`
+	Hash    string `yaml:"token_sha256,omitempty" doc:"In place of the secret of an api-key: the SHA-256 of its token, in hex."`
+	Account string `yaml:"account,omitempty" doc:"Account that the key belongs to; the operator's when left out."`
+	Team    string `yaml:"team,omitempty" doc:"Team that the key belongs to."`
+	Policy  `yaml:",inline"`
+	Expires string `yaml:"expires,omitempty" format:"time" doc:"When it ends: a date or a time such as 2030-01-31T10:00:00Z."`
+}
+
+// Policy is what a key may do, and how much.
+type Policy struct {
+	Allow  []string `yaml:"actions,omitempty" doc:"Actions that it may perform, with * and ?; every call of models when left out, administration only by name."`
+	Models []string `yaml:"models,omitempty" doc:"Models that it may call, with * and ?; all when left out."`
+	Tier   string   `yaml:"max_tier,omitempty" enum:",priority,default,flex" doc:"The highest tier of service that its calls may ask for."`
+	Limits Limits   `yaml:"limits,omitempty" doc:"Quotas and budgets."`
 }
 
 // Engine is something that answers calls.

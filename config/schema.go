@@ -30,11 +30,11 @@ func encode(v any) []byte {
 	return append(b, '\n')
 }
 
-// ObjectSchemas returns the schemas of the objects that can be made at run time, by the names of
+// ObjectSchemas returns the schemas of policies and of the objects that can be made at run time, by the names of
 // their types, with all that they refer to. References begin with prefix.
 func ObjectSchemas(prefix string) map[string]any {
 	s := &schemas{prefix: prefix, defs: map[string]any{}}
-	for _, object := range []any{Tenant{}, Team{}, Engine{}, Model{}, Route{}} {
+	for _, object := range []any{Policy{}, Tenant{}, Team{}, Engine{}, Model{}, Route{}} {
 		s.of(reflect.TypeOf(object))
 	}
 	return s.defs

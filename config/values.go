@@ -77,6 +77,29 @@ func (l *Limits) Parse() (identity.Limits, error) {
 	return out, nil
 }
 
+// Parse returns the policy as identity evaluates it.
+func (p *Policy) Parse() (identity.Policy, error) {
+	l, err := p.Limits.Parse()
+	return identity.Policy{Actions: p.Allow, Models: p.Models, Tier: p.Tier, Limits: l}, err
+}
+
+// PolicyOf writes a policy as the file has it.
+func PolicyOf(p *identity.Policy) Policy {
+	l := &p.Limits
+	return Policy{Allow: p.Actions, Models: p.Models, Tier: p.Tier, Limits: Limits{
+		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay,
+		SpendPerDay: amount(l.SpendPerDay, l.Currency), SpendPerMonth: amount(l.SpendPerMonth, l.Currency),
+	}}
+}
+
+// amount writes a limit on spend; "" is none.
+func amount(nano int64, currency string) string {
+	if nano == 0 {
+		return ""
+	}
+	return meter.FormatMoney(nano, currency)
+}
+
 // Rates are parsed prices, nano-units per million tokens.
 type Rates struct {
 	Currency                             string

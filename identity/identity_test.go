@@ -310,25 +310,50 @@ func TestKeyring(t *testing.T) {
 	ring := NewKeyring(2)
 	ring.AddToken(&Key{ID: tok.ID, Expires: at}, HashToken(tok.Value))
 	ring.AddPair(&Key{ID: pair.ID, Revoked: at}, pair.Value)
-	if e, err := ring.Bearer(tok.Value, at.Add(-1)); err != nil || e.Key.ID != tok.ID {
-		t.Errorf("%v", err)
+	p, err := ring.Bearer(tok.Value, at.Add(-1))
+	if err != nil || p.KeyID != tok.ID {
+		t.Fatalf("%v", err)
 	}
 	if _, err := ring.Bearer(tok.Value, at); fault.KindOf(err) != fault.UnknownKey {
 		t.Errorf("an expired key: %v", err)
 	}
-	if _, _, err := ring.Pair(pair.ID, at); fault.KindOf(err) != fault.UnknownKey {
+	if _, err := ring.Signers(pair.ID, at); fault.KindOf(err) != fault.UnknownKey {
 		t.Errorf("a revoked key: %v", err)
 	}
-	for id, live := range map[string]bool{tok.ID: true, pair.ID: false, "other": false} {
-		if ring.Live(id, at.Add(-1)) != live {
-			t.Errorf("%s: not %v", id, live)
-		}
-	}
-	if ring.Live(tok.ID, at) {
-		t.Error("an expired key lives")
+	if !ring.Live(p, at.Add(-1)) || ring.Live(p, at) || ring.Live(&Principal{KeyID: tok.ID}, at.Add(-1)) {
+		t.Error("the key lives longer or shorter than it should, or without its secret")
 	}
 	if !regexp.MustCompile(`^AKIA[A-Z2-7]{16}$`).MatchString(pair.ID) || len(pair.Value) != 40 {
 		t.Errorf("%s and a secret of %d characters do not look like AWS's", pair.ID, len(pair.Value))
+	}
+}
+
+// A secret that a rotation has replaced authenticates the same key until its end.
+func TestRotatedSecrets(t *testing.T) {
+	pair, token := &Key{ID: "AKIDEXAMPLE", Kind: KeyPair}, &Key{ID: "key_a", Kind: KeyBearer}
+	before, ring := NewKeyring(2), NewKeyring(2)
+	before.AddToken(token, HashToken("old"))
+	ring.AddPair(pair, "new", Retired{"old", at}, Retired{"older", at.Add(-time.Hour)})
+	ring.AddToken(token, HashToken("new"), Retired{HashToken("old"), at})
+	p, err := before.Bearer("old", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		now     time.Time
+		secrets int
+	}{{at.Add(-2 * time.Hour), 3}, {at.Add(-1), 2}, {at, 1}} {
+		s, err := ring.Signers(pair.ID, x.now)
+		if err != nil || len(s) != x.secrets || s[0].Secret != "new" || s[len(s)-1].Principal.KeyID != pair.ID {
+			t.Errorf("%v: %d secrets, %v", x.now, len(s), err)
+		}
+		old, err := ring.Bearer("old", x.now)
+		if good := x.secrets > 1; (err == nil) != good || good && old.KeyID != token.ID || ring.Live(p, x.now) != good {
+			t.Errorf("%v: the old token: %v", x.now, err)
+		}
+		if got, err := ring.Bearer("new", x.now); err != nil || got.KeyID != token.ID {
+			t.Errorf("%v: %v", x.now, err)
+		}
 	}
 }
 

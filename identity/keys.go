@@ -61,79 +61,114 @@ func HashToken(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Retired is a secret that a rotation has replaced and that is good until its end.
+type Retired struct {
+	Proof string // the secret access key of a pair, the hash of a bearer token
+	Until time.Time
+}
+
 // Keyring finds keys. It is immutable: a change makes a new one.
 type Keyring struct {
-	pairs  map[string]*pairEntry
-	tokens map[string]*Entry
+	pairs  map[string][]Signer   // by access key id, the newest secret first
+	tokens map[string]credential // by the hash of the token
+	proofs map[string]credential // by the hash of any secret
 	ids    map[string]*Key
 }
 
-// Entry is a key in a ring, with the principal it stands for.
-type Entry struct {
-	Key       *Key
-	Principal *Principal
+// Signer is one secret of a key pair.
+type Signer struct {
+	Principal *Principal // whom it authenticates
+	Secret    string
+	credential
 }
 
-type pairEntry struct {
-	Entry
-	secret string
+// credential is one secret of a key, without the secret.
+type credential struct {
+	key       *Key
+	principal *Principal
+	until     time.Time // zero: as long as the key
+}
+
+func (c *credential) live(now time.Time) bool {
+	return c.key != nil && c.key.Live(now) && (c.until.IsZero() || now.Before(c.until))
 }
 
 // NewKeyring returns an empty ring with room for n keys, to be filled before use.
 func NewKeyring(n int) *Keyring {
-	return &Keyring{pairs: make(map[string]*pairEntry, n), tokens: make(map[string]*Entry, n), ids: make(map[string]*Key, n)}
+	return &Keyring{
+		pairs: make(map[string][]Signer, n), tokens: make(map[string]credential, n), proofs: make(map[string]credential, n), ids: make(map[string]*Key, n),
+	}
 }
 
-// AddPair adds an access key pair.
-func (r *Keyring) AddPair(k *Key, secret string) {
-	r.pairs[k.ID] = &pairEntry{Entry{k, PrincipalOf(k)}, secret}
-	r.ids[k.ID] = k
+// AddPair adds an access key pair with its secret, and those that it replaced.
+func (r *Keyring) AddPair(k *Key, secret string, old ...Retired) {
+	for _, x := range append([]Retired{{Proof: secret}}, old...) {
+		c := r.add(k, HashToken(x.Proof), x.Until)
+		r.pairs[k.ID] = append(r.pairs[k.ID], Signer{c.principal, x.Proof, c})
+	}
 }
 
-// AddToken adds a bearer key by the hash of its token.
-func (r *Keyring) AddToken(k *Key, hash string) {
-	r.tokens[hash] = &Entry{k, PrincipalOf(k)}
-	r.ids[k.ID] = k
+// AddToken adds a bearer key by the hash of its token, and of those that it replaced.
+func (r *Keyring) AddToken(k *Key, hash string, old ...Retired) {
+	for _, x := range append([]Retired{{Proof: hash}}, old...) {
+		r.tokens[x.Proof] = r.add(k, x.Proof, x.Until)
+	}
 }
 
-// Live reports whether the ring has a live key with an id, of either kind. It is for callers
-// who have been authenticated by an older ring.
-func (r *Keyring) Live(id string, now time.Time) bool {
-	k := r.ids[id]
-	return k != nil && k.Live(now)
+func (r *Keyring) add(k *Key, proof string, until time.Time) credential {
+	p := PrincipalOf(k)
+	p.proof = proof
+	c := credential{k, p, until}
+	r.proofs[proof], r.ids[k.ID] = c, k
+	return c
 }
+
+// Live reports whether a caller who was authenticated by an older ring would be by this one, too.
+func (r *Keyring) Live(p *Principal, now time.Time) bool {
+	c := r.proofs[p.proof]
+	return c.live(now) && c.key.ID == p.KeyID
+}
+
+// Key returns the key with an id, of either kind, live or not; nil when there is none.
+func (r *Keyring) Key(id string) *Key { return r.ids[id] }
 
 var errUnknownKey = fault.New(fault.UnknownKey, "")
 
-// Pair returns the live key pair with an access key id, and its secret. Faults: UnknownKey.
-func (r *Keyring) Pair(id string, now time.Time) (*Entry, string, error) {
-	e := r.pairs[id]
-	if e == nil || !e.Key.Live(now) {
-		return nil, "", errUnknownKey
+// Signers returns the live secrets of the key pair with an access key id, the newest first: one that
+// a rotation has replaced signs until its end. Faults: UnknownKey.
+func (r *Keyring) Signers(id string, now time.Time) ([]Signer, error) {
+	var out []Signer
+	for _, s := range r.pairs[id] {
+		if s.live(now) {
+			out = append(out, s)
+		}
 	}
-	return &e.Entry, e.secret, nil
-}
-
-// Bearer returns the live key of a bearer token. Faults: UnknownKey.
-func (r *Keyring) Bearer(token string, now time.Time) (*Entry, error) {
-	e := r.tokens[HashToken(token)]
-	if e == nil || !e.Key.Live(now) {
+	if len(out) == 0 {
 		return nil, errUnknownKey
 	}
-	return e, nil
+	return out, nil
+}
+
+// Bearer returns whom a bearer token authenticates. Faults: UnknownKey.
+func (r *Keyring) Bearer(token string, now time.Time) (*Principal, error) {
+	c := r.tokens[HashToken(token)]
+	if !c.live(now) {
+		return nil, errUnknownKey
+	}
+	return c.principal, nil
 }
 
 // Known returns the id of the key that a caller names by its access key id or presents as a
 // bearer token, live or not; "" when there is none. It authenticates nobody.
 func (r *Keyring) Known(id, token string) string {
-	if e := r.pairs[id]; e != nil && id != "" {
-		return e.Key.ID
+	if len(r.pairs[id]) > 0 {
+		return id
 	}
 	if token == "" {
 		return ""
 	}
-	if e := r.tokens[HashToken(token)]; e != nil {
-		return e.Key.ID
+	if c := r.tokens[HashToken(token)]; c.key != nil {
+		return c.key.ID
 	}
 	return ""
 }

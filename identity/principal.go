@@ -10,15 +10,16 @@ import (
 	"forebay/fault"
 )
 
-// Limits bound what a scope (account, team or key) may use. A zero field means no limit.
+// Limits bound what a scope (account, team or key) may use. A zero field means no limit. The
+// names in JSON, in which the store keeps them, are those of forebay.yaml.
 type Limits struct {
-	RequestsPerMinute int64
-	TokensPerMinute   int64
-	TokensPerDay      int64
+	RequestsPerMinute int64 `json:"requests_per_minute,omitzero"`
+	TokensPerMinute   int64 `json:"tokens_per_minute,omitzero"`
+	TokensPerDay      int64 `json:"tokens_per_day,omitzero"`
 	// SpendPerDay and SpendPerMonth are nano-units of Currency.
-	SpendPerDay   int64
-	SpendPerMonth int64
-	Currency      string // ISO 4217
+	SpendPerDay   int64  `json:"spend_per_day,omitzero"`
+	SpendPerMonth int64  `json:"spend_per_month,omitzero"`
+	Currency      string `json:"currency,omitzero"` // ISO 4217
 }
 
 // AdminPrefix begins the actions of administration. A policy allows them only with a list of
@@ -30,11 +31,11 @@ const AdminPrefix = "forebay:"
 type Policy struct {
 	// Actions and Models are lists of names with the wildcards * and ?; an empty list allows
 	// all, but for the actions of administration.
-	Actions []string
-	Models  []string
+	Actions []string `json:"actions,omitempty"`
+	Models  []string `json:"models,omitempty"`
 	// Tier is the highest tier of service the key may ask for: "" (any), "priority", "default" or "flex".
-	Tier   string
-	Limits Limits
+	Tier   string `json:"max_tier,omitzero"`
+	Limits Limits `json:"limits,omitzero"`
 }
 
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
@@ -75,6 +76,8 @@ type Key struct {
 	Team      string // "" when the key belongs to no team
 	Policy    Policy
 	Created   time.Time
+	Rotated   time.Time // when it got its present secret; zero: at its creation
+	OldUntil  time.Time // how long secrets from before that are good at most; zero: none is
 	Expires   time.Time // zero: never
 	Revoked   time.Time // zero: not revoked
 	ManagedBy string    // "forebay.yaml:12" for a key the configuration declares
@@ -92,7 +95,8 @@ type Principal struct {
 	KeyID   string
 	Name    string
 	ARN     string
-	Policy  *Policy
+	Policy  *Policy // nil allows everything
+	proof   string  // which of its key's secrets it was authenticated by
 }
 
 // PrincipalOf returns the principal that a key stands for.

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
 	"forebay/api/admin"
+	"forebay/config"
 	"forebay/dispatch"
 	"forebay/fault"
 	"forebay/identity"
@@ -15,6 +17,7 @@ import (
 	"forebay/store"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // adminView implements the views of the admin API.
@@ -108,25 +111,41 @@ func (k keyAdmin) List(ctx context.Context) ([]identity.Key, error) {
 	return out, nil
 }
 
-// newSecret gives a key its id and makes its secret.
-func newSecret(key *identity.Key) (string, error) {
-	generate := identity.NewPair
+// newSecret makes a secret for a key, and an id in case it is new.
+func newSecret(key *identity.Key) (identity.Secret, error) {
 	if key.Kind == identity.KeyBearer {
-		generate = identity.NewBearer
+		return identity.NewBearer(rand.Reader)
 	}
-	secret, err := generate(rand.Reader)
-	key.ID = secret.ID
-	return secret.Value, err
+	return identity.NewPair(rand.Reader)
 }
 
-// once makes a key in a transaction, together with whatever else make does.
-func (k keyAdmin) once(ctx context.Context, o *admin.Once, create func(tx *store.Tx) (*admin.MadeKey, error)) (*admin.MadeKey, error) {
+// ParsePolicy implements admin.KeyAdmin.
+func (k keyAdmin) ParsePolicy(text jsontext.Value) (identity.Policy, error) {
+	var in config.Policy
+	if err := config.Decode(text, &in); err != nil {
+		return identity.Policy{}, invalid(err)
+	}
+	p, err := in.Parse()
+	if err != nil {
+		return p, invalid(err)
+	}
+	return p, p.Validate()
+}
+
+// FormatPolicy implements admin.KeyAdmin.
+func (k keyAdmin) FormatPolicy(p *identity.Policy) (jsontext.Value, error) {
+	return config.EncodeObject(config.PolicyOf(p))
+}
+
+// once changes a key in a transaction, together with whatever else change does.
+func (k keyAdmin) once(ctx context.Context, o *admin.Once, change func(tx *store.Tx) (*admin.MadeKey, error)) (*admin.MadeKey, error) {
 	out := new(admin.MadeKey)
 	err := k.s.changeKeys(ctx, func() error {
-		return k.s.store.Update(ctx, func(tx *store.Tx) error {
-			token := store.Token{Account: o.Caller, Operation: o.Operation, Token: o.Token, Body: o.Body}
+		before := k.s.creds
+		err := k.s.store.Update(ctx, func(tx *store.Tx) error {
+			token := store.Token{Account: o.Caller.Account, Operation: o.Operation, Token: o.Token, Body: o.Body}
 			result, _, err := tx.Once(ctx, &token, time.Now(), func() ([]byte, error) {
-				made, err := create(tx)
+				made, err := change(tx)
 				if err != nil {
 					return nil, err
 				}
@@ -137,6 +156,11 @@ func (k keyAdmin) once(ctx context.Context, o *admin.Once, create func(tx *store
 			}
 			return json.Unmarshal(result, out)
 		})
+		if err != nil && k.s.creds != before {
+			k.s.creds = before
+			err = errors.Join(err, k.s.writeCredentials())
+		}
+		return err
 	})
 	return out, err
 }
@@ -147,12 +171,37 @@ func (k keyAdmin) Create(ctx context.Context, key *identity.Key, o *admin.Once) 
 		if err := k.fits(key); err != nil {
 			return nil, err
 		}
+		if err := k.within(key, o.Caller); err != nil {
+			return nil, err
+		}
 		secret, err := newSecret(key)
 		if err != nil {
 			return nil, err
 		}
-		return &admin.MadeKey{Key: *key, Secret: secret}, tx.CreateKey(ctx, key, secret)
+		key.ID = secret.ID
+		return &admin.MadeKey{Key: *key, Secret: secret.Value}, tx.CreateKey(ctx, key, secret.Value)
 	})
+}
+
+// within refuses to hand the secret of a key to a caller that may less. Limits of account and team count with both.
+func (k keyAdmin) within(key *identity.Key, caller *identity.Principal) error {
+	if caller.Policy == nil || key.ID == caller.KeyID {
+		return nil
+	}
+	tenants := k.s.live.Load().cfg.Tenants()
+	policy := key.Policy
+	policy.Tier = capTier(tenants, key)
+	why := policy.Exceeds(caller.Policy)
+	if why == "" && caller.Team != "" && (key.Account != caller.Account || key.Team != caller.Team) {
+		why = "team: it must be " + caller.Team
+	}
+	if own := k.s.keyring.Load().Key(caller.KeyID); why == "" && own != nil && !own.Expires.IsZero() && (key.Expires.IsZero() || key.Expires.After(own.Expires)) {
+		why = "expires: it must be by " + own.Expires.UTC().Format(time.RFC3339)
+	}
+	if why == "" {
+		return nil
+	}
+	return fault.New(fault.Denied, "a key that may more than its own cannot be handed out by a key: "+why)
 }
 
 // fits checks that what a key belongs to is there, and that its name is free in the file.
@@ -173,28 +222,38 @@ func (k keyAdmin) fits(key *identity.Key) error {
 	return nil
 }
 
-// Rotate implements admin.KeyAdmin: the new key has the name, team, policy and end of the old one,
-// which ends in the same transaction.
-func (k keyAdmin) Rotate(ctx context.Context, account, id string, o *admin.Once) (*admin.MadeKey, error) {
+// Rotate implements admin.KeyAdmin. The key stays the one it is, so that its limits go on counting.
+func (k keyAdmin) Rotate(ctx context.Context, account, id string, grace time.Duration, o *admin.Once) (*admin.MadeKey, error) {
 	if err := k.managed(account, id); err != nil {
 		return nil, err
 	}
 	return k.once(ctx, o, func(tx *store.Tx) (*admin.MadeKey, error) {
 		now := time.Now().UTC()
-		old, err := tx.RevokeKey(ctx, account, id, now)
+		key, err := tx.LiveKey(ctx, account, id)
 		if err != nil {
 			return nil, err
 		}
-		if !old.Expires.IsZero() && !old.Expires.After(now) {
+		if !key.Live(now) {
 			return nil, fault.New(fault.Conflict, "the key has expired; make a new one")
 		}
-		key := *old
-		key.Created = now
-		secret, err := newSecret(&key)
+		if err := k.within(&key.Key, o.Caller); err != nil {
+			return nil, err
+		}
+		secret, err := newSecret(&key.Key)
 		if err != nil {
 			return nil, err
 		}
-		return &admin.MadeKey{Key: key, Secret: secret}, tx.CreateKey(ctx, &key, secret)
+		if err := k.s.keepCredentials(key, secret.Value); err != nil { // first, as devKeys expects
+			return nil, err
+		}
+		if err := tx.RotateKey(ctx, &key.Key, secret.Value, now, now.Add(grace)); err != nil {
+			return nil, err
+		}
+		key.Rotated, key.OldUntil = now, time.Time{}
+		if grace > 0 {
+			key.OldUntil = now.Add(grace)
+		}
+		return &admin.MadeKey{Key: key.Key, Secret: secret.Value}, nil
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const hiConverse = `{"messages":[{"role":"user","content":[{"text":"[[tokens:1]]"}]}],"inferenceConfig":{"maxTokens":5}}`
@@ -99,7 +100,7 @@ const (
 // makeKey makes a key through the admin API.
 func makeKey(t *testing.T, s *Server, name string, kind identity.KeyKind, policy identity.Policy, expires time.Time) identity.Secret {
 	t.Helper()
-	in := map[string]any{"name": name, "kind": kind, "policy": policy}
+	in := map[string]any{"name": name, "kind": kind, "policy": policyText(t, policy)}
 	if !expires.IsZero() {
 		in["expires"] = expires
 	}
@@ -116,6 +117,16 @@ func makeKey(t *testing.T, s *Server, name string, kind identity.KeyKind, policy
 		t.Fatalf("%d %s %v", got.status, got.body, err)
 	}
 	return identity.Secret{ID: out.ID, Value: out.Secret}
+}
+
+// policyText is a policy as the admin API takes it.
+func policyText(t *testing.T, p identity.Policy) jsontext.Value {
+	t.Helper()
+	text, err := (keyAdmin{}).FormatPolicy(&p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // expiredKey makes a key whose time is over, which the admin API would not.

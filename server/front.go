@@ -137,7 +137,7 @@ func (f *front) serve(c *api.Call, cfg *config.Config, svc api.Service, signer [
 		}
 	}
 	// A body may be minutes on its way, and its key may have ended meanwhile.
-	if !cfg.NoAuth && !f.s.keyring.Load().Live(c.Principal.KeyID, time.Now()) {
+	if !cfg.NoAuth && !f.s.keyring.Load().Live(c.Principal, time.Now()) {
 		return fault.New(fault.UnknownKey, "")
 	}
 	return svc.Serve(c)
@@ -371,7 +371,7 @@ func (f *front) signed(c *api.Call, r *identity.Request, claim *identity.Claim, 
 	if err := claim.Check(c.Started, f.region(), signer...); err != nil {
 		return nil, err
 	}
-	entry, secret, err := ring.Pair(claim.KeyID, c.Started)
+	signers, err := ring.Signers(claim.KeyID, c.Started)
 	if err != nil {
 		return nil, err
 	}
@@ -380,11 +380,8 @@ func (f *front) signed(c *api.Call, r *identity.Request, claim *identity.Claim, 
 		if err != nil {
 			return err
 		}
-		if err := f.s.signing.verify(claim, secret, r, hash); err != nil {
-			return err
-		}
-		c.Principal = entry.Principal
-		return nil
+		c.Principal, err = f.s.signing.signer(claim, signers, r, hash)
+		return err
 	}, nil
 }
 
@@ -392,13 +389,11 @@ func (f *front) signed(c *api.Call, r *identity.Request, claim *identity.Claim, 
 func (f *front) bearer(c *api.Call, token string) error {
 	ring := f.s.keyring.Load()
 	if !identity.IsShortTerm(token) {
-		entry, err := ring.Bearer(token, c.Started)
-		if err != nil {
+		var err error
+		if c.Principal, err = ring.Bearer(token, c.Started); err != nil {
 			c.Claimed = ring.Known("", token)
-			return err
 		}
-		c.Principal = entry.Principal
-		return nil
+		return err
 	}
 	claim, r, err := identity.ParseShortTerm(token)
 	if err != nil {
@@ -408,16 +403,17 @@ func (f *front) bearer(c *api.Call, token string) error {
 	if err := claim.Check(c.Started, f.region(), "bedrock"); err != nil {
 		return err
 	}
-	entry, secret, err := ring.Pair(claim.KeyID, c.Started)
+	signers, err := ring.Signers(claim.KeyID, c.Started)
 	if err != nil {
 		return err
 	}
-	if err := f.s.signing.verify(claim, secret, r, identity.ShortTermHash); err != nil {
+	p, err := f.s.signing.signer(claim, signers, r, identity.ShortTermHash)
+	if err != nil {
 		return err
 	}
 	if strings.HasPrefix(c.Path, adminPrefix) { // who finds one must not make a lasting key of it
 		return fault.New(fault.Denied, "A short-term API key calls models and administers nothing.")
 	}
-	c.Principal = entry.Principal
+	c.Principal = p
 	return nil
 }

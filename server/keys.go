@@ -13,7 +13,6 @@ import (
 
 	"forebay/config"
 	"forebay/identity"
-	"forebay/meter"
 	"forebay/store"
 )
 
@@ -78,8 +77,21 @@ func (s *Server) newCredentials() error {
 	return s.writeCredentials()
 }
 
+// keepCredentials puts the new secret of a development key into the file, where the tools of this machine find it.
+func (s *Server) keepCredentials(k *store.StoredKey, secret string) error {
+	switch {
+	case !s.developmentKey(k):
+		return nil
+	case k.Kind == identity.KeyPair:
+		s.creds.SecretAccessKey = secret
+	default:
+		s.creds.APIKey = secret
+	}
+	return s.writeCredentials()
+}
+
 // keepDevKey stores a development key unless it is there, revoked or not, and ends
-// another of the same name, whose secret no file holds any more.
+// another of the same name or secret, which no file holds any more.
 func (s *Server) keepDevKey(ctx context.Context, kind identity.KeyKind, name string, secret identity.Secret) error {
 	keys, err := s.store.Keys(ctx)
 	if err != nil {
@@ -89,6 +101,8 @@ func (s *Server) keepDevKey(ctx context.Context, kind identity.KeyKind, name str
 	name += "-" + s.cfg.Account.ID
 	for _, k := range keys {
 		switch {
+		case k.ID == secret.ID && k.Revoked.IsZero() && k.Secret != secret.Value: // a rotation was cut off
+			return s.store.Update(ctx, func(tx *store.Tx) error { return tx.RotateKey(ctx, &k.Key, secret.Value, now, now) })
 		case k.ID == secret.ID, k.Hash != "" && k.Hash == identity.HashToken(secret.Value):
 			return nil
 		case k.Name == name && k.Account == s.cfg.Account.ID && k.Revoked.IsZero():
@@ -120,10 +134,9 @@ func configKeys(cfg *config.Config) ([]store.StoredKey, error) {
 func configKey(cfg *config.Config, k *config.Key) (store.StoredKey, error) {
 	sk := store.StoredKey{Key: identity.Key{
 		ID: k.ID, Kind: identity.KeyKind(k.Kind), Name: k.Name, Account: cmp.Or(k.Account, cfg.Account.ID), Team: k.Team,
-		Policy: identity.Policy{Actions: k.Allow, Models: k.Models, Tier: k.Tier},
 	}}
 	var err error
-	if sk.Policy.Limits, err = k.Limits.Parse(); err != nil {
+	if sk.Policy, err = k.Parse(); err != nil {
 		return sk, err
 	}
 	if k.Expires != "" {
@@ -157,6 +170,7 @@ func capTier(tenants map[string]config.Tenant, k *identity.Key) string {
 	return identity.LowerTier(k.Policy.Tier, identity.LowerTier(t.Teams[k.Team].Tier, t.Tier))
 }
 
+// developmentKey reports whether a key is one of those in the file. s.keys is held.
 func (s *Server) developmentKey(k *store.StoredKey) bool {
 	return k.ID == s.creds.AccessKeyID || k.Hash != "" && k.Hash == identity.HashToken(s.creds.APIKey)
 }
@@ -164,14 +178,7 @@ func (s *Server) developmentKey(k *store.StoredKey) bool {
 // exported declares a stored key: a bearer key by its hash, so that it goes on working; a
 // pair by a file into which its secret must be put.
 func exported(k *store.StoredKey) config.Key {
-	l := k.Policy.Limits
-	out := config.Key{
-		Name: k.Name, Kind: string(k.Kind), ID: k.ID, Account: k.Account, Team: k.Team, Allow: k.Policy.Actions, Models: k.Policy.Models, Tier: k.Policy.Tier,
-		Limits: config.Limits{
-			RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay,
-			SpendPerDay: amount(l.SpendPerDay, l.Currency), SpendPerMonth: amount(l.SpendPerMonth, l.Currency),
-		},
-	}
+	out := config.Key{Name: k.Name, Kind: string(k.Kind), ID: k.ID, Account: k.Account, Team: k.Team, Policy: config.PolicyOf(&k.Policy)}
 	if !k.Expires.IsZero() {
 		out.Expires = k.Expires.UTC().Format(time.RFC3339)
 	}
@@ -181,12 +188,4 @@ func exported(k *store.StoredKey) config.Key {
 		out.Secret = "file:" + k.ID + ".secret"
 	}
 	return out
-}
-
-// amount writes a limit as the file has it.
-func amount(nano int64, currency string) string {
-	if nano == 0 {
-		return ""
-	}
-	return meter.FormatMoney(nano, currency)
 }

@@ -96,7 +96,7 @@ func works(t *testing.T, s *Server) {
 // A policy caps the tier wherever the caller asks for one: in a header or in a body.
 func TestPolicyCapsTheTierOfTheBody(t *testing.T) {
 	s := run(t, testConfig(t))
-	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"Tier":"default"}}`)
+	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"max_tier":"default"}}`)
 	_, rest, _ := strings.Cut(made.body, `"secret": "`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	const native = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"messages":[{"role":"user","content":"x"}]`
@@ -160,7 +160,7 @@ func TestRevocationHoldsAmongOtherChanges(t *testing.T) {
 		wg.Go(func() {
 			for j := range 5 {
 				k := &identity.Key{Kind: identity.KeyBearer, Name: fmt.Sprint("k", i, "-", j), Account: s.cfg.Account.ID, Created: time.Now()}
-				secret, err := keys.Create(context.Background(), k, &admin.Once{})
+				secret, err := keys.Create(context.Background(), k, &admin.Once{Caller: &identity.Principal{Account: k.Account}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -281,7 +281,8 @@ func TestKeysWithSenselessNamesAreNotMade(t *testing.T) {
 func TestKeysWithSenselessPoliciesAreNotMade(t *testing.T) {
 	s := run(t, testConfig(t))
 	for _, rest := range []string{
-		`"policy":{"Tier":"gold"}`, `"policy":{"Limits":{"TokensPerMinute":-1}}`, `"policy":{"Limits":{"SpendPerDay":5}}`, `"policy":{"Limits":{"SpendPerDay":5,"Currency":"\u0000usd"}}`, `"expires":"2020-01-01T00:00:00Z"`,
+		`"policy":{"max_tier":"gold"}`, `"policy":{"limits":{"tokens_per_minute":-1}}`, `"policy":{"limits":{"spend_per_day":5}}`, `"policy":{"limits":{"spend_per_day":"5 usd"}}`,
+		`"policy":{"limits":{"spend_per_day":"5 USD","spend_per_month":"5 EUR"}}`, `"policy":{"Tier":"flex"}`, `"expires":"2020-01-01T00:00:00Z"`,
 	} {
 		if got := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key",`+rest+`}`); got.status != 400 || !strings.Contains(got.body, `"invalid"`) {
 			t.Errorf("%s: %d %s", rest, got.status, got.body)
@@ -295,7 +296,7 @@ func TestTenantsAdministerThemselvesAlone(t *testing.T) {
 	c := testConfig(t)
 	c.Accounts = map[string]config.Tenant{tenant: {}}
 	s := run(t, c)
-	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"Actions":["*"]}}`)
+	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"actions":["*"]}}`)
 	_, rest, _ := strings.Cut(made.body, `"secret": "`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	for _, x := range []struct {
@@ -334,7 +335,7 @@ func TestTenantsSeeThemselvesAlone(t *testing.T) {
 	c.Engines["hidden"] = config.Engine{Type: "simulated"}
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "hidden"}}}
 	s := run(t, c)
-	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"Actions":["*"]}}`)
+	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"actions":["*"]}}`)
 	_, rest, _ := strings.Cut(made.body, `"secret": "`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	theirs := set("Authorization", "Bearer "+secret)

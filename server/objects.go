@@ -349,6 +349,8 @@ func (o objectAdmin) Export(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.s.keys.Lock()
+	defer o.s.keys.Unlock()
 	for i := range keys {
 		if k := &keys[i]; k.Live(time.Now()) && !o.s.developmentKey(k) {
 			out := exported(k)

@@ -87,7 +87,7 @@ func TestIdempotencyTokens(t *testing.T) {
 		{http.MethodPost, "keys", `{"name":"other","kind":"api-key"}`, 409},
 		{http.MethodPost, "keys?account=000000000000", key, 200},
 		{http.MethodPost, "keys/" + made.ID + "/rotate", "", 200},
-		{http.MethodPost, "keys/" + made.ID + "/rotate", "", 200}, // the answer of before: the key has ended
+		{http.MethodPost, "keys/" + made.ID + "/rotate", "", 200}, // the answer of before
 		{http.MethodPost, "teams/one", `{}`, 200},
 		{http.MethodPost, "teams/one", `{}`, 200},
 		{http.MethodPost, "teams/two", `{}`, 409},
@@ -229,7 +229,7 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 func TestCeilingsOfTeams(t *testing.T) {
 	s := run(t, testConfig(t))
 	ask(t, s, http.MethodPost, "teams/cheap", `{"max_tier":"flex"}`)
-	made := ask(t, s, http.MethodPost, "keys", `{"name":"k","kind":"api-key","team":"cheap","policy":{"Tier":"priority"}}`)
+	made := ask(t, s, http.MethodPost, "keys", `{"name":"k","kind":"api-key","team":"cheap","policy":{"max_tier":"priority"}}`)
 	_, rest, _ := strings.Cut(made.body, `"secret": "`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	for tier, want := range map[string]int{"priority": 403, "default": 403, "flex": 200} {

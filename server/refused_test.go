@@ -100,7 +100,7 @@ func TestEveryRefusalOfAKnownCallerHasItsRow(t *testing.T) {
 	c.Server.BodyLimit = 2000
 	s := run(t, c)
 	key := usageKey(t, s)
-	post(t, s, "/admin/v1/keys", `{"name":"titan","kind":"api-key","policy":{"Models":["amazon.titan*"]}}`)
+	post(t, s, "/admin/v1/keys", `{"name":"titan","kind":"api-key","policy":{"models":["amazon.titan*"]}}`)
 	for _, x := range []struct{ path, body string }{
 		{chatPath, `{"model":`},
 		{chatPath, `{"messages":[]}`},

@@ -206,7 +206,11 @@ func (s *Server) writeCredentials() error {
 }
 
 // Credentials returns the addresses and the development keys.
-func (s *Server) Credentials() Credentials { return s.creds }
+func (s *Server) Credentials() Credentials {
+	s.keys.Lock() // a rotation may change them
+	defer s.keys.Unlock()
+	return s.creds
+}
 
 // ReadCredentials reads what a server left in a data directory for the tools of the same machine.
 func ReadCredentials(dir string) (*Credentials, error) {

@@ -305,7 +305,7 @@ func TestOnlyNamedKeysAdminister(t *testing.T) {
 
 func TestKeysCanBeRevoked(t *testing.T) {
 	s := run(t, testConfig(t))
-	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"Models":["amazon.*"]}}`)
+	made := post(t, s, "/admin/v1/keys", `{"name":"app","kind":"api-key","policy":{"models":["amazon.*"]}}`)
 	_, rest, _ := strings.Cut(made.body, `"secret": "`)
 	secret, _, _ := strings.Cut(rest, `"`)
 	_, rest, _ = strings.Cut(made.body, `"id": "`)

@@ -197,9 +197,9 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 		}
 		k.Policy.Tier = capTier(tenants, &k.Key)
 		if k.Kind == identity.KeyBearer {
-			ring.AddToken(&k.Key, k.Hash)
+			ring.AddToken(&k.Key, k.Hash, k.Retired...)
 		} else {
-			ring.AddPair(&k.Key, k.Secret)
+			ring.AddPair(&k.Key, k.Secret, k.Retired...)
 		}
 		top.Keys = append(top.Keys, dispatch.Scope{ID: k.ID, Account: k.Account, Limits: k.Policy.Limits})
 	}

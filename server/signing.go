@@ -20,6 +20,21 @@ type signingScope struct{ id, date, region, service, secret string }
 // means that somebody plays with regions; starting anew costs little.
 const maxSigningKeys = 1024
 
+// signer returns whom a claim authenticates: it is signed with one of the secrets of its key. Faults: BadSignature.
+func (s *signingKeys) signer(c *identity.Claim, secrets []identity.Signer, r *identity.Request, payloadHash string) (*identity.Principal, error) {
+	var first error
+	for i := range secrets {
+		err := s.verify(c, secrets[i].Secret, r, payloadHash)
+		if err == nil {
+			return secrets[i].Principal, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
 // verify checks a claim of the key pair with the secret. Faults: BadSignature.
 func (s *signingKeys) verify(c *identity.Claim, secret string, r *identity.Request, payloadHash string) error {
 	scope := signingScope{c.KeyID, c.Date, c.Region, c.Service, secret}

@@ -15,12 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
-	"forebay/fault"
-	"forebay/identity"
-
-	"github.com/go-json-experiment/json"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -61,6 +56,20 @@ CREATE TABLE resources (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX resources_name ON resources (kind, account, name) WHERE name <> '';
 CREATE TABLE tags (arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE keys ADD COLUMN rotated INTEGER;
+CREATE TABLE retired (
+  key TEXT NOT NULL REFERENCES keys (id), hash TEXT UNIQUE, sealed BLOB, until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX retired_key ON retired (key);
+-- Policies get the names that forebay.yaml has.
+UPDATE keys SET policy = json_object(
+  'actions', coalesce(policy -> '$.Actions', json('[]')), 'models', coalesce(policy -> '$.Models', json('[]')), 'max_tier', coalesce(policy ->> '$.Tier', ''),
+  'limits', json_object(
+    'requests_per_minute', coalesce(policy ->> '$.Limits.RequestsPerMinute', 0), 'tokens_per_minute', coalesce(policy ->> '$.Limits.TokensPerMinute', 0),
+    'tokens_per_day', coalesce(policy ->> '$.Limits.TokensPerDay', 0), 'spend_per_day', coalesce(policy ->> '$.Limits.SpendPerDay', 0),
+    'spend_per_month', coalesce(policy ->> '$.Limits.SpendPerMonth', 0), 'currency', coalesce(policy ->> '$.Limits.Currency', '')));
+DELETE FROM idempotence WHERE operation IN ('CreateKey', 'RotateKey'); -- their results have the old names
 `}
 
 // Open opens or creates the store in a data directory. Close must be called.
@@ -200,140 +209,4 @@ func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
-}
-
-// StoredKey is a key with what is kept of its secret.
-type StoredKey struct {
-	identity.Key
-	Hash   string // of a bearer token
-	Secret string // the secret access key of a pair, unsealed
-}
-
-// CreateKey stores a new key with its secret. Faults: Conflict for an id or name that is taken.
-func (s *Store) CreateKey(ctx context.Context, k *identity.Key, secret string) error {
-	return s.Update(ctx, func(t *Tx) error { return t.CreateKey(ctx, k, secret) })
-}
-
-// CreateKey stores a new key with its secret. Faults: Conflict for an id or name that is taken.
-func (t *Tx) CreateKey(ctx context.Context, k *identity.Key, secret string) error {
-	policy, err := json.Marshal(k.Policy)
-	if err != nil {
-		return err
-	}
-	var hash any
-	var sealed []byte
-	if k.Kind == identity.KeyBearer {
-		hash = identity.HashToken(secret)
-	} else {
-		sealed = t.s.sealed(k.ID, []byte(secret))
-	}
-	var n int
-	err = t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM keys WHERE id = ? OR (account = ? AND name = ? AND name <> '' AND revoked IS NULL)`,
-		k.ID, k.Account, k.Name).Scan(&n)
-	if err != nil {
-		return err
-	}
-	if n > 0 {
-		return fault.Newf(fault.Conflict, "a key named %q exists already", k.Name)
-	}
-	_, err = t.tx.ExecContext(ctx, `INSERT INTO keys VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, k.ID, string(k.Kind), k.Name, k.Account, k.Team,
-		string(policy), k.Created.UnixNano(), nullTime(k.Expires), nullTime(k.Revoked), k.ManagedBy, hash, sealed)
-	return err
-}
-
-// sealed seals a secret so that only the same name opens it.
-func (s *Store) sealed(name string, secret []byte) []byte {
-	nonce := make([]byte, s.seal.NonceSize())
-	_, _ = rand.Read(nonce) // never fails, see crypto/rand
-	return s.seal.Seal(nonce, nonce, secret, []byte(name))
-}
-
-func nullTime(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixNano()
-}
-
-// RevokeKey ends a key. Faults: NotFound; Conflict for a key that the configuration manages.
-func (s *Store) RevokeKey(ctx context.Context, account, id string, at time.Time) error {
-	return s.Update(ctx, func(t *Tx) error {
-		_, err := t.RevokeKey(ctx, account, id, at)
-		return err
-	})
-}
-
-// RevokeKey ends a key and returns it as it was. Faults: NotFound; Conflict for a key that the configuration manages.
-func (t *Tx) RevokeKey(ctx context.Context, account, id string, at time.Time) (*identity.Key, error) {
-	keys, err := t.s.keys(ctx, t.tx, `id = ? AND account = ? AND revoked IS NULL`, id, account)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 {
-		return nil, fault.Newf(fault.NotFound, "no live key %q", id)
-	}
-	if k := keys[0]; k.ManagedBy != "" {
-		return nil, fault.Newf(fault.Conflict, "the key is managed by %s; change it there", k.ManagedBy)
-	}
-	_, err = t.tx.ExecContext(ctx, `UPDATE keys SET revoked = ? WHERE id = ?`, at.UnixNano(), id)
-	return &keys[0].Key, err
-}
-
-// Keys lists all keys, with their secrets unsealed, in the order in which they were made.
-func (s *Store) Keys(ctx context.Context) ([]StoredKey, error) { return s.keys(ctx, s.db, `TRUE`) }
-
-// queryer is a database or a transaction.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// keys lists the keys for which a condition, one of this package's, holds.
-func (s *Store) keys(ctx context.Context, q queryer, where string, args ...any) ([]StoredKey, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, kind, name, account, team, policy, created, expires, revoked, managed_by, hash, sealed FROM keys WHERE `+where+` ORDER BY created, id`, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var out []StoredKey
-	for rows.Next() {
-		var k StoredKey
-		var kind, policy string
-		var created int64
-		var expires, revoked sql.NullInt64
-		var hash sql.NullString
-		var sealed []byte
-		if err := rows.Scan(&k.ID, &kind, &k.Name, &k.Account, &k.Team, &policy, &created, &expires, &revoked, &k.ManagedBy, &hash, &sealed); err != nil {
-			return nil, err
-		}
-		k.Kind, k.Created, k.Hash = identity.KeyKind(kind), time.Unix(0, created).UTC(), hash.String
-		if expires.Valid {
-			k.Expires = time.Unix(0, expires.Int64).UTC()
-		}
-		if revoked.Valid {
-			k.Revoked = time.Unix(0, revoked.Int64).UTC()
-		}
-		if err := json.Unmarshal([]byte(policy), &k.Policy); err != nil {
-			return nil, fmt.Errorf("policy of key %s: %w", k.ID, err)
-		}
-		if k.Secret, err = s.unseal(k.ID, sealed); err != nil {
-			return nil, err
-		}
-		out = append(out, k)
-	}
-	return out, rows.Err()
-}
-
-func (s *Store) unseal(id string, sealed []byte) (string, error) {
-	if sealed == nil {
-		return "", nil
-	}
-	n := s.seal.NonceSize()
-	if len(sealed) < n {
-		return "", fmt.Errorf("the secret of key %s is damaged", id)
-	}
-	plain, err := s.seal.Open(nil, sealed[:n], sealed[n:], []byte(id))
-	if err != nil {
-		return "", fmt.Errorf("the secret of key %s cannot be unsealed: %s is not the file it was sealed with", id, sealingFile)
-	}
-	return string(plain), nil
 }

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,6 +121,113 @@ func TestRevoke(t *testing.T) {
 	}
 	if err := s.RevokeKey(t.Context(), managed.Account, managed.ID, time.Now()); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("%v", err)
+	}
+}
+
+// A rotation replaces the secret and nothing else; the one before it stays for a stated time.
+func TestRotate(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	now := time.Now()
+	bearer := &identity.Key{ID: "key_a", Kind: identity.KeyBearer, Name: "b", Account: "000000000000", Created: now}
+	signer, first := pair(t, "a")
+	secrets := map[string][]string{bearer.ID: {"fb-0"}, signer.ID: {first}}
+	rotate := func(k *identity.Key, grace time.Duration) error {
+		secret := fmt.Sprint("fb-", len(secrets[k.ID]))
+		err := s.Update(t.Context(), func(tx *Tx) error {
+			live, err := tx.LiveKey(t.Context(), k.Account, k.ID)
+			if err != nil {
+				return err
+			}
+			return tx.RotateKey(t.Context(), &live.Key, secret, now, now.Add(grace))
+		})
+		if err == nil {
+			secrets[k.ID] = append(secrets[k.ID], secret)
+		}
+		return err
+	}
+	for _, k := range []*identity.Key{bearer, signer} {
+		if err := s.CreateKey(t.Context(), k, secrets[k.ID][0]); err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range []struct {
+			grace time.Duration
+			old   []time.Duration // how long the old secrets are good
+		}{{time.Hour, []time.Duration{time.Hour}}, {2 * time.Hour, []time.Duration{2 * time.Hour, time.Hour}}, {time.Minute, []time.Duration{time.Minute, time.Minute, time.Minute}}, {0, nil}} {
+			if err := rotate(k, x.grace); err != nil {
+				t.Fatal(err)
+			}
+			s2, err := Open(t.Context(), dir) // what a restart reads
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := s2.Keys(t.Context())
+			_ = s2.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := keys[slices.IndexFunc(keys, func(x StoredKey) bool { return x.ID == k.ID })]
+			mine := secrets[k.ID]
+			newest, proof := got.Secret, func(s string) string { return s }
+			if k.Kind == identity.KeyBearer {
+				newest, proof = got.Hash, identity.HashToken
+			}
+			if newest != proof(mine[len(mine)-1]) || got.Name != k.Name || !got.Created.Equal(k.Created) || !got.Rotated.Equal(now) || len(got.Retired) != len(x.old) {
+				t.Fatalf("%s after %v: %+v", k.Kind, x.grace, got)
+			}
+			for i, r := range got.Retired {
+				if !r.Until.Equal(now.Add(x.old[i])) || !slices.ContainsFunc(mine[:len(mine)-1], func(s string) bool { return proof(s) == r.Proof }) {
+					t.Errorf("%s after %v: old secret %d until %v", k.Kind, x.grace, i, r.Until)
+				}
+			}
+		}
+	}
+	for range maxRetired {
+		if err := rotate(bearer, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rotate(bearer, time.Hour); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("too many old secrets: %v", err)
+	}
+	if err := rotate(bearer, 0); err != nil {
+		t.Error(err)
+	}
+	if err := rotate(&identity.Key{ID: "key_none", Account: bearer.Account}, 0); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("%v", err)
+	}
+}
+
+// Policies that an earlier version stored under other names are read as they were meant.
+func TestStoredPoliciesAreRenamed(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, databaseFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range append(schemas[:2:2], `PRAGMA user_version = 2`) {
+		if _, err := db.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, policy := range []string{
+		`{"Actions":["a","b*"],"Models":["m"],"Tier":"flex","Limits":{"RequestsPerMinute":1,"TokensPerMinute":2,"TokensPerDay":3,"SpendPerDay":9007199254740993,"SpendPerMonth":5,"Currency":"USD"}}`,
+		`{"Actions":[],"Models":null,"Tier":"","Limits":{"RequestsPerMinute":0,"TokensPerMinute":0,"TokensPerDay":0,"SpendPerDay":0,"SpendPerMonth":0,"Currency":""}}`,
+	} {
+		_, err := db.ExecContext(t.Context(), `INSERT INTO keys VALUES (?,'api-key',?,'000000000000','',?,?,NULL,NULL,'',?,NULL)`, fmt.Sprint("key_", i), strconv.Itoa(i), policy, i, strconv.Itoa(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := open(t, dir).Keys(t.Context())
+	want := []identity.Policy{{Actions: []string{"a", "b*"}, Models: []string{"m"}, Tier: "flex", Limits: identity.Limits{
+		RequestsPerMinute: 1, TokensPerMinute: 2, TokensPerDay: 3, SpendPerDay: 9007199254740993, SpendPerMonth: 5, Currency: "USD",
+	}}, {Actions: []string{}}}
+	if err != nil || len(keys) != 2 || !reflect.DeepEqual(keys[0].Policy, want[0]) || !reflect.DeepEqual(keys[1].Policy, want[1]) {
+		t.Errorf("%+v %v", keys, err)
 	}
 }
 

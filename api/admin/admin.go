@@ -66,7 +66,7 @@ type Service struct {
 	schemas map[string]any
 }
 
-// New returns the service over a view. The schemas of the bodies that it takes (Tenant, Team,
+// New returns the service over a view. The schemas of the bodies that it takes (Policy, Tenant, Team,
 // Engine, Model, Price, under these names) become part of the published document.
 func New(v View, schemas map[string]any) *Service { return &Service{v, schemas} }
 
@@ -102,7 +102,7 @@ var routes = slices.Concat([]route{
 	{method: http.MethodDelete, path: "keys/", action: actionWrite, handle: (*Service).revokeKey, query: []string{"account"}, summary: "End a key at once."},
 	{
 		method: http.MethodPost, path: "keys/", suffix: "/rotate", action: actionWrite, handle: (*Service).rotateKey, query: []string{"account"},
-		summary: "End a key and make another of the same name, team and policy, in one step. Its secret is shown once.",
+		body: "Rotation", summary: "Give a key a new secret, shown once. The key stays the same, with all that its limits have counted; its old secret is good for a while.",
 	},
 	{
 		method: http.MethodGet, path: "usage", action: actionRead, handle: (*Service).usage,

@@ -11,17 +11,27 @@ import (
 	"forebay/identity"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
+
+// Policies reads and writes policies as texts in JSON with the members that forebay.yaml has.
+type Policies interface {
+	ParsePolicy(text jsontext.Value) (identity.Policy, error) // faults: Invalid
+	FormatPolicy(p *identity.Policy) (jsontext.Value, error)
+}
 
 // KeyAdmin manages keys.
 type KeyAdmin interface {
+	Policies
 	List(ctx context.Context) ([]identity.Key, error)
+	// Create makes a key. Faults: Denied where its policy would be wider than that of the key which asks; Conflict; Invalid.
 	Create(ctx context.Context, k *identity.Key, o *Once) (*MadeKey, error)
-	Rotate(ctx context.Context, account, id string, o *Once) (*MadeKey, error)
+	// Rotate gives a key a new secret; the one before it is good for a while longer. Faults: as of Create; NotFound.
+	Rotate(ctx context.Context, account, id string, grace time.Duration, o *Once) (*MadeKey, error)
 	Revoke(ctx context.Context, account, id string) error
 }
 
-// MadeKey is a new key with its secret.
+// MadeKey is a key with its new secret.
 type MadeKey struct {
 	Key    identity.Key
 	Secret string
@@ -29,7 +39,7 @@ type MadeKey struct {
 
 // Once makes a change happen once, however often it is asked for with the same token.
 type Once struct {
-	Caller    string // account
+	Caller    *identity.Principal
 	Operation string
 	Token     string // "" makes it happen each time
 	Body      []byte // what was asked for
@@ -41,7 +51,8 @@ const HeaderToken = "Idempotency-Key" //nolint:gosec // a name
 
 func once(c *api.Call, operation, about string) (*Once, error) {
 	t, err := token(c)
-	return &Once{Caller: c.Principal.Account, Operation: operation, Token: t, Body: fmt.Appendf(nil, "%q %s", about, c.Body)}, err
+	// The caller's key is part of it: an answer holds a secret that is not for every key of the account.
+	return &Once{Caller: c.Principal, Operation: operation, Token: t, Body: fmt.Appendf(nil, "%q %q %s", c.Principal.KeyID, about, c.Body)}, err
 }
 
 // maxToken is the longest token that is remembered.
@@ -57,24 +68,32 @@ func token(c *api.Call) (string, error) {
 
 // KeyInfo is a key as it is listed.
 type KeyInfo struct {
-	ID        string          `json:"id"`
-	Account   string          `json:"account"`
-	Kind      string          `json:"kind"`
-	Name      string          `json:"name"`
-	Team      string          `json:"team,omitempty"`
-	Policy    identity.Policy `json:"policy"`
-	Created   time.Time       `json:"created,omitzero"`
-	Expires   time.Time       `json:"expires,omitzero"`
-	Revoked   time.Time       `json:"revoked,omitzero"`
-	ManagedBy string          `json:"managedBy,omitempty"`
-	Secret    string          `json:"secret,omitempty"` // in the answer to its creation only
+	ID        string         `json:"id"`
+	Account   string         `json:"account"`
+	Kind      string         `json:"kind"`
+	Name      string         `json:"name"`
+	Team      string         `json:"team,omitempty"`
+	Policy    jsontext.Value `json:"policy"` // with the members that forebay.yaml has
+	Created   time.Time      `json:"created,omitzero"`
+	Rotated   time.Time      `json:"rotated,omitzero"`
+	OldUntil  time.Time      `json:"oldSecretUntil,omitzero"` // absent when no earlier secret is good
+	Expires   time.Time      `json:"expires,omitzero"`
+	Revoked   time.Time      `json:"revoked,omitzero"`
+	ManagedBy string         `json:"managedBy,omitempty"`
+	Secret    string         `json:"secret,omitempty"` // in the answer to its creation or rotation only
 }
 
-func info(k *identity.Key) KeyInfo {
-	return KeyInfo{
-		ID: k.ID, Account: k.Account, Kind: string(k.Kind), Name: k.Name, Team: k.Team, Policy: k.Policy, Created: k.Created, Expires: k.Expires,
+func (s *Service) info(c *api.Call, k *identity.Key) (KeyInfo, error) {
+	out := KeyInfo{
+		ID: k.ID, Account: k.Account, Kind: string(k.Kind), Name: k.Name, Team: k.Team, Created: k.Created, Rotated: k.Rotated, Expires: k.Expires,
 		Revoked: k.Revoked, ManagedBy: k.ManagedBy,
 	}
+	if k.OldUntil.After(c.Started) {
+		out.OldUntil = k.OldUntil
+	}
+	var err error
+	out.Policy, err = s.view.Keys().FormatPolicy(&k.Policy)
+	return out, err
 }
 
 func (s *Service) keys(c *api.Call, _ string) (any, error) {
@@ -88,20 +107,25 @@ func (s *Service) keys(c *api.Call, _ string) (any, error) {
 	}
 	out := []KeyInfo{}
 	for i := range list {
-		if list[i].Account == account {
-			out = append(out, info(&list[i]))
+		if list[i].Account != account {
+			continue
 		}
+		in, err := s.info(c, &list[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, in)
 	}
 	return map[string]any{"keys": out}, nil
 }
 
 func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	var in struct {
-		Kind    string          `json:"kind"`
-		Name    string          `json:"name"`
-		Team    string          `json:"team"`
-		Policy  identity.Policy `json:"policy"`
-		Expires time.Time       `json:"expires"`
+		Kind    string         `json:"kind"`
+		Name    string         `json:"name"`
+		Team    string         `json:"team"`
+		Policy  jsontext.Value `json:"policy"`
+		Expires time.Time      `json:"expires"`
 	}
 	if err := json.Unmarshal(c.Body, &in, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the body is not a key: "+err.Error())
@@ -113,7 +137,8 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	if in.Name == "" || len(in.Name) > 64 || strings.ContainsFunc(in.Name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
 		return nil, fault.New(fault.Invalid, "a key needs a name of 1 to 64 printable characters without spaces or slashes")
 	}
-	if err := in.Policy.Validate(); err != nil {
+	policy, err := s.view.Keys().ParsePolicy(in.Policy)
+	if err != nil {
 		return nil, err
 	}
 	if !in.Expires.IsZero() && !in.Expires.After(c.Started) {
@@ -124,7 +149,7 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 		return nil, err
 	}
 	k := &identity.Key{
-		Kind: kind, Name: in.Name, Account: account, Team: in.Team, Policy: in.Policy, Created: c.Started.UTC(), Expires: in.Expires,
+		Kind: kind, Name: in.Name, Account: account, Team: in.Team, Policy: policy, Created: c.Started.UTC(), Expires: in.Expires,
 	}
 	o, err := once(c, "CreateKey", account)
 	if err != nil {
@@ -134,30 +159,50 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return shown(made), nil
+	return s.shown(c, made)
 }
 
-// shown is a new key with its secret.
-func shown(k *MadeKey) KeyInfo {
-	out := info(&k.Key)
+// shown is a key with its new secret.
+func (s *Service) shown(c *api.Call, k *MadeKey) (KeyInfo, error) {
+	out, err := s.info(c, &k.Key)
 	out.Secret = k.Secret
-	return out
+	return out, err
 }
+
+// How long the secret before a rotation is good.
+const (
+	defaultGrace = 24 * time.Hour
+	maxGrace     = 90 * 24 * time.Hour
+)
 
 func (s *Service) rotateKey(c *api.Call, id string) (any, error) {
 	account, err := s.account(c)
 	if err != nil {
 		return nil, err
 	}
+	text, err := body(c)
+	if err != nil {
+		return nil, err
+	}
+	in := struct {
+		Grace string `json:"grace"`
+	}{defaultGrace.String()}
+	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "the body is not a rotation: "+err.Error())
+	}
+	grace, err := time.ParseDuration(in.Grace)
+	if err != nil || grace < 0 || grace > maxGrace {
+		return nil, fault.Newf(fault.Invalid, "grace %q is no time between 0 and %s, such as 24h", in.Grace, maxGrace)
+	}
 	o, err := once(c, "RotateKey", account+" "+id)
 	if err != nil {
 		return nil, err
 	}
-	made, err := s.view.Keys().Rotate(c.Context(), account, id, o)
+	made, err := s.view.Keys().Rotate(c.Context(), account, id, grace, o)
 	if err != nil {
 		return nil, err
 	}
-	return shown(made), nil
+	return s.shown(c, made)
 }
 
 func (s *Service) revokeKey(c *api.Call, id string) (any, error) {

@@ -19,7 +19,7 @@ func (s *Service) openapi() any {
 		}
 		paths[p][strings.ToLower(r.method)] = r.operation()
 	}
-	schemas := map[string]any{"Key": keySchema, "Error": errorSchema}
+	schemas := map[string]any{"Key": keySchema, "Rotation": rotationSchema, "Error": errorSchema}
 	maps.Copy(schemas, s.schemas)
 	return map[string]any{
 		"openapi": "3.1.0", "info": map[string]string{"title": "Forebay administration", "version": "1"}, "paths": paths,
@@ -76,18 +76,12 @@ var keySchema = map[string]any{
 	"type": "object", "additionalProperties": false, "required": []string{"name", "kind"}, "properties": map[string]any{
 		"name": map[string]any{"type": "string", "pattern": "^[!-~]{1,64}$"}, "kind": map[string]any{"enum": []string{"api-key", "access-key"}},
 		"team": map[string]string{"type": "string"}, "expires": map[string]string{"type": "string", "format": "date-time"},
-		"policy": map[string]any{"type": "object", "properties": map[string]any{
-			"Actions": stringList, "Models": stringList, "Tier": map[string]any{"enum": []string{"", "reserved", "priority", "default", "flex", "batch"}},
-			"Limits": map[string]any{
-				"type": "object", "description": "Zero is no limit. SpendPerDay and SpendPerMonth are in billionths of Currency.", "properties": map[string]any{
-					"RequestsPerMinute": wholeNumber, "TokensPerMinute": wholeNumber, "TokensPerDay": wholeNumber, "SpendPerDay": wholeNumber,
-					"SpendPerMonth": wholeNumber, "Currency": map[string]string{"type": "string", "pattern": "^[A-Z]{3}$"},
-				},
-			},
-		}},
+		"policy": ref("Policy"),
 	},
 }
 
-var stringList = map[string]any{"type": "array", "items": map[string]string{"type": "string"}}
-
-var wholeNumber = map[string]any{"type": "integer", "minimum": 0}
+var rotationSchema = map[string]any{
+	"type": "object", "additionalProperties": false, "properties": map[string]any{
+		"grace": map[string]any{"type": "string", "default": defaultGrace.String(), "description": "How long the secret before this one stays good; 0 ends it at once, and all before it."},
+	},
+}

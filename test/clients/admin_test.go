@@ -6,14 +6,16 @@ import (
 	"net/http"
 	"testing"
 
+	"forebay/config"
 	"forebay/identity"
 	"forebay/server"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// admin asks the admin API of a server with its development key, and decodes the answer into out.
-func admin(t *testing.T, cred *server.Credentials, method, path string, in, out any) {
+// askAdmin asks the admin API of a server with its development key, and decodes the answer into out.
+func askAdmin(t *testing.T, cred *server.Credentials, method, path string, in, out any) {
 	t.Helper()
 	body := new(bytes.Buffer)
 	if in != nil {
@@ -40,13 +42,17 @@ func admin(t *testing.T, cred *server.Credentials, method, path string, in, out 
 }
 
 // newKey makes a key with a policy of its own.
-func newKey(t *testing.T, cred *server.Credentials, kind identity.KeyKind, policy identity.Policy) (id, secret string) {
+func newKey(t *testing.T, cred *server.Credentials, kind identity.KeyKind, policy config.Policy) (id, secret string) {
 	t.Helper()
 	var out struct {
 		ID     string `json:"id"`
 		Secret string `json:"secret"`
 	}
-	admin(t, cred, http.MethodPost, "keys", map[string]any{"name": "test-" + rand.Text(), "kind": kind, "policy": policy}, &out)
+	text, err := config.EncodeObject(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	askAdmin(t, cred, http.MethodPost, "keys", map[string]any{"name": "test-" + rand.Text(), "kind": kind, "policy": jsontext.Value(text)}, &out)
 	return out.ID, out.Secret
 }
 
@@ -66,7 +72,7 @@ type usage struct {
 func outcomes(t *testing.T, cred *server.Credentials, key string) map[string]int64 {
 	t.Helper()
 	var u usage
-	admin(t, cred, http.MethodGet, "usage?by=outcome&key="+key, nil, &u)
+	askAdmin(t, cred, http.MethodGet, "usage?by=outcome&key="+key, nil, &u)
 	counts := map[string]int64{}
 	for _, r := range u.Rows {
 		counts[r.Group[0]] = r.Requests

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"forebay/config"
 	"forebay/identity"
 	"forebay/server"
 
@@ -158,7 +159,7 @@ func as[E error](err error) bool {
 }
 
 func goErrors(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) {
-	id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Models: []string{"amazon.*"}})
+	id, secret := newKey(t, cred, identity.KeyPair, config.Policy{Models: []string{"amazon.*"}})
 	denied := o
 	denied.Credentials = credentials.NewStaticCredentialsProvider(id, secret, "")
 	wrong := o
@@ -187,7 +188,7 @@ func goErrors(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) 
 func goThrottled(t *testing.T, cred *server.Credentials, o bedrockruntime.Options) {
 	in := &bedrockruntime.ConverseInput{ModelId: aws.String(haiku), Messages: ask("[[tokens:1]]")}
 	for _, perMinute := range []int64{30, 12, 5} {
-		id, secret := newKey(t, cred, identity.KeyPair, identity.Policy{Limits: identity.Limits{RequestsPerMinute: perMinute}})
+		id, secret := newKey(t, cred, identity.KeyPair, config.Policy{Limits: config.Limits{RequestsPerMinute: perMinute}})
 		o.Credentials, o.RetryMaxAttempts = credentials.NewStaticCredentialsProvider(id, secret, ""), 1
 		var err error
 		for range 2 * perMinute {

@@ -27,7 +27,7 @@ async function admin(method, path, body) {
 }
 
 export async function newKey(kind, { perMinute = 0, models = [] } = {}) {
-  const policy = { Models: models, Limits: { RequestsPerMinute: perMinute } };
+  const policy = { models, limits: { requests_per_minute: perMinute } };
   return admin('POST', 'keys', { name: `test-${randomUUID()}`, kind, policy });
 }
 

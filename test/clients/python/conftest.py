@@ -73,7 +73,7 @@ class Key:
 
 
 def new_key(kind: str = "api-key", per_minute: int = 0, models=()) -> Key:
-    policy = {"Models": list(models), "Limits": {"RequestsPerMinute": per_minute}}
+    policy = {"models": list(models), "limits": {"requests_per_minute": per_minute}}
     made = admin("POST", "keys", {"name": "test-" + uuid.uuid4().hex[:12], "kind": kind, "policy": policy})
     return Key(made["id"], made["secret"])
 
