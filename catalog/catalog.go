@@ -40,6 +40,10 @@ type Model struct {
 	Price *Price `json:"price,omitempty"`
 	// ProvisionedContexts are the context suffixes for which model units are sold.
 	ProvisionedContexts []string `json:"provisionedContexts,omitempty"`
+	// Unit is what a model unit delivers, nil where nobody has said or measured it: see UnitSize.
+	Unit *Unit `json:"unit,omitempty"`
+	// UnitPrices is nil when no price of a unit is known.
+	UnitPrices *UnitPrices `json:"unitPrices,omitempty"`
 	// Rules are what the configuration says becomes of parts of a request, by the part's name.
 	Rules map[string]Rule `json:"rules,omitempty"`
 	// ManagedBy is the place in the configuration that declares the model, "" for built-in ones.

@@ -92,6 +92,8 @@ type Tenant struct {
 	Limits Limits            `yaml:"limits,omitempty" doc:"Quotas and budgets over all its models."`
 	Models map[string]Limits `yaml:"models,omitempty" doc:"Quotas and budgets for single models, by model id; in place of the model's own."`
 	Teams  map[string]Team   `yaml:"teams,omitempty" doc:"Teams by name."`
+	// ModelUnits is nil where nothing is said; 0 buys none.
+	ModelUnits *int64 `yaml:"model_units,omitempty" doc:"Model units that its purchases of provisioned throughput may have together; when left out none with quotas: aws, and any number without."`
 }
 
 // Team is a part of an account that has keys.
@@ -161,6 +163,7 @@ type Model struct {
 	MaxOutput int64     `yaml:"max_output,omitempty" doc:"The most tokens of one answer, held when a call names no maximum."`
 	Price     *Price    `yaml:"price,omitempty" doc:"What callers are charged."`
 	Limits    Limits    `yaml:"limits,omitempty" doc:"Quotas and budgets of each account for this model."`
+	Unit      *Unit     `yaml:"unit,omitempty" doc:"What a model unit of provisioned throughput delivers and costs."`
 	Guardrail string    `yaml:"guardrails,omitempty" enum:",ignore" doc:"ignore serves calls that name a guardrail, without applying it: rules.guardrails: drop."`
 	Features  []string  `yaml:"features,omitempty" doc:"What it has, in place of what the catalogue says."`
 
@@ -179,6 +182,7 @@ type Binding struct {
 	Model   string `yaml:"model,omitempty" doc:"The engine's own name of the model; the model's id when left out."`
 	Weight  int32  `yaml:"weight,omitempty" doc:"Share of the load; 1 when left out."`
 	Standby bool   `yaml:"standby,omitempty" doc:"Used only while no other engine of the model is up."`
+	Units   int64  `yaml:"units,omitempty" doc:"Model units of provisioned throughput that it backs, each address of it where it has several; measured engines need none."`
 	Cost    *Price `yaml:"cost,omitempty" doc:"What this model's tokens cost us on this engine."`
 	Quota   *Quota `yaml:"quota,omitempty" doc:"What the engine's owner lets us have of this model, in place of what the engine says."`
 }
@@ -201,6 +205,17 @@ type Price struct {
 	Batch    float64 `yaml:"batch,omitempty" doc:"What batch costs, as a multiple."`
 	Date     string  `yaml:"date,omitempty" doc:"Since when it holds, such as 2026-01-31."`
 	Source   string  `yaml:"source,omitempty" doc:"Where it comes from."`
+}
+
+// Unit is what a model unit delivers a minute and costs an hour, by commitment.
+type Unit struct {
+	Input     int64  `yaml:"input,omitempty" doc:"Input tokens a minute; the catalogue's size when input and output are left out."`
+	Output    int64  `yaml:"output,omitempty" doc:"Output tokens a minute."`
+	Hour      string `yaml:"hour,omitempty" format:"money" doc:"An hour without a commitment, such as 20.50 USD."`
+	OneMonth  string `yaml:"hour_one_month,omitempty" format:"money" doc:"An hour with a commitment of one month."`
+	SixMonths string `yaml:"hour_six_months,omitempty" format:"money" doc:"An hour with a commitment of six months."`
+	Date      string `yaml:"date,omitempty" doc:"Since when the prices hold, such as 2026-01-31."`
+	Source    string `yaml:"source,omitempty" doc:"Where they come from."`
 }
 
 // Ledger says how rows are kept.

@@ -315,6 +315,7 @@ func (c *Config) checkModels(k *checker) {
 		k.limits(&m.Limits, path+".limits")
 		c.checkRules(k, &m, path)
 		m.Price.check(k, path+".price")
+		m.Unit.check(k, path+".unit")
 	}
 	ids := c.modelIDs()
 	for _, name := range slices.Sorted(maps.Keys(c.Aliases)) {

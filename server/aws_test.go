@@ -48,7 +48,7 @@ func TestUnknownOperations(t *testing.T) {
 		{"another method", "/model/x/invoke", ``, method("GET"), 404, rest, "UnknownOperationException", ""},
 		{"ApplyGuardrail", "/guardrail/g/version/1/apply", `{}`, nil, 400, rest, "ValidationException", "The operation ApplyGuardrail is not supported by this server."},
 		{"the bidirectional stream", "/model/x/invoke-with-bidirectional-stream", ``, nil, 400, rest, "ValidationException", "InvokeModelWithBidirectionalStream"},
-		{"CreateProvisionedModelThroughput", "/provisioned-model-throughput", `{}`, nil, 400, rest, "ValidationException", "The operation CreateProvisionedModelThroughput is not supported"},
+		{"CreateModelCopyJob", "/model-copy-jobs", `{}`, nil, 400, rest, "ValidationException", "The operation CreateModelCopyJob is not supported"},
 		{"ListGuardrails", "/guardrails", ``, method("GET"), 400, rest, "ValidationException", "ListGuardrails"},
 		{"a path of nothing at a host of bedrock", "/nope", `{}`, host("bedrock.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},
 		{"the same, of the runtime", "/nope", `{}`, host("bedrock-runtime.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},

@@ -32,6 +32,26 @@ const simulatedEngine = "simulated"
 // providers names the flavours of engines in the words of OpenTelemetry.
 var providers = map[string]string{"openai": "openai", "anthropic": "anthropic", "bedrock": "aws.bedrock", simulatedEngine: "forebay.simulated"}
 
+// demoProfile is the engine model of simulated engines that name none.
+const demoProfile = "demo"
+
+// engine is what the configuration says of an engine; of the simulated one, where it says nothing, what it is then.
+func (p *serving) engine(name string) config.Engine {
+	if e, ok := p.cfg.Engines[name]; ok || name != simulatedEngine {
+		return e
+	}
+	return config.Engine{Type: simulatedEngine, Profile: demoProfile}
+}
+
+// slotsOf is how many calls an engine takes at once, 0 for many. A simulated one says itself; calls beyond that would
+// wait inside it, where neither tier nor reservation counts.
+func slotsOf(e *config.Engine) int32 {
+	if e.Slots == 0 && e.Type == simulatedEngine {
+		return batchOf(e)
+	}
+	return e.Slots
+}
+
 // defaultTotal bounds a call where the configuration says nothing: long generations are first class.
 const defaultTotal = time.Hour
 
@@ -55,7 +75,7 @@ func (p *serving) engines(models map[string]*catalog.Model, old *serving) ([]dis
 		all = map[string]config.Engine{}
 	}
 	if _, ok := all[simulatedEngine]; !ok {
-		all[simulatedEngine] = config.Engine{Type: simulatedEngine, Profile: "demo"}
+		all[simulatedEngine] = p.engine(simulatedEngine)
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e := all[name]
@@ -159,7 +179,7 @@ func (o *opened) dial(ip netip.Addr) (engine.Client, error) {
 	case "anthropic":
 		return anthropicclient.New(anthropicclient.Config{Upstream: upstreamOf(o.cfg, ip), APIKey: o.key})
 	default:
-		profile, err := perf.Named(cmp.Or(o.cfg.Profile, "demo"))
+		profile, err := perf.Named(cmp.Or(o.cfg.Profile, demoProfile))
 		if err != nil {
 			return nil, err
 		}
@@ -219,11 +239,20 @@ func override(m *catalog.Model, c *config.Model) error {
 	if c.Family != "" {
 		m.Family = infer.Dialect(c.Family)
 	}
-	if c.Price == nil {
-		return nil
-	}
 	var err error
-	m.Price, err = declared(c.Price)
+	if c.Price != nil {
+		m.Price, err = declared(c.Price)
+	}
+	if c.Unit == nil || err != nil {
+		return err
+	}
+	if size := c.Unit.Size(); size != nil {
+		m.Unit = size
+	}
+	prices, err := c.Unit.Prices()
+	if prices != nil {
+		m.UnitPrices = prices
+	}
 	return err
 }
 
@@ -354,11 +383,12 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 			name += "/" + string(m.Family)
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
-			Engine: name, Declared: b.Engine, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: e.Slots, Cost: costs,
+			Engine: name, Declared: b.Engine, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: slotsOf(&e), Cost: costs,
 		})
 	}
 	if len(out.Bindings) == 0 {
-		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID}}
+		e := p.engine(simulatedEngine)
+		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID, Slots: slotsOf(&e)}}
 	}
 	return out, nil
 }

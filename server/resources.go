@@ -15,8 +15,9 @@ import (
 func (s *Server) control() bedrock.Control {
 	st := resourceStore{s}
 	return bedrock.Control{
-		Tags:     resource.Tagger{Store: st},
-		Profiles: &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
+		Tags:        resource.Tagger{Store: st},
+		Profiles:    &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
+		Provisioned: s.book,
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"forebay/identity"
 	"forebay/meter"
 	"forebay/meter/tracing"
+	"forebay/provision"
 	"forebay/store"
 
 	"github.com/go-json-experiment/json"
@@ -61,6 +62,11 @@ type Server struct {
 	started time.Time
 
 	discovery *discovery
+
+	book        *provision.Book
+	provisioned atomic.Pointer[provisioned]
+	nextTend    time.Time     // when the book wants it; guarded by keys
+	wakeBook    chan struct{} // the time may have changed
 
 	plain   net.Listener
 	secure  net.Listener
@@ -114,6 +120,7 @@ func (s *Server) open(ctx context.Context) error {
 // wire builds the scheduler, the engines and the services.
 func (s *Server) wire(ctx context.Context) error {
 	s.metrics = &metrics{}
+	s.openBook()
 	s.dispatch = dispatch.New(dispatch.Options{
 		Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s),
 		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
@@ -254,6 +261,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.dispatch.Run(gctx) })
 	g.Go(func() error { tendMemory(gctx); return nil })
+	g.Go(func() error { return s.tendProvisioned(gctx) })
 	g.Go(func() error {
 		return s.discovery.run(gctx, func(ctx context.Context) error { return s.changeKeys(ctx, func() error { return nil }) })
 	})

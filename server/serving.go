@@ -156,6 +156,7 @@ func (s *Server) install(ctx context.Context, next *serving) error {
 	if next.cfg.Quotas == config.QuotasAWS && (old == nil || old.cfg.Quotas != config.QuotasAWS) {
 		s.sayQuotas(ctx, next)
 	}
+	s.tendBook(ctx, false) // what waited for room may have it now
 	if old != nil {
 		if clients := old.release(next); len(clients) > 0 {
 			s.retired = append(s.retired, retired{clients, time.Now().Add(max(old.longest(), next.longest()))})
@@ -189,6 +190,10 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	keys = append(keys, declared...)
 	ring := identity.NewKeyring(len(keys))
 	top := s.discovery.expand(p.base)
+	bought, err := s.book.All(ctx)
+	if err != nil {
+		return err
+	}
 	tenants := p.cfg.Tenants()
 	for i := range keys {
 		k := &keys[i]
@@ -208,6 +213,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	}
 	s.keyring.Store(ring)
 	s.live.Store(p)
+	s.provisioned.Store(newProvisioned(bought))
 	return nil
 }
 

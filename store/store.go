@@ -70,6 +70,10 @@ UPDATE keys SET policy = json_object(
     'tokens_per_day', coalesce(policy ->> '$.Limits.TokensPerDay', 0), 'spend_per_day', coalesce(policy ->> '$.Limits.SpendPerDay', 0),
     'spend_per_month', coalesce(policy ->> '$.Limits.SpendPerMonth', 0), 'currency', coalesce(policy ->> '$.Limits.Currency', '')));
 DELETE FROM idempotence WHERE operation IN ('CreateKey', 'RotateKey'); -- their results have the old names
+`, `
+CREATE TABLE purchases (
+  arn TEXT PRIMARY KEY, account TEXT NOT NULL, body TEXT NOT NULL, began INTEGER NOT NULL, ended INTEGER
+) STRICT, WITHOUT ROWID;
 `}
 
 // Open opens or creates the store in a data directory. Close must be called.

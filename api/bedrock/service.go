@@ -25,8 +25,9 @@ type Service struct {
 
 // Control is what keeps the things that callers make.
 type Control struct {
-	Tags     resource.Tagger
-	Profiles *profile.Profiles
+	Tags        resource.Tagger
+	Profiles    *profile.Profiles
+	Provisioned Provisioned
 }
 
 // New returns the service over a gateway's models.
@@ -34,6 +35,7 @@ func New(g *api.Gateway, control Control) *Service {
 	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table, Codes: codes}, gateway: g, control: control}
 	s.tagging()
 	s.inferenceProfiles()
+	s.provisioning()
 	api.Handle(&s.AWS, api.Operation[shapes.ListFoundationModelsRequest, shapes.ListFoundationModelsResponse]{Shape: shapes.ListFoundationModels, Run: s.list})
 	api.Handle(&s.AWS, api.Operation[shapes.GetFoundationModelRequest, shapes.GetFoundationModelResponse]{Shape: shapes.GetFoundationModel, Run: s.get})
 	return s
@@ -91,9 +93,17 @@ func (s *Service) summary(m *catalog.Model) shapes.FoundationModelSummary {
 	return shapes.FoundationModelSummary{
 		ModelArn: "arn:aws:bedrock:" + s.gateway.Region + "::foundation-model/" + m.ID, ModelId: m.ID, ModelName: &m.Name, ProviderName: &m.Provider,
 		InputModalities: m.Input, OutputModalities: m.Output, ResponseStreamingSupported: &m.Streaming,
-		CustomizationsSupported: []string{}, InferenceTypesSupported: []string{"ON_DEMAND"},
+		CustomizationsSupported: []string{}, InferenceTypesSupported: inferenceTypes(m),
 		ModelLifecycle: &shapes.FoundationModelLifecycle{Status: status},
 	}
+}
+
+// inferenceTypes are the ways in which a model can be called.
+func inferenceTypes(m *catalog.Model) []string {
+	if _, sold := m.UnitSize(); sold {
+		return []string{"ON_DEMAND", "PROVISIONED"}
+	}
+	return []string{"ON_DEMAND"}
 }
 
 func (s *Service) list(c *api.Call, in *shapes.ListFoundationModelsRequest) (*shapes.ListFoundationModelsResponse, error) {
@@ -101,14 +111,17 @@ func (s *Service) list(c *api.Call, in *shapes.ListFoundationModelsRequest) (*sh
 		return nil, err
 	}
 	out := &shapes.ListFoundationModelsResponse{ModelSummaries: []shapes.FoundationModelSummary{}}
-	if in.ByCustomizationType != nil || in.ByInferenceType != nil && *in.ByInferenceType == "PROVISIONED" {
-		return out, nil // nothing here can be customised or bought by the unit yet
+	if in.ByCustomizationType != nil {
+		return out, nil // nothing here can be customised yet
 	}
 	for _, m := range s.gateway.Models.List(c.Principal.Account) {
 		if in.ByProvider != nil && !strings.EqualFold(*in.ByProvider, m.Provider) {
 			continue
 		}
 		if in.ByOutputModality != nil && !slices.Contains(m.Output, *in.ByOutputModality) {
+			continue
+		}
+		if in.ByInferenceType != nil && !slices.Contains(inferenceTypes(m), *in.ByInferenceType) {
 			continue
 		}
 		out.ModelSummaries = append(out.ModelSummaries, s.summary(m))

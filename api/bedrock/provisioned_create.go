@@ -1,0 +1,18 @@
+package bedrock
+
+import (
+	"forebay/api"
+	"forebay/provision"
+	shapes "forebay/wire/shapes/bedrock"
+)
+
+func (s *Service) createProvisioned(c *api.Call, in *shapes.CreateProvisionedModelThroughputRequest) (*shapes.CreateProvisionedModelThroughputResponse, error) {
+	arn, err := s.control.Provisioned.Create(c.Context(), &provision.Order{
+		Account: c.Principal.Account, Name: in.ProvisionedModelName, Model: in.ModelId, Units: int64(in.ModelUnits),
+		Term: provision.Term(given(in.CommitmentDuration)), Tags: tagList(in.Tags), Token: given(in.ClientRequestToken),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &shapes.CreateProvisionedModelThroughputResponse{ProvisionedModelArn: arn}, nil
+}

@@ -1,0 +1,10 @@
+package bedrock
+
+import (
+	"forebay/api"
+	shapes "forebay/wire/shapes/bedrock"
+)
+
+func (s *Service) deleteProvisioned(c *api.Call, in *shapes.DeleteProvisionedModelThroughputRequest) (*shapes.DeleteProvisionedModelThroughputResponse, error) {
+	return &shapes.DeleteProvisionedModelThroughputResponse{}, s.control.Provisioned.Delete(c.Context(), c.Principal.Account, in.ProvisionedModelId)
+}

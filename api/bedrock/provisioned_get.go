@@ -1,0 +1,19 @@
+package bedrock
+
+import (
+	"forebay/api"
+	shapes "forebay/wire/shapes/bedrock"
+)
+
+func (s *Service) getProvisioned(c *api.Call, in *shapes.GetProvisionedModelThroughputRequest) (*shapes.GetProvisionedModelThroughputResponse, error) {
+	t, err := s.control.Provisioned.Get(c.Context(), c.Principal.Account, in.ProvisionedModelId)
+	if err != nil {
+		return nil, err
+	}
+	x := s.summarize(t)
+	return &shapes.GetProvisionedModelThroughputResponse{
+		ModelUnits: x.ModelUnits, DesiredModelUnits: x.DesiredModelUnits, ProvisionedModelName: x.ProvisionedModelName, ProvisionedModelArn: x.ProvisionedModelArn,
+		ModelArn: x.ModelArn, DesiredModelArn: x.DesiredModelArn, FoundationModelArn: x.FoundationModelArn, Status: x.Status, CreationTime: x.CreationTime,
+		LastModifiedTime: x.LastModifiedTime, FailureMessage: present(t.Failure), CommitmentDuration: x.CommitmentDuration, CommitmentExpirationTime: x.CommitmentExpirationTime,
+	}, nil
+}

@@ -1,0 +1,116 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"forebay/fault"
+	"forebay/resource"
+	"forebay/store"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Order asks for units of a model.
+type Order struct {
+	Account string
+	Name    string
+	Model   string // as the caller names it
+	Units   int64
+	Term    Term
+	Tags    []resource.Tag
+	Token   string `json:"-"` // makes it once; "" each time
+}
+
+// Create stores an order and returns the ARN of what will be created. Repeated with its token within a day it returns
+// the same ARN. Faults: UnknownModel, NotFound and Invalid of the model; Invalid for a name that is taken and for a
+// token that was used for another order; QuotaExceeded; those of resource.TagMap.
+func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	tags, err := resource.TagMap(o.Tags)
+	if err != nil {
+		return "", err
+	}
+	var result []byte
+	again := false
+	err = b.Store.Update(ctx, func(tx *store.Tx) error {
+		token := store.Token{Account: o.Account, Operation: "CreateProvisionedModelThroughput", Token: o.Token, Body: body}
+		result, again, err = tx.Once(ctx, &token, b.now(), func() ([]byte, error) {
+			t, err := b.order(ctx, tx, o)
+			if err != nil {
+				return nil, err
+			}
+			return []byte(t.ARN), tx.SetTags(ctx, t.ARN, tags)
+		})
+		return err
+	})
+	if err != nil {
+		return "", invalid(err)
+	}
+	if !again {
+		b.Changed()
+	}
+	return string(result), nil
+}
+
+// order checks an order and stores it.
+func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, error) {
+	if o.Units < 1 {
+		return nil, fault.New(fault.Invalid, "The number of model units must be at least 1.")
+	}
+	offer, err := b.Models.Offer(o.Account, o.Model)
+	if err != nil {
+		return nil, err
+	}
+	if b.Models.Taken(o.Account, o.Name) {
+		return nil, nameTaken(o.Name).WithReason("the name stands for a model, an alias or a route")
+	}
+	all, err := list(ctx, tx, o.Account)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.withinQuota(o, units(all)); err != nil {
+		return nil, err
+	}
+	now := b.now()
+	t := &Throughput{
+		ARN:     resource.ARN{Region: b.Region, Account: o.Account, Kind: kind, ID: resource.NewID()}.String(),
+		Account: o.Account, Name: o.Name, Units: o.Units, Model: offer.Model, Desired: offer.Model,
+		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit,
+	}
+	r, err := t.stored()
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.CreateResource(ctx, r); err != nil {
+		if fault.KindOf(err) == fault.Conflict {
+			return nil, nameTaken(o.Name)
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func nameTaken(name string) *fault.Error {
+	return fault.Newf(fault.Invalid, "The provisioned model name %s is already in use.", name)
+}
+
+// withinQuota refuses what is beyond the account's quota of units.
+func (b *Book) withinQuota(o *Order, have int64) error {
+	quota, limited := b.Models.Quota(o.Account)
+	if !limited || have <= quota && o.Units <= quota-have {
+		return nil
+	}
+	what := "no-commitment"
+	if o.Term != NoTerm {
+		what = "commitment"
+	}
+	left := max(quota-have, 0)
+	return fault.Newf(fault.QuotaExceeded,
+		"You have requested %d %s model units and your account's quota for Provisioned Throughput has %d left of %d. Request a quota increase.",
+		o.Units, what, left, quota).
+		WithReason("%s", fmt.Sprintf("account %s has %d units; its quota is model_units of the account in the configuration, 0 by default with quotas: aws", o.Account, have))
+}

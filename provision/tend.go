@@ -1,0 +1,188 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"forebay/catalog"
+	"forebay/store"
+)
+
+// Times of orders that wait for a pool to grow.
+const (
+	// lookAgain is how long after one look at a growing pool the next one follows.
+	lookAgain = 5 * time.Second
+	// patience is how long an order waits before it fails.
+	patience = 30 * time.Minute
+)
+
+// Tend takes every step that is due: orders that can be backed come into service and others fail or wait for their pool to grow,
+// models are put in place, commitments are renewed or end, and new prices are noted. It reports whether calls are
+// to be served differently from now on, and when it is to be called again, zero when no time is known. One call at a time.
+func (b *Book) Tend(ctx context.Context) (changed bool, next time.Time, err error) {
+	now := b.now()
+	err = b.Store.Update(ctx, func(tx *store.Tx) error {
+		all, err := list(ctx, tx, "")
+		if err != nil {
+			return err
+		}
+		v := visit{b: b, ctx: ctx, tx: tx, now: now, all: all}
+		for i := range all {
+			if err := v.tend(&all[i]); err != nil {
+				return err
+			}
+		}
+		changed, next = v.changed, v.next
+		return nil
+	})
+	return changed, next, err
+}
+
+// visit is one round of Tend.
+type visit struct {
+	b       *Book
+	ctx     context.Context //nolint:containedctx // the life of one call
+	tx      *store.Tx
+	now     time.Time
+	all     []Throughput // as they are after what has been done so far
+	changed bool         // for calls
+	next    time.Time
+}
+
+// due asks for another round at an instant.
+func (v *visit) due(at time.Time) {
+	if v.next.IsZero() || at.Before(v.next) {
+		v.next = at
+	}
+}
+
+// keep stores a throughput.
+func (v *visit) keep(t *Throughput) error {
+	if err := t.save(v.ctx, v.tx); err != nil {
+		return err
+	}
+	return t.bought(v.ctx, v.tx, time.Time{})
+}
+
+func (v *visit) tend(t *Throughput) error {
+	switch t.Status {
+	case Creating:
+		return v.admit(t)
+	case Updating:
+		if err := v.replace(t); err != nil {
+			return err
+		}
+	case Failed:
+		return nil
+	case InService:
+	}
+	return v.renew(t)
+}
+
+// admit holds an order against what its pool can back.
+func (v *visit) admit(t *Throughput) error {
+	room := v.b.Pools.Room(t.Model.ID, t.Unit, serving(v.all))
+	switch {
+	case room.Units >= t.Units:
+		t.Status, t.Began, t.Failure, v.changed = InService, v.now, "", true
+		if t.Term != NoTerm {
+			t.Terms, t.Expires = 1, t.Term.End(t.Began, 1)
+			v.due(t.Expires)
+		}
+		if !v.addRate(t, v.now) {
+			t.Rates = []Rate{{From: v.now}}
+		}
+	case room.Grows && v.now.Sub(t.Created) < patience:
+		v.due(v.now.Add(lookAgain))
+		return nil
+	default:
+		t.Status, t.Failure = Failed, fmt.Sprintf("%d of %d model units could be had: %s.", max(room.Units, 0), t.Units, room.Why)
+	}
+	t.Changed = v.now
+	return v.keep(t)
+}
+
+// replace puts the desired model in place, where its pool can back the units.
+func (v *visit) replace(t *Throughput) error {
+	var others []Throughput
+	for _, o := range serving(v.all) {
+		if o.ARN != t.ARN {
+			others = append(others, o)
+		}
+	}
+	room := v.b.Pools.Room(t.Desired.ID, t.Unit, others)
+	if room.Units < t.Units && room.Grows && v.now.Sub(t.Changed) < patience {
+		v.due(v.now.Add(lookAgain))
+		return nil
+	}
+	if room.Units < t.Units {
+		t.Desired, t.Failure = t.Model, fmt.Sprintf("The model was not replaced: %d of %d model units of %s could be had: %s.", max(room.Units, 0), t.Units, t.Desired.ARN, room.Why)
+	} else {
+		t.Model, t.Failure = t.Desired, ""
+	}
+	t.Status, t.Changed, v.changed = InService, v.now, true
+	return v.keep(t)
+}
+
+// renew renews or ends a commitment whose term is over, and notes the price of what has none. Time that goes back changes nothing.
+func (v *visit) renew(t *Throughput) error {
+	if t.Term == NoTerm {
+		if !v.addRate(t, v.now) {
+			return nil
+		}
+		return v.keep(t)
+	}
+	renewed := false
+	for !v.now.Before(t.Expires) {
+		if t.Cancelled {
+			v.changed = true
+			ended := *t
+			t.Status = Failed // for what follows in this round, it is not there
+			return ended.end(v.ctx, v.tx, t.Expires)
+		}
+		from := t.Expires
+		t.Terms++
+		t.Expires, renewed = t.Term.End(t.Began, t.Terms), true
+		v.addRate(t, from)
+	}
+	v.due(t.Expires)
+	if !renewed {
+		return nil
+	}
+	return v.keep(t)
+}
+
+// addRate notes the price from an instant on, if it has changed. What is sold no more keeps its price.
+func (v *visit) addRate(t *Throughput, from time.Time) bool {
+	offer, err := v.b.Models.Offer(t.Account, t.Model.ARN)
+	if err != nil {
+		return false
+	}
+	r := rate(offer.Prices, t.Term)
+	r.From = from
+	if n := len(t.Rates); n > 0 && (t.Rates[n-1].same(&r) || from.Before(t.Rates[n-1].From)) {
+		return false
+	}
+	t.Rates = append(t.Rates, r)
+	return true
+}
+
+// rate is the price of a unit-hour at a term, as far as it is known.
+func rate(p *catalog.UnitPrices, t Term) Rate {
+	if p == nil {
+		return Rate{}
+	}
+	nano := p.None
+	switch t {
+	case OneMonth:
+		nano = p.OneMonth
+	case SixMonths:
+		nano = p.SixMonths
+	case NoTerm:
+	}
+	if nano == nil {
+		return Rate{}
+	}
+	return Rate{Known: true, Nano: *nano, Currency: p.Currency, Date: p.Date, Source: p.Source}
+}

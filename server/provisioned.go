@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"forebay/catalog"
+	"forebay/config"
+	"forebay/fault"
+	"forebay/provision"
+	"forebay/resource"
+)
+
+// provisioned is what calls find of the throughputs that were bought. It is immutable once it is in force.
+type provisioned struct {
+	byARN  map[string]*provision.Throughput
+	byName map[[2]string]*provision.Throughput // by account and name
+}
+
+func newProvisioned(all []provision.Throughput) *provisioned {
+	p := &provisioned{byARN: map[string]*provision.Throughput{}, byName: map[[2]string]*provision.Throughput{}}
+	for i := range all {
+		t := &all[i]
+		p.byARN[t.ARN] = t
+		p.byName[[2]string{t.Account, t.Name}] = t
+	}
+	return p
+}
+
+// find returns an account's throughput by ARN or name, nil for none.
+func (p *provisioned) find(account, id string) *provision.Throughput {
+	t := p.byARN[id]
+	if t == nil {
+		t = p.byName[[2]string{account, id}]
+	}
+	if t == nil || t.Account != account {
+		return nil
+	}
+	return t
+}
+
+// openBook opens what was bought. Nothing is served of it before the first apply.
+func (s *Server) openBook() {
+	s.provisioned.Store(newProvisioned(nil))
+	s.wakeBook = make(chan struct{}, 1)
+	s.book = provision.New(provision.Options{
+		Store: resourceStore{s}, Models: unitOffers{s}, Pools: pools{s}, Region: s.cfg.Server.Region,
+		Changed: func() {
+			s.keys.Lock()
+			defer s.keys.Unlock()
+			s.tendBook(context.Background(), true) // what is stored comes into force although the caller may have left
+		},
+	})
+}
+
+// tendBook takes what steps of throughputs are due, and puts them in force when calls are served differently. s.keys is held.
+func (s *Server) tendBook(ctx context.Context, changed bool) {
+	live := s.live.Load()
+	if live == nil || s.store == nil {
+		return
+	}
+	stepped, next, err := s.book.Tend(ctx)
+	if err == nil && (changed || stepped) {
+		err = s.apply(ctx, live)
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "provisioned throughput could not be brought up to date; it is tried again", "error", err)
+		next = time.Now().Add(tendAgain)
+	}
+	s.nextTend = next
+	select {
+	case s.wakeBook <- struct{}{}:
+	default:
+	}
+}
+
+// Times of the loop that tends the book.
+const (
+	tendAgain = 5 * time.Second
+	// tendEvery bounds how long a step may be overdue when the wall clock was set.
+	tendEvery = time.Minute
+)
+
+// tendProvisioned renews and ends commitments, and looks again at orders that wait, until ctx ends.
+func (s *Server) tendProvisioned(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			s.keys.Lock()
+			s.tendBook(ctx, false)
+			s.keys.Unlock()
+		case <-s.wakeBook:
+		}
+		s.keys.Lock()
+		wait := tendEvery
+		if !s.nextTend.IsZero() {
+			wait = min(wait, max(time.Until(s.nextTend), 0))
+		}
+		s.keys.Unlock()
+		timer.Reset(wait)
+	}
+}
+
+// unitOffers implements provision.Models.
+type unitOffers struct{ s *Server }
+
+// Offer implements provision.Models.
+func (o unitOffers) Offer(_, id string) (provision.Offer, error) {
+	res, err := o.s.live.Load().names.Resolve(id)
+	if err != nil {
+		return provision.Offer{}, err
+	}
+	m := res.Model
+	unit, sold := m.UnitSize()
+	switch {
+	case res.RegionPrefix != "":
+		return provision.Offer{}, fault.Newf(fault.Invalid, "Provisioned Throughput can't be purchased for the inference profile %s.", res.Asked)
+	case !sold, res.Context != "" && !slices.Contains(m.ProvisionedContexts, res.Context):
+		return provision.Offer{}, fault.Newf(fault.Invalid, "The provided model identifier %s is not supported for Provisioned Throughput.", res.Asked).
+			WithReason("say what a unit of it delivers: models.%s.unit in the configuration", m.ID)
+	}
+	name := m.ID
+	if res.Context != "" {
+		name += ":" + res.Context
+	}
+	arn := resource.ARN{Region: o.s.cfg.Server.Region, Kind: resource.FoundationModel, ID: name}
+	return provision.Offer{Model: provision.Model{ID: m.ID, ARN: arn.String(), Base: m.ID}, Unit: unit, Prices: m.UnitPrices}, nil
+}
+
+// Taken implements provision.Models.
+func (o unitOffers) Taken(_, name string) bool {
+	_, err := o.s.live.Load().names.Resolve(name)
+	return err == nil
+}
+
+// Quota implements provision.Models.
+func (o unitOffers) Quota(account string) (int64, bool) {
+	cfg := &o.s.live.Load().cfg
+	if n := cfg.Tenants()[account].ModelUnits; n != nil {
+		return *n, true
+	}
+	return 0, cfg.Quotas == config.QuotasAWS
+}
+
+// pools implements provision.Pools with what is in force.
+type pools struct{ s *Server }
+
+// Room implements provision.Pools.
+func (p pools) Room(model string, unit catalog.Unit, sold []provision.Throughput) provision.Room {
+	return p.s.live.Load().Room(model, unit, sold)
+}

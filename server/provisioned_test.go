@@ -1,0 +1,224 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"forebay/config"
+	"forebay/provision"
+
+	"github.com/go-json-experiment/json"
+)
+
+const (
+	throughputPath  = "/provisioned-model-throughput"
+	throughputsPath = "/provisioned-model-throughputs"
+)
+
+// slow lets the test server's engine be one that takes time, so that its room is finite.
+func slow(c config.Config, slots int32) config.Config {
+	c.Engines["sim"] = config.Engine{Type: "simulated", Profile: "demo", Directives: true, Slots: slots}
+	return c
+}
+
+// by is a method of a request with a body.
+func by(m string) func(*http.Request) { return func(r *http.Request) { r.Method = m } }
+
+// buy creates a throughput and returns its ARN.
+func buy(t *testing.T, s *Server, body string) string {
+	t.Helper()
+	a := post(t, s, throughputPath, body)
+	var out struct {
+		ARN string `json:"provisionedModelArn"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &out); a.status != http.StatusCreated || err != nil {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	return out.ARN
+}
+
+// throughput asks for one by ARN or name.
+func throughput(t *testing.T, s *Server, id string) map[string]any {
+	t.Helper()
+	a := post(t, s, throughputPath+"/"+strings.ReplaceAll(strings.ReplaceAll(id, ":", "%3A"), "/", "%2F"), "", method(http.MethodGet))
+	var out map[string]any
+	if err := json.Unmarshal([]byte(a.body), &out); a.status != http.StatusOK || err != nil {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	return out
+}
+
+func TestProvisionedLife(t *testing.T) {
+	s := run(t, testConfig(t))
+	arn := buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`:48k","modelUnits":2,"tags":[{"key":"team","value":"search"}]}`)
+	x := throughput(t, s, arn)
+	model := "arn:aws:bedrock:us-east-1::foundation-model/" + haiku
+	for name, want := range map[string]any{
+		"status": "InService", "modelUnits": 2., "desiredModelUnits": 2., "provisionedModelName": "chat", "provisionedModelArn": arn,
+		"modelArn": model + ":48k", "desiredModelArn": model + ":48k", "foundationModelArn": model, "commitmentDuration": nil, "commitmentExpirationTime": nil, "failureMessage": nil,
+	} {
+		if x[name] != want {
+			t.Errorf("%s is %v, want %v", name, x[name], want)
+		}
+	}
+	if a := post(t, s, "/listTagsForResource", `{"resourceARN":"`+arn+`"}`); !strings.Contains(a.body, `{"key":"team","value":"search"}`) {
+		t.Error(a.body)
+	}
+	if a := post(t, s, throughputPath+"/chat", `{"desiredProvisionedModelName":"talk"}`, by(http.MethodPatch)); a.status != http.StatusOK {
+		t.Error(a.status, a.body)
+	}
+	if x = throughput(t, s, "talk"); x["provisionedModelArn"] != arn {
+		t.Error(x)
+	}
+	if a := post(t, s, throughputPath+"/talk", "", method(http.MethodDelete)); a.status != http.StatusOK {
+		t.Error(a.status, a.body)
+	}
+	if a := post(t, s, throughputPath+"/talk", "", method(http.MethodGet)); a.status != http.StatusNotFound || a.header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
+		t.Error(a.status, a.body)
+	}
+}
+
+// What is wrong with a request of provisioned throughput is answered by the names of the service, and leaves nothing behind.
+func TestProvisionedBadInput(t *testing.T) {
+	c := slow(testConfig(t), 0)
+	s := run(t, c)
+	const order = `{"provisionedModelName":%q,"modelId":%q,"modelUnits":%s,"clientRequestToken":%q}`
+	buy(t, s, fmt.Sprintf(order, "taken", haiku, "1", "token-1"))
+	committed := buy(t, s, `{"provisionedModelName":"committed","modelId":"`+haiku+`","modelUnits":1,"commitmentDuration":"OneMonth"}`)
+	for _, c := range []struct {
+		name, method, path, body string
+		status                   int
+		err, text                string
+	}{
+		{"no units", "POST", throughputPath, fmt.Sprintf(order, "a", haiku, "0", "t0"), 400, "ValidationException", "modelUnits"},
+		{"negative units", "POST", throughputPath, fmt.Sprintf(order, "a", haiku, "-3", "t0"), 400, "ValidationException", "modelUnits"},
+		{"units beyond a number", "POST", throughputPath, fmt.Sprintf(order, "a", haiku, "99999999999", "t0"), 400, "", ""},
+		{"units that are no whole number", "POST", throughputPath, fmt.Sprintf(order, "a", haiku, "1.5", "t0"), 400, "", ""},
+		{"no name", "POST", throughputPath, `{"modelId":"` + haiku + `","modelUnits":1}`, 400, "ValidationException", "provisionedModelName"},
+		{"a name that is none", "POST", throughputPath, fmt.Sprintf(order, "a b", haiku, "1", "t0"), 400, "ValidationException", "provisionedModelName"},
+		{"a long name", "POST", throughputPath, fmt.Sprintf(order, strings.Repeat("a", 64), haiku, "1", "t0"), 400, "ValidationException", "provisionedModelName"},
+		{"a term that is none", "POST", throughputPath, `{"provisionedModelName":"a","modelId":"` + haiku + `","modelUnits":1,"commitmentDuration":"OneYear"}`, 400, "ValidationException", "commitmentDuration"},
+		{"an unknown model", "POST", throughputPath, fmt.Sprintf(order, "a", "anthropic.claude-9", "1", "t0"), 400, "ValidationException", "The provided model identifier is invalid."},
+		{"another account's model", "POST", throughputPath, fmt.Sprintf(order, "a", "arn:aws:bedrock:us-east-1:999999999999:custom-model/"+haiku+"/abcdefabcdef", "1", "t0"), 404, "ResourceNotFoundException", ""},
+		{"a model that is sold on demand only", "POST", throughputPath, fmt.Sprintf(order, "a", "meta.llama3-8b-instruct-v1:0", "1", "t0"), 400, "ValidationException", "not supported for Provisioned Throughput"},
+		{"a context that is not sold", "POST", throughputPath, fmt.Sprintf(order, "a", haiku+":1k", "1", "t0"), 400, "ValidationException", "not supported for Provisioned Throughput"},
+		{"an inference profile", "POST", throughputPath, fmt.Sprintf(order, "a", "us."+haiku, "1", "t0"), 400, "ValidationException", "inference profile"},
+		{"a name that is taken", "POST", throughputPath, fmt.Sprintf(order, "taken", haiku, "1", "t1"), 400, "ValidationException", "already in use"},
+		{"the token of another order", "POST", throughputPath, fmt.Sprintf(order, "taken", haiku, "2", "token-1"), 400, "ValidationException", "token"},
+		{"a tag given twice", "POST", throughputPath, `{"provisionedModelName":"a","modelId":"` + haiku + `","modelUnits":1,"tags":[{"key":"k","value":"1"},{"key":"k","value":"2"}]}`, 400, "ValidationException", "more than once"},
+		{"too many tags", "POST", throughputPath, `{"provisionedModelName":"a","modelId":"` + haiku + `","modelUnits":1,"tags":[` + manyTags(51) + `]}`, 400, "TooManyTagsException", "50"},
+		{"what is not there", "GET", throughputPath + "/nobody", "", 404, "ResourceNotFoundException", "nobody"},
+		{"what is no id", "GET", throughputPath + "/no%20body", "", 400, "ValidationException", "provisionedModelId"},
+		{"an update of nothing", "PATCH", throughputPath + "/nobody", `{"desiredProvisionedModelName":"b"}`, 404, "ResourceNotFoundException", "nobody"},
+		{"an update to nothing", "PATCH", throughputPath + "/taken", `{}`, 400, "ValidationException", "desired"},
+		{"a rename to a taken name", "PATCH", throughputPath + "/taken", `{"desiredProvisionedModelName":"committed"}`, 400, "ValidationException", "already in use"},
+		{"another model for a base model", "PATCH", throughputPath + "/taken", `{"desiredModelId":"amazon.nova-lite-v1:0"}`, 400, "ValidationException", "base model"},
+		{"the deletion of nothing", "DELETE", throughputPath + "/nobody", "", 404, "ResourceNotFoundException", "nobody"},
+		{"the end of a commitment that has not ended", "DELETE", throughputPath + "/committed", "", 400, "ConflictException", "commitment term"},
+		{"a page that is none", "GET", throughputsPath + "?nextToken=xyz", "", 400, "ValidationException", "nextToken"},
+		{"an empty page", "GET", throughputsPath + "?maxResults=0", "", 400, "ValidationException", "maxResults"},
+		{"a status that is none", "GET", throughputsPath + "?statusEquals=Gone", "", 400, "ValidationException", "statusEquals"},
+	} {
+		a := post(t, s, c.path, c.body, by(c.method))
+		if name := a.header.Get("X-Amzn-Errortype"); a.status != c.status || c.err != "" && name != c.err || !strings.Contains(a.body, c.text) {
+			t.Errorf("%s: %d %s %s; want %d %s with %q", c.name, a.status, name, a.body, c.status, c.err, c.text)
+		}
+	}
+	a := post(t, s, throughputsPath, "", method(http.MethodGet))
+	if n := strings.Count(a.body, `"provisionedModelName"`); n != 2 || !strings.Contains(a.body, committed) {
+		t.Errorf("%d are left: %s", n, a.body)
+	}
+}
+
+func manyTags(n int) string {
+	tags := make([]string, n)
+	for i := range tags {
+		tags[i] = fmt.Sprintf(`{"key":"k%d","value":""}`, i)
+	}
+	return strings.Join(tags, ",")
+}
+
+// Accounts have the units that their quota says; as AWS has it, none.
+func TestUnitQuota(t *testing.T) {
+	for quota, want := range map[int64]string{0: "0 left of 0", 3: "1 left of 3"} {
+		c := testConfig(t)
+		c.Quotas = config.QuotasAWS
+		if quota > 0 {
+			c.Account.ModelUnits = &quota
+		}
+		s := run(t, c)
+		if quota > 0 {
+			buy(t, s, `{"provisionedModelName":"a","modelId":"`+haiku+`","modelUnits":2}`)
+		}
+		a := post(t, s, throughputPath, `{"provisionedModelName":"b","modelId":"`+haiku+`","modelUnits":2}`)
+		if a.status != 400 || a.header.Get("X-Amzn-Errortype") != "ServiceQuotaExceededException" || !strings.Contains(a.body, want) || !strings.Contains(a.body, "no-commitment model units") {
+			t.Errorf("%d: %d %s", quota, a.status, a.body)
+		}
+	}
+}
+
+// What the pool cannot back fails and says how many units could be had; room that is sold of one model is gone for another
+// on the same engine.
+func TestPurchasesMustBeBacked(t *testing.T) {
+	s := run(t, slow(testConfig(t), 8))
+	if x := throughput(t, s, buy(t, s, `{"provisionedModelName":"huge","modelId":"`+haiku+`","modelUnits":2147483647}`)); x["status"] != "Failed" || !strings.Contains(fmt.Sprint(x["failureMessage"]), "of 2147483647 model units could be had") {
+		t.Errorf("%v", x)
+	}
+	n := 0
+	for ; n < 50; n++ {
+		model := []string{haiku, "amazon.nova-lite-v1:0"}[n%2]
+		x := throughput(t, s, buy(t, s, fmt.Sprintf(`{"provisionedModelName":"n%d","modelId":%q,"modelUnits":1}`, n, model)))
+		if x["status"] == "Failed" {
+			if !strings.Contains(fmt.Sprint(x["failureMessage"]), "0 of 1 model units could be had") {
+				t.Error(x)
+			}
+			break
+		}
+	}
+	if n < 1 || n > 10 {
+		t.Errorf("%d units were sold of eight slots", n)
+	}
+}
+
+// An engine that nobody has measured backs nothing until somebody says how much.
+func TestUnmeasuredEnginesBackNothing(t *testing.T) {
+	c := testConfig(t)
+	c.Engines["real"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1", Slots: 4}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real"}}, Unit: &config.Unit{Input: 1000, Output: 100, Hour: "1.00 USD"}}
+	s := run(t, c)
+	if x := throughput(t, s, buy(t, s, `{"provisionedModelName":"a","modelId":"`+haiku+`","modelUnits":1}`)); x["status"] != "Failed" || !strings.Contains(fmt.Sprint(x["failureMessage"]), "nobody has measured") {
+		t.Error(x)
+	}
+	c.DataDir = t.TempDir()
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real", Units: 2}}, Unit: &config.Unit{Input: 1000, Output: 100, Hour: "1.00 USD"}}
+	s = run(t, c)
+	for i, want := range []string{"InService", "InService", "Failed"} {
+		if x := throughput(t, s, buy(t, s, fmt.Sprintf(`{"provisionedModelName":"n%d","modelId":%q,"modelUnits":1}`, i, haiku))); x["status"] != want {
+			t.Errorf("%d: %v", i, x)
+		}
+	}
+}
+
+// Purchases are there after a restart.
+func TestProvisionedSurvivesARestart(t *testing.T) {
+	c := testConfig(t)
+	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := ""
+	func() {
+		defer func() { _ = s.Close() }()
+		arn, err = s.book.Create(t.Context(), &provision.Order{Account: c.Account.ID, Name: "kept", Model: haiku, Units: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}()
+	s = run(t, c)
+	if x := throughput(t, s, arn); x["status"] != "InService" {
+		t.Error(x)
+	}
+}
