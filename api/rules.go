@@ -21,6 +21,11 @@ var refusals = map[string]string{
 	"latency":     "Latency performance configuration is not supported for this model.",
 }
 
+// Lacks is the cause of a refusal by a model's rules: a part of the request that it does not serve, by its name in the catalogue.
+type Lacks struct{ Part string }
+
+func (e *Lacks) Error() string { return "the model does not serve " + e.Part }
+
 // drops is what the rules of a model leave out of a request.
 type drops struct {
 	uses    infer.Features // of the body
@@ -49,7 +54,7 @@ func rules(in *Intent, req *infer.Request, m *catalog.Model) (drops, error) {
 		}
 		switch rule {
 		case catalog.RuleRefuse:
-			return out, fault.New(fault.Invalid, refusals[p.Name]).
+			return out, fault.Wrap(fault.Invalid, &Lacks{p.Name}, refusals[p.Name]).
 				WithReason("%s has no rule to serve this; set models.%s.rules.%s, or features, in the configuration", m.ID, m.ID, p.Name)
 		case catalog.RuleDrop:
 			out.uses |= p.Uses

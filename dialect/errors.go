@@ -2,7 +2,9 @@ package dialect
 
 import (
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"forebay/fault"
@@ -304,10 +306,19 @@ func brackets(path string) string {
 	return b.String()
 }
 
-// unsupported is a feature of the request that the engine's dialect cannot express.
+// Codes of what a model does not support, as clients of OpenAI's API know them.
+const (
+	CodeUnsupportedParameter = "unsupported_parameter" // Param names the member
+	CodeUnsupportedValue     = "unsupported_value"
+)
+
+// unsupported is a feature of the request that the engine's dialect cannot express: a member, or a description of something.
 func unsupported(what string, d infer.Dialect) error {
 	e := fault.Newf(fault.Invalid, "%s is not supported with this model.", what)
-	e.Param = what
+	e.Param, e.Code = what, CodeUnsupportedParameter
+	if strings.Contains(what, " ") || slices.Contains(slices.Collect(maps.Values(blockNames)), what) {
+		e.Code = CodeUnsupportedValue
+	}
 	return e.WithReason("the engine's dialect %s cannot express %s", d, what)
 }
 

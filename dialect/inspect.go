@@ -424,7 +424,7 @@ func (x *inspection) count(c control, name []byte, t scan.Token) error {
 // bothBounds refuses two spellings of the bound on output, as OpenAI does.
 func bothBounds() error {
 	e := fault.New(fault.Invalid, "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.")
-	e.Param = "max_tokens"
+	e.Param, e.Code = "max_tokens", "invalid_parameter_combination"
 	return e
 }
 
@@ -450,7 +450,9 @@ func (x *inspection) str(t scan.Token) {
 		return
 	case "role":
 		v := string(x.body[t.Start+1 : t.End-1])
-		x.aside = x.aside || t.Depth == 3 && (v == "system" || v == "developer")
+		if t.Depth == 3 && (v == "system" || v == "developer") {
+			x.aside, x.f.Uses = true, x.f.Uses|infer.UsesSystem
+		}
 		return
 	case "id", "media_type", "format", "tool_use_id", "toolUseId", "tool_call_id", "ttl", "signature", "status", "name":
 		return // structure, not text

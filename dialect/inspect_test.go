@@ -34,7 +34,7 @@ func TestInspect(t *testing.T) {
 		{
 			infer.DialectOpenAI, `{"model":"gpt-x","stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":7,"n":2,
 			"service_tier":"flex","user":"u","messages":[{"role":"system","content":"abc"},{"role":"user","content":"de"}]}`,
-			infer.Facts{Model: "gpt-x", Stream: true, WantUsage: true, MaxTokens: 7, N: 2, Tier: "flex", User: "u", TextBytes: 5},
+			infer.Facts{Model: "gpt-x", Stream: true, WantUsage: true, MaxTokens: 7, N: 2, Tier: "flex", User: "u", TextBytes: 5, Uses: infer.UsesSystem},
 		},
 		{infer.DialectOpenAI, `{"model":null,"stream":null,"max_tokens":null,"n":null,"stop":null,"tools":[],"tools_":1,"messages":[]}`, infer.Facts{}},
 		{infer.DialectOpenAI, `{"max_tokens":3,"max_completion_tokens":null,"messages":[]}`, infer.Facts{MaxTokens: 3}},

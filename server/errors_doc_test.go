@@ -37,6 +37,8 @@ After the first byte of a stream the status has been sent: a failure is then an 
 
 A body that breaks the model of its AWS operation is a ValidationException that names everything that is wrong:
 ` + "`2 validation errors detected: Value '2.0' at 'inferenceConfig.temperature' failed to satisfy constraint: Member must have value less than or equal to 1; ...`" + `.
+OpenAI's API has a code for each: ` + "`missing_required_parameter`, `invalid_type`, `unsupported_parameter` (a member that the model does not have), `unsupported_value`," + `
+` + "`invalid_parameter_combination` (`max_tokens` beside `max_completion_tokens`)" + `; content that the model does not take is named in ` + "`error.param`" + `, without a code, as there.
 What a model family's own body lacks is told in the words of the validator in front of it: ` + "`Malformed input request: #: required key [max_tokens] not found, ...`" + `.
 
 Services and operations that are not there answer UnknownOperationException in the form of the protocol that the call came in

@@ -38,7 +38,7 @@ func TestRulesOfModels(t *testing.T) {
 		status           int
 		want, dropped    string
 	}{
-		{"image to a text model", chatPath, chat(llama, image), 400, "image content block", ""},
+		{"image to a text model", chatPath, chat(llama, image), 400, "image_url is only supported by certain models", ""},
 		{"image to a text model, Converse", at(llama), converse(native), 400, "image content block", ""},
 		{"image to a model with the feature", chatPath, chat(haiku, image), 200, "", ""},
 		{"image, left out by rule", chatPath, chat("amazon.nova-micro-v1:0", image), 200, "", "image"},

@@ -59,7 +59,7 @@ func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error
 	in := api.Intent{API: apiName, Operation: operation, Dialect: d, Tags: tags(c.Body)}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
-		return api.NameModel(err, unknownModel, in.Model)
+		return api.NameModel(lacking(err, c.Body), unknownModel, in.Model)
 	}
 	if req.Stream {
 		return s.stream(c, req, d)
@@ -133,6 +133,9 @@ func errorBody(e *fault.Error) []byte {
 		}
 		if e.Code != "" {
 			d.Code = &e.Code
+		}
+		if e.Code == dialect.CodeUnsupportedParameter {
+			d.Message = "Unsupported parameter: '" + e.Param + "' is not supported with this model."
 		}
 	case fault.Throttled:
 		if e.Code != "" {
