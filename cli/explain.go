@@ -58,6 +58,9 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 	line("by", "%s", caller(ex))
 	line("arrived", "%s", ex.Arrived.Format(time.RFC3339Nano))
 	line("model", "%s", servedModel(ex))
+	if ex.Route != "" {
+		line("route", "%s", routed(ex))
+	}
 	outcome := fmt.Sprintf("%s (%d)", ex.Outcome, ex.Status)
 	if ex.Reason != "" {
 		outcome += ": " + ex.Reason
@@ -82,7 +85,7 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 		line("cost", "%s", price(ex.Cost))
 	}
 	for i, a := range ex.Attempts {
-		line("attempt "+strconv.Itoa(i+1), "%s: %s, began after %s and took %s", a.Engine, a.Outcome, milliseconds(a.BeganMs), milliseconds(a.TookMs))
+		line("attempt "+strconv.Itoa(i+1), "%s", attempted(&a))
 	}
 	if len(ex.SameRequest) > 0 {
 		line("client", "other attempts of the same call: %s", strings.Join(ex.SameRequest, ", "))
@@ -132,6 +135,31 @@ func why(out io.Writer, verb, detail string) error {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Limit, l.Scope, figure(l.Value), figure(l.Level), figure(l.Hold))
 	}
 	return w.Flush()
+}
+
+// routed says which lane of a route served, and which the call has left before.
+func routed(ex *meter.Explanation) string {
+	s := fmt.Sprintf("%s, lane %d: %s", ex.Route, ex.Lane+1, ex.LaneName)
+	if ex.Spill != "" {
+		s += "; left " + ex.Spill
+	}
+	return s
+}
+
+func attempted(a *meter.AttemptEntry) string {
+	s := a.Engine
+	if a.Lane != "" {
+		s += " in lane " + a.Lane
+	}
+	outcome := a.Outcome
+	if a.Recalled {
+		outcome = "recalled, for a call of a higher tier or a reservation"
+	}
+	s += fmt.Sprintf(": %s, began after %s and took %s", outcome, milliseconds(a.BeganMs), milliseconds(a.TookMs))
+	if a.Lost != nil {
+		s += fmt.Sprintf("; lost %d tokens in, %d out, which cost %s and are not charged", a.Input, a.Output, meter.FormatMoney(*a.Lost, a.LostCurrency))
+	}
+	return s
 }
 
 func caller(ex *meter.Explanation) string {

@@ -274,7 +274,7 @@ func (c *call) recover(ctx context.Context, err error) bool {
 	recalled := c.freedIfRecalled()
 	c.d.mu.Unlock()
 	if recalled {
-		c.attempts[len(c.attempts)-1].Recalled = true
+		c.lose(&c.attempts[len(c.attempts)-1])
 		return true
 	}
 	c.failures++

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"forebay/catalog"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/infer"
@@ -238,6 +239,82 @@ func TestAFlexCallIsRecalledAndBilledOnce(t *testing.T) {
 		}
 		if h := r.Health(); h[0].Failures != 0 {
 			t.Error("the recall counts against the engine")
+		}
+	})
+}
+
+// A call that is recalled twice is answered once, and what was lost with it both times is on the ledger as our cost, not the caller's.
+func TestWhatIsLostWithRecalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answer: after(10*time.Second, infer.Usage{Input: 10, Output: 20})}
+		in, out := int64(3e9), int64(4e9)
+		r := newRig(t, func(r *rig) {
+			r.top.Models[0].Bindings[0].Cost = meter.NewTariffs("up", &catalog.Price{Currency: "EUR", Input: &in, Output: &out, FlexPermille: 500})
+		}, f)
+		flex := r.request()
+		flex.Tier = infer.TierFlex
+		events := make(chan int, 1)
+		go func() {
+			n, err := r.do(t.Context(), flex)
+			if err != nil {
+				t.Error(err)
+			}
+			events <- n
+		}()
+		for range 2 {
+			time.Sleep(5 * time.Second)
+			r.mustDo(r.request())
+		}
+		if n := <-events; n != 1 {
+			t.Errorf("%d answers", n)
+		}
+		row := r.book.last(t)
+		if len(r.book.all()) != 3 || len(row.Attempts) != 3 || row.Charge.Total() != (10*1000+20*2000)/2 {
+			t.Fatalf("%+v", row)
+		}
+		for i, a := range row.Attempts {
+			recalled := i < 2
+			if a.Recalled != recalled || a.Lost.Known != recalled || a.Lost.Total() != map[bool]int64{true: 10 * 1500}[recalled] || recalled && a.Lost.Currency() != "EUR" {
+				t.Errorf("attempt %d: %+v", i+1, a)
+			}
+		}
+		if f.count() != 5 {
+			t.Errorf("the engine was asked %d times", f.count())
+		}
+	})
+}
+
+// A recall that comes as the answer does is too late: the answer is delivered, once, and the slot goes on with it.
+func TestARecallAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		f.answer = func(ctx context.Context, n int, req *infer.Request) (*infer.Response, error) {
+			if n > 1 {
+				return after(time.Second, infer.Usage{Input: 10, Output: 1})(ctx, n, req)
+			}
+			<-ctx.Done() // the recall; the engine has just finished
+			return infer.NewResponse(infer.Head{}, infer.OneResult(&infer.Result{Usage: infer.Usage{Input: 10, Output: 20}})), nil
+		}
+		r := newRig(t, nil, f)
+		flex := r.request()
+		flex.Tier = infer.TierFlex
+		events := make(chan int, 1)
+		go func() {
+			n, err := r.do(t.Context(), flex)
+			if err != nil {
+				t.Error(err)
+			}
+			events <- n
+		}()
+		synctest.Wait()
+		r.mustDo(r.request())
+		if n := <-events; n != 1 || f.count() != 2 {
+			t.Errorf("%d answers of %d calls of the engine", n, f.count())
+		}
+		for _, row := range r.book.all() {
+			if len(row.Attempts) != 1 || row.Attempts[0].Recalled || row.Outcome != meter.OutcomeOK {
+				t.Errorf("%+v", row)
+			}
 		}
 	})
 }

@@ -83,7 +83,17 @@ func (c *call) attempted(began time.Time, u infer.Usage, err error) {
 	if err != nil {
 		a.Outcome = fault.KindOf(err).String()
 	}
+	if len(c.lanes) > 0 {
+		a.Lane = c.lanes[c.lane].name
+	}
 	c.attempts = append(c.attempts, a)
+}
+
+// lose puts on an attempt that was recalled what was lost with it: the engine has read the prompt, or part of it, for nobody. The
+// caller is not charged for it; that it costs us is known where the engine's price is.
+func (c *call) lose(a *meter.Attempt) {
+	a.Recalled, a.Input = true, c.arrival.Input
+	a.Lost = c.lines(c.replica.cost[c.req.Tier], infer.Usage{Input: a.Input})
 }
 
 // explanation is the scheduler's account of a call, as it is stored.
@@ -241,7 +251,8 @@ func (c *call) row(outcome error) *meter.Record {
 		rec.Model = c.model.name
 	}
 	if len(c.lanes) > 0 {
-		rec.Lane = c.lanes[c.lane].number
+		l := &c.lanes[c.lane]
+		rec.Route, rec.Lane, rec.LaneName, rec.Spill = r.Route, l.number, l.name, c.spilled()
 	}
 	if c.action.Kind == capacity.ActionAdmit {
 		rec.Held = c.action.Held

@@ -26,7 +26,10 @@ type Explanation struct {
 	Region      string         `json:"region,omitempty"`
 	Mode        string         `json:"mode"`
 	Reservation string         `json:"reservation,omitempty"` // the purchase that served it
+	Route       string         `json:"route,omitempty"`
 	Lane        int            `json:"lane"`
+	LaneName    string         `json:"laneName,omitempty"`
+	Spill       string         `json:"spill,omitempty"` // the lanes that it has left, and why
 	Engine      string         `json:"engine"`
 	TierAsked   string         `json:"tierAsked"`
 	Tier        string         `json:"tier"`
@@ -81,7 +84,13 @@ type AttemptEntry struct {
 	TookMs  float64 `json:"tookMs"`
 	Outcome string  `json:"outcome"`
 	// Recalled says that the call was taken back for another and queued again.
-	Recalled bool `json:"recalled,omitzero"`
+	Recalled bool   `json:"recalled,omitzero"`
+	Lane     string `json:"lane,omitempty"`
+	// Tokens that the engine worked on for nobody, and what they cost us: null where it is not known.
+	Input        int64  `json:"inputTokens,omitzero"`
+	Output       int64  `json:"outputTokens,omitzero"`
+	Lost         *int64 `json:"lostNano,omitempty"`
+	LostCurrency string `json:"lostCurrency,omitempty"`
 }
 
 func ms(ns int64) float64 { return float64(ns) / 1e6 }
@@ -111,7 +120,7 @@ func (s *moneyScan) money() *Money {
 }
 
 var explainSQL = `SELECT calls.id, request_id, COALESCE(invocation_id, ''), COALESCE(client_attempt, 0), account, COALESCE(team, ''), COALESCE(key, ''),
- tags, api, operation, COALESCE(model_asked, ''), COALESCE(calls.model, ''), COALESCE(region, ''), mode, COALESCE(reservation, ''), lane, COALESCE(engine, ''),
+ tags, api, operation, COALESCE(model_asked, ''), COALESCE(calls.model, ''), COALESCE(region, ''), mode, COALESCE(reservation, ''), COALESCE(route, ''), lane, COALESCE(lane_name, ''), COALESCE(spill, ''), COALESCE(engine, ''),
  COALESCE(tier_asked, ''), COALESCE(calls.tier, ''), stream, arrived, deadline, status, outcome, COALESCE(reason, ''), estimate, max_tokens,
  held, held_money, calls.input, calls.output, calls.cache_read, calls.cache_write, usage_guess, media, queue_ns, first_ns, total_ns,
  simulated, COALESCE(explanation, ''), count, ` + moneyColumns("charge", "line", "p") + `, ` + moneyColumns("cost", "cost", "c") + `
@@ -126,7 +135,7 @@ func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, e
 	var charge, cost moneyScan
 	dst := []any{
 		&id, &e.RequestID, &e.Invocation, &e.Attempt, &e.Account, &e.Team, &e.Key, &tags, &e.API, &e.Operation, &e.ModelAsked, &e.Model,
-		&e.Region, &e.Mode, &e.Reservation, &e.Lane, &e.Engine, &e.TierAsked, &e.Tier, &e.Stream, &arrived, &deadline, &e.Status, &e.Outcome, &e.Reason,
+		&e.Region, &e.Mode, &e.Reservation, &e.Route, &e.Lane, &e.LaneName, &e.Spill, &e.Engine, &e.TierAsked, &e.Tier, &e.Stream, &arrived, &deadline, &e.Status, &e.Outcome, &e.Reason,
 		&e.Estimate, &e.MaxTokens, &e.Held, &e.HeldMoney, &e.Input, &e.Output, &e.CacheRead, &e.CacheWrite, &e.UsageGuess, &e.Media,
 		&queue, &first, &total, &e.Simulated, &e.Detail, &e.Count,
 	}
@@ -156,7 +165,9 @@ func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, e
 }
 
 func (l *Ledger) attempts(ctx context.Context, id int64, e *Explanation) error {
-	rows, err := l.read.QueryContext(ctx, `SELECT COALESCE(engine, ''), began_ns, took_ns, outcome, recalled FROM attempts WHERE call = ? ORDER BY n`, id)
+	rows, err := l.read.QueryContext(ctx, `SELECT COALESCE(engine, ''), began_ns, took_ns, outcome, recalled,
+ COALESCE(lane, ''), COALESCE(attempts.input, 0), COALESCE(attempts.output, 0), cost, COALESCE(currency, '')
+ FROM attempts LEFT JOIN tariffs ON tariffs.id = cost_tariff WHERE call = ? ORDER BY n`, id)
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
@@ -164,7 +175,7 @@ func (l *Ledger) attempts(ctx context.Context, id int64, e *Explanation) error {
 	for rows.Next() {
 		var a AttemptEntry
 		var began, took int64
-		if err := rows.Scan(&a.Engine, &began, &took, &a.Outcome, &a.Recalled); err != nil {
+		if err := rows.Scan(&a.Engine, &began, &took, &a.Outcome, &a.Recalled, &a.Lane, &a.Input, &a.Output, &a.Lost, &a.LostCurrency); err != nil {
 			return fmt.Errorf("explain: %w", err)
 		}
 		a.BeganMs, a.TookMs = ms(began), ms(took)

@@ -361,7 +361,7 @@ func TestRowCodec(t *testing.T) {
 	r := row(7)
 	r.Team, r.Explanation, r.Attempts = "", []byte(`{"a":"\u00e9"}`), []Attempt{{Engine: "one", Began: 1, Took: 2, Err: os.ErrClosed, Outcome: "timeout"}, {Engine: "two", Outcome: "ok", Recalled: true}}
 	var in rowReader
-	if err := in.read(appendRow(nil, r, 3, 0)); err != nil {
+	if err := in.read(appendRow(nil, r, &places{charge: 3})); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -381,7 +381,30 @@ func TestRowCodec(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got[i], w)
 		}
 	}
-	if len(in.tries) != 2*attemptValues || in.tries[4].Value != int64(0) || in.tries[9].Value != int64(1) || in.tries[5].Value != "two" {
+	if len(in.tries) != 2*attemptValues || in.tries[4].Value != int64(0) || in.tries[14].Value != int64(1) || in.tries[10].Value != "two" {
+		t.Errorf("%v", in.tries)
+	}
+}
+
+// A row that an older program left in the journal has fewer columns, and fewer values of its attempts.
+func TestRowsOfAnOlderProgram(t *testing.T) {
+	w := rowWriter(binary.AppendUvarint(nil, oldColumns))
+	for range oldColumns {
+		w.null()
+	}
+	w = binary.AppendUvarint(w, 2)
+	for _, engine := range []string{"one", "two"} {
+		w.label(engine)
+		w.integer(1)
+		w.integer(2)
+		w.name("ok")
+		w.boolean(false)
+	}
+	var in rowReader
+	if err := in.read(w); err != nil {
+		t.Fatal(err)
+	}
+	if len(in.tries) != 2*attemptValues || in.tries[0].Value != "one" || in.tries[10].Value != "two" || in.tries[5].Value != nil || in.args[numColumns-1].Value != nil {
 		t.Errorf("%v", in.tries)
 	}
 }
@@ -430,7 +453,7 @@ func BenchmarkMove(b *testing.B) {
 }
 
 func FuzzRowReader(f *testing.F) {
-	f.Add(appendRow(nil, row(1), 1, 2))
+	f.Add(appendRow(nil, row(1), &places{charge: 1, cost: 2}))
 	f.Add([]byte{})
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		var r rowReader

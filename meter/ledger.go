@@ -227,15 +227,11 @@ func (l *Ledger) insert(ctx context.Context, rec *Record) error {
 
 // put writes one row to the journal.
 func (l *Ledger) put(ctx context.Context, rec *Record) error {
-	charge, err := l.place(ctx, rec.Charge.Tariff)
+	at, err := l.places(ctx, rec)
 	if err != nil {
 		return err
 	}
-	cost, err := l.place(ctx, rec.Cost.Tariff)
-	if err != nil {
-		return err
-	}
-	if err := l.journal.append(func(dst []byte) []byte { return appendRow(dst, rec, charge, cost) }); err != nil {
+	if err := l.journal.append(func(dst []byte) []byte { return appendRow(dst, rec, &at) }); err != nil {
 		return err
 	}
 	l.rows.Add(1)

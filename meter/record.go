@@ -35,7 +35,10 @@ type Record struct {
 	Region      string // prefix of a system inference profile
 	Mode        string // ModeOnDemand, ModeProvisioned
 	Reservation string // the purchase that served the call, "" for none; its hours are charged, not the call
-	Lane        int
+	Route       string // the route that was called, "" for a model by a name of its own
+	Lane        int    // of the route, from 0
+	LaneName    string
+	Spill       string // the lanes that the call has left, and why
 	TierAsked   string
 	Tier        string
 	Stream      bool
@@ -77,4 +80,9 @@ type Attempt struct {
 	Err      error  // nil for success
 	Outcome  string // a fault kind, "ok"
 	Recalled bool
+	Lane     string // the name of the lane it was in, "" without a route
+	// Input and Output are tokens that the engine worked on and nobody got, as far as they are known: the caller is
+	// not charged for them. Lost is what they cost us.
+	Input, Output int64
+	Lost          Lines
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A row in the journal is its values as the table has them: their number, then each with a byte
-// for its kind; then the number of attempts and five values of each. Numbers are varints
+// for its kind; then the number of attempts and the values of each. Numbers are varints
 // (encoding/binary), integers zigzag, texts their length and their bytes.
 const (
 	valueNull byte = iota
@@ -22,9 +22,14 @@ const (
 
 var errRow = errors.New("a row in the journal cannot be read")
 
-// appendRow appends the values of a record, in the order of columns. The tariffs are
-// given by their places.
-func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
+// places are where the tariffs of a record are in the file, 0 for none.
+type places struct {
+	charge, cost int64
+	lost         []int64 // of each attempt; nil for none of them
+}
+
+// appendRow appends the values of a record, in the order of columns.
+func appendRow(dst []byte, r *Record, at *places) []byte {
 	b := rowWriter(binary.AppendUvarint(dst, numColumns))
 	b.text(r.RequestID)
 	b.optional(r.InvocationID)
@@ -63,8 +68,8 @@ func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
 	b.lines(&r.Charge)
 	b.optional(string(r.Explanation))
 	b.integer(r.Count)
-	b.reference(charge)
-	b.reference(cost)
+	b.reference(at.charge)
+	b.reference(at.cost)
 	b.label(r.Cost.Currency())
 	b.lines(&r.Cost)
 	if r.Charge.Known || r.Spent == 0 {
@@ -73,7 +78,10 @@ func appendRow(dst []byte, r *Record, charge, cost int64) []byte {
 		b.integer(r.Spent)
 	}
 	b.label(r.Reservation)
-	return b.attempts(r.Attempts)
+	b.label(r.Route)
+	b.label(r.LaneName)
+	b.label(r.Spill)
+	return b.attempts(r.Attempts, at.lost)
 }
 
 // rowWriter appends values.
@@ -162,7 +170,7 @@ func (b *rowWriter) tags(m map[string]string) {
 }
 
 // attempts adds those of a call that had more than one, or whose only one failed.
-func (b *rowWriter) attempts(list []Attempt) []byte {
+func (b *rowWriter) attempts(list []Attempt, lost []int64) []byte {
 	if len(list) == 1 && list[0].Err == nil {
 		list = nil
 	}
@@ -174,12 +182,26 @@ func (b *rowWriter) attempts(list []Attempt) []byte {
 		b.integer(int64(a.Took))
 		b.name(a.Outcome)
 		b.boolean(a.Recalled)
+		b.label(a.Lane)
+		b.integer(a.Input)
+		b.integer(a.Output)
+		b.known(a.Lost.Total(), &a.Lost)
+		tariff := int64(0)
+		if lost != nil {
+			tariff = lost[i]
+		}
+		b.reference(tariff)
 	}
 	return *b
 }
 
-// attemptValues is the number of values of an attempt.
-const attemptValues = 5
+// attemptValues is the number of values of an attempt. Rows of so many columns or less, which an older program has left in the
+// journal, have the first of them only.
+const (
+	attemptValues    = 10
+	oldAttemptValues = 5
+	oldColumns       = 55
+)
 
 // maxNames bounds the texts that are kept because many rows share them.
 const maxNames = 4096
@@ -195,23 +217,28 @@ type rowReader struct {
 // read reads one payload.
 func (r *rowReader) read(payload []byte) error {
 	r.b = payload
-	n, err := r.number()
-	if err != nil || n > numColumns {
+	columns, err := r.number()
+	if err != nil || columns > numColumns {
 		return errRow
 	}
 	for i := range r.args {
 		r.args[i] = driver.NamedValue{Ordinal: i + 1}
-		if uint64(i) < n {
+		if uint64(i) < columns {
 			if r.args[i].Value, err = r.value(); err != nil {
 				return err
 			}
 		}
 	}
-	if n, err = r.number(); err != nil || n > uint64(len(r.b)) {
+	n, err := r.number()
+	if err != nil || n > uint64(len(r.b)) {
 		return errRow
 	}
 	r.tries = r.tries[:0]
-	for range n * attemptValues {
+	for i := range n * attemptValues {
+		if columns <= oldColumns && i%attemptValues >= oldAttemptValues {
+			r.tries = append(r.tries, driver.NamedValue{})
+			continue
+		}
 		v, err := r.value()
 		if err != nil {
 			return err

@@ -81,6 +81,16 @@ CREATE TABLE hours (
   PRIMARY KEY (purchase, at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX hours_at ON hours (at);
+`, `
+-- The route that was called, the lane that served, and the lanes that were left before. Attempts tell what was lost with them.
+ALTER TABLE calls ADD COLUMN route TEXT;
+ALTER TABLE calls ADD COLUMN lane_name TEXT;
+ALTER TABLE calls ADD COLUMN spill TEXT;
+ALTER TABLE attempts ADD COLUMN lane TEXT;
+ALTER TABLE attempts ADD COLUMN input INTEGER;
+ALTER TABLE attempts ADD COLUMN output INTEGER;
+ALTER TABLE attempts ADD COLUMN cost INTEGER;
+ALTER TABLE attempts ADD COLUMN cost_tariff INTEGER REFERENCES tariffs (id);
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.
@@ -116,14 +126,14 @@ const columns = `request_id, invocation_id, client_attempt, account, team, key, 
  tier_asked, tier, stream, engine, simulated, arrived, deadline, queue_ns, first_ns, total_ns, max_tokens, estimate, held, held_money,
  input, output, cache_read, cache_write, usage_guess, media, status, outcome, reason, currency, charge, cost,
  line_input, line_output, line_cache_read, line_cache_write, explanation, count, charge_tariff, cost_tariff, cost_currency,
- cost_input, cost_output, cost_cache_read, cost_cache_write, spent, reservation`
+ cost_input, cost_output, cost_cache_read, cost_cache_write, spent, reservation, route, lane_name, spill`
 
-const numColumns = 55
+const numColumns = 58
 
 // Statements of the move from the journal into the tables.
 var (
 	insertCallSQL    = `INSERT INTO calls (` + columns + `) VALUES (` + strings.TrimSuffix(strings.Repeat("?,", numColumns), ",") + `)`
-	insertAttemptSQL = `INSERT INTO attempts (call, n, engine, began_ns, took_ns, outcome, recalled) VALUES (?,?,?,?,?,?,?)`
+	insertAttemptSQL = `INSERT INTO attempts (call, n, engine, began_ns, took_ns, outcome, recalled, lane, input, output, cost, cost_tariff) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`
 	placeSQL         = `SELECT segment, place FROM moved`
 	movedSQL         = `UPDATE moved SET segment = ?, place = ?`
 )
@@ -169,6 +179,28 @@ func (l *Ledger) place(ctx context.Context, t *Tariff) (int64, error) {
 	}
 	l.tariffs[t] = id
 	return id, nil
+}
+
+// places returns where the tariffs of a record are.
+func (l *Ledger) places(ctx context.Context, rec *Record) (at places, err error) {
+	if at.charge, err = l.place(ctx, rec.Charge.Tariff); err != nil {
+		return at, err
+	}
+	if at.cost, err = l.place(ctx, rec.Cost.Tariff); err != nil {
+		return at, err
+	}
+	for i := range rec.Attempts {
+		if rec.Attempts[i].Lost.Tariff == nil {
+			continue
+		}
+		if at.lost == nil {
+			at.lost = make([]int64, len(rec.Attempts))
+		}
+		if at.lost[i], err = l.place(ctx, rec.Attempts[i].Lost.Tariff); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
 }
 
 func (l *Ledger) tariff(ctx context.Context, t *Tariff) (id int64, err error) {

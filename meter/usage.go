@@ -17,7 +17,7 @@ import (
 var dimensions = map[string]string{
 	"day": `strftime('%Y-%m-%d', local / 1000000000, 'unixepoch')`, "month": `strftime('%Y-%m', local / 1000000000, 'unixepoch')`,
 	"hour": `strftime('%Y-%m-%dT%H:00Z', arrived / 1000000000, 'unixepoch')`, "purchase": `reservation`,
-	"model": `model`, "mode": `mode`, "key": `key`, "team": `team`, "account": `account`, "principal": `key`, "api": `api`,
+	"model": `model`, "mode": `mode`, "route": `route`, "lane": `lane_name`, "spill": `spill`, "key": `key`, "team": `team`, "account": `account`, "principal": `key`, "api": `api`,
 	"operation": `operation`, "asked": `model_asked`, "engine": `engine`, "tier": `tier`, "outcome": `outcome`, "reason": `reason`, "region": `region`,
 	"profile": `json_extract(tags, '$."forebay:inference-profile"')`,
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"forebay/infer"
 )
 
 // maxFaults bounds the rows that a Verification names; the rest is counted.
@@ -17,6 +19,8 @@ type Verification struct {
 	// Charges and Costs are the totals in nano-units by currency.
 	Charges map[string]int64 `json:"chargesNano"`
 	Costs   map[string]int64 `json:"costsNano"`
+	// Lost is what attempts cost that nobody got an answer from.
+	Lost map[string]int64 `json:"lostNano"`
 	// Wrong is the number of amounts and totals that do not follow from what they come from, and
 	// Faults says what is wrong with the first of them.
 	Wrong  int64    `json:"wrong"`
@@ -61,7 +65,7 @@ func (l *Ledger) Verify(ctx context.Context, since, until time.Time) (*Verificat
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written
-	v := &Verification{Charges: map[string]int64{}, Costs: map[string]int64{}}
+	v := &Verification{Charges: map[string]int64{}, Costs: map[string]int64{}, Lost: map[string]int64{}}
 	from, to := bounds(since, until)
 	rows, err := tx.QueryContext(ctx, verifySQL, from, to)
 	if err != nil {
@@ -84,7 +88,40 @@ func (l *Ledger) Verify(ctx context.Context, since, until time.Time) (*Verificat
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
+	if err := v.lost(ctx, tx, from, to); err != nil {
+		return nil, err
+	}
 	return v, v.totals(ctx, tx, from, to)
+}
+
+// lost computes the costs of attempts again.
+func (v *Verification) lost(ctx context.Context, tx *sql.Tx, from, to int64) error {
+	rows, err := tx.QueryContext(ctx, `SELECT request_id, n, attempts.input, attempts.output, attempts.cost, COALESCE(t.currency, ''), t.input, t.output
+ FROM calls JOIN attempts ON call = calls.id LEFT JOIN tariffs t ON t.id = attempts.cost_tariff
+ WHERE arrived >= ? AND arrived < ? AND attempts.cost IS NOT NULL`, from, to)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id, currency string
+		var n, input, output, cost int64
+		t := Tariff{CacheRead: unknownRate, CacheWrite: unknownRate}
+		var in, out sql.NullInt64
+		if err := rows.Scan(&id, &n, &input, &output, &cost, &currency, &in, &out); err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		t.Input, t.Output = in.Int64, out.Int64
+		want, err := t.Price(infer.Usage{Input: input, Output: output})
+		if err != nil || !want.Known || want.Total() != cost {
+			v.fault("%s: attempt %d lost %d nano, and its tokens make %d", id, n, cost, want.Total())
+		}
+		v.Lost[currency] += cost
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	return nil
 }
 
 func bounds(since, until time.Time) (from, to int64) {
