@@ -252,6 +252,7 @@ func (g *Gateway) blank(c *Call, in *Intent) *infer.Request {
 // bind fills in what the resolution says of the call.
 func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) error {
 	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
+	req.Reservation = res.Reservation
 	req.Caller.Tags, req.Deadline = in.Tags, deadline(c.HTTP.Header, c.Started, req.Stream)
 	tier, ok := infer.ParseTier(tierName(in.Tier))
 	if !ok {

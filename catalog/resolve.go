@@ -22,6 +22,8 @@ type Resolution struct {
 	// Charged is the catalogue's id of the model by whose price the call is charged: the model's
 	// own, or by rule that of the model that was asked for. What is not in the catalogue has no known price.
 	Charged string
+	// Reservation is the provisioned throughput that the id names, by its ARN: it serves the call, and nothing else does.
+	Reservation string
 	// Route is what the id names where it is a route; Model is that of its first lane then.
 	Route *Route
 }

@@ -18,18 +18,19 @@ const (
 	scopeAccount scopeKind = iota
 	scopeTeam
 	scopeKey
-	scopeModel    // an account's quota for one model
-	scopeUpstream // what the owner of an engine lets us have of a model
-	scopeLane     // what may spill into a lane of a route
+	scopeModel       // an account's quota for one model
+	scopeUpstream    // what the owner of an engine lets us have of a model
+	scopeLane        // what may spill into a lane of a route
+	scopeReservation // what was bought
 )
 
-var scopeNames = [...]string{"account", "team", "key", "model", "engine", "what spills into lane"}
+var scopeNames = [...]string{"account", "team", "key", "model", "engine", "what spills into lane", "the purchase"}
 
 // scopeRef names one holder of limits.
 type scopeRef struct {
 	kind    scopeKind
 	account string
-	id      string // the team's, key's or model's id; the account's own for scopeAccount; "ROUTE, LANE"; "ENGINE for MODEL"
+	id      string // the team's, key's or model's id; the account's own for scopeAccount; "ROUTE, LANE"; "ENGINE for MODEL"; a purchase's id
 }
 
 func (s scopeRef) String() string { return scopeNames[s.kind] + " " + s.id }
@@ -182,7 +183,7 @@ func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 	l := c.limitOf(a)
 	switch a.Reason {
 	case capacity.ReasonBucket, capacity.ReasonReservation, capacity.ReasonShareEnded, capacity.ReasonZeroLimit:
-		if l == nil || l.name == limitTPM {
+		if l == nil || l.name == limitTPM || l.scope.kind == scopeReservation {
 			e := fault.New(fault.Throttled, "Too many tokens, please wait before trying again.")
 			e.Code = "tokens"
 			return withLimit(e, l)

@@ -18,6 +18,7 @@ func (i *ids) names() []objectName {
 	var out []objectName
 	out = appendNames(out, "model", i.models, same)
 	out = appendNames(out, "replica", i.replicas, func(k [2]string) string { return k[1] + " for " + k[0] })
+	out = appendNames(out, "reservation", i.reservations, func(k [2]string) string { return k[0] + " of " + k[1] })
 	out = appendNames(out, "account", i.accounts, same)
 	out = appendNames(out, "principal", i.keys, same)
 	limit := func(k limitKey) string { return k.scope.String() + " " + k.name }

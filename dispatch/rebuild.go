@@ -47,6 +47,7 @@ func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 
 func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
 	if c.Reservation != "" {
+		d.rechargeReserved(w, fresh, c, now)
 		return // it took from what was bought, not from a quota
 	}
 	burndown := int64(1000)
@@ -84,5 +85,20 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 			}
 			d.step(&ev)
 		}
+	}
+}
+
+// rechargeReserved charges what a call took from what was bought.
+func (d *Dispatcher) rechargeReserved(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
+	ref := scopeRef{scopeReservation, "", c.Reservation}
+	for _, l := range w.scopes[ref] {
+		if !fresh[limitKey{ref, l.name}] || now.Sub(c.At) > drained {
+			continue
+		}
+		amount := c.Input + c.CacheWrite
+		if l.name == limitOutput {
+			amount = c.Output
+		}
+		d.step(&capacity.Event{Kind: capacity.EventCharge, Bucket: l.bucket, Amount: amount, At: capacity.Instant(c.At.Sub(d.origin))})
 	}
 }

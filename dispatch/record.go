@@ -51,7 +51,12 @@ func (c *call) holdMoney(w *world, l *callLane, limits []limit) error {
 
 // price returns what the caller is charged for a usage: at the price of the model that
 // serves or, by rule, of the one that was asked for, at the call's tier.
-func (c *call) price(u infer.Usage) meter.Lines { return c.lines(c.charged[c.req.Tier], u) }
+func (c *call) price(u infer.Usage) meter.Lines {
+	if c.purchase() != "" {
+		return meter.Lines{Known: true} // its hours are paid for
+	}
+	return c.lines(c.charged[c.req.Tier], u)
+}
 
 // cost returns what a usage costs us: at the price of the engine that answered, at the tier
 // at which it says it did.
@@ -243,7 +248,7 @@ func (c *call) row(outcome error) *meter.Record {
 	rec := &meter.Record{
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
 		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
-		Region: r.RegionPrefix, Mode: c.mode(), TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
+		Region: r.RegionPrefix, Mode: c.mode(), Reservation: c.purchase(), TierAsked: r.Tier.String(), Tier: r.Tier.String(), Stream: r.Stream,
 		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
 		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.heldMoney(), Explanation: c.explained,
 	}

@@ -26,6 +26,8 @@ type lane struct {
 	spill   capacity.Spill
 	maxWait time.Duration
 	budget  []limit // what may spill into it; at most one
+	// reserved is the purchase that the lane uses; nil is none.
+	reserved *reserved
 }
 
 // onDemand says whether the caller's quota for the model applies, and its price.
@@ -64,9 +66,14 @@ func (b *builder) routes() {
 				b.bad = append(b.bad, fmt.Errorf("route %s, lane %s: there is no model %q", in.Name, l.Name, l.Model))
 				continue
 			}
+			bought := b.w.reservations[l.Reservation]
+			if bought == nil && l.Reservation != "" || bought != nil && bought.Model != l.Model {
+				b.bad = append(b.bad, fmt.Errorf("route %s, lane %s: there is no purchase %q of model %q", in.Name, l.Name, l.Reservation, l.Model))
+				continue
+			}
 			r.lanes = append(r.lanes, lane{
 				name: l.Name, mode: l.Mode, model: b.lanePool(m, l.Engines), spill: l.Spill, maxWait: l.MaxWait,
-				budget: b.budget(in.Name, l),
+				budget: b.budget(in.Name, l), reserved: bought,
 			})
 		}
 		if n := len(r.lanes); n == 0 || n > capacity.MaxLanes {
@@ -139,6 +146,15 @@ func (r *route) mostLimits() int {
 
 // lanesOf lists the lanes that can serve a call: of its route those that its request has, else the model on demand.
 func (c *call) lanesOf(w *world) error {
+	if c.req.Reservation != "" {
+		r := w.reservations[c.req.Reservation]
+		if r == nil || r.Model != c.req.Model {
+			return overtaken() // it has ended, or has another model now
+		}
+		c.single[0] = callLane{lane: &r.lane}
+		c.lanes = c.single[:]
+		return nil
+	}
 	if c.req.Route == "" {
 		m := w.models[c.req.Model]
 		if m == nil {
@@ -184,6 +200,9 @@ func (c *call) offerTo(w *world) error {
 			own = joined(w.scopes[scopeRef{scopeModel, c.req.Caller.Account, l.model.name}], own)
 		}
 		all := joined(shared, own)
+		if l.reserved != nil {
+			all = onlyRequests(all)
+		}
 		if err := c.holdMoney(w, &l, all); err != nil {
 			if first == nil {
 				first = err
@@ -204,12 +223,19 @@ func (c *call) offerTo(w *world) error {
 		if err := c.list(limits[i], &ev.Lanes[i]); err != nil {
 			return err
 		}
+		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane
+			c.limits = joined(c.limits, w.scopes[scopeRef{scopeReservation, "", r.ID}])
+		}
 	}
 	return nil
 }
 
 func (l *callLane) toScheduler() capacity.Lane {
-	return capacity.Lane{Pool: l.model.pool, Model: l.model.id, Spill: l.spill, MaxWait: l.maxWait, Money: l.money}
+	out := capacity.Lane{Pool: l.model.pool, Model: l.model.id, Spill: l.spill, MaxWait: l.maxWait, Money: l.money}
+	if l.reserved != nil {
+		out.Reservation = l.reserved.id
+	}
+	return out
 }
 
 // departure is a lane that a call has left, and why.

@@ -16,6 +16,8 @@ type Topology struct {
 	Engines []Engine
 	Models  []Model
 	Routes  []Route
+	// Reservations are what was bought of models.
+	Reservations []Reservation
 	// Accounts, Teams and Keys carry the limits that apply to them.
 	Accounts []Account
 	Teams    []Scope
@@ -73,6 +75,8 @@ type Lane struct {
 	Name  string // as it is shown
 	Mode  string // meter.ModeOnDemand or meter.ModeProvisioned
 	Model string
+	// Reservation is the purchase that the lane uses; "" is none.
+	Reservation string
 	// Engines restricts the lane to some of the model's, by their declared names; nil is all of them.
 	Engines []string
 	// Spill says when a call may leave for the next lane, and MaxWait bounds the wait of capacity.SpillOverLatency.

@@ -15,14 +15,15 @@ import (
 // world is what calls look up without the mutex: an immutable view of the topology and
 // of the handles its objects have in the scheduler.
 type world struct {
-	models     map[string]*servedModel
-	pools      map[string]*servedModel // by pool: the models, and models on some of their engines
-	routes     map[string]*route
-	replicas   map[capacity.ReplicaID]*replica
-	scopes     map[scopeRef][]limit
-	accounts   map[string]capacity.AccountID
-	principals map[string]capacity.PrincipalID
-	engines    []*engineState
+	models       map[string]*servedModel
+	pools        map[string]*servedModel // by pool: the models, and models on some of their engines
+	routes       map[string]*route
+	reservations map[string]*reserved
+	replicas     map[capacity.ReplicaID]*replica
+	scopes       map[scopeRef][]limit
+	accounts     map[string]capacity.AccountID
+	principals   map[string]capacity.PrincipalID
+	engines      []*engineState
 }
 
 // servedModel is a model with its pool.
@@ -79,31 +80,33 @@ func (w *world) principalID(c infer.Caller) capacity.PrincipalID { return w.prin
 // ids remembers the handle of everything that ever had one, so that an object which comes
 // back after a change of configuration finds its state again. Guarded by the mutex.
 type ids struct {
-	next      uint32
-	models    map[string]capacity.ModelID
-	pools     map[string]capacity.PoolID // of models on some of their engines
-	replicas  map[[2]string]capacity.ReplicaID
-	accounts  map[string]capacity.AccountID
-	keys      map[string]capacity.PrincipalID
-	buckets   map[limitKey]capacity.BucketID
-	counters  map[limitKey]capacity.CounterID
-	calendars map[calendarKey]capacity.CalendarID
-	ratios    map[string]*ratio
-	engines   map[string]*engineState
+	next         uint32
+	models       map[string]capacity.ModelID
+	pools        map[string]capacity.PoolID           // of models on some of their engines
+	reservations map[[2]string]capacity.ReservationID // by what was bought and its model
+	replicas     map[[2]string]capacity.ReplicaID
+	accounts     map[string]capacity.AccountID
+	keys         map[string]capacity.PrincipalID
+	buckets      map[limitKey]capacity.BucketID
+	counters     map[limitKey]capacity.CounterID
+	calendars    map[calendarKey]capacity.CalendarID
+	ratios       map[string]*ratio
+	engines      map[string]*engineState
 }
 
 func newIDs() ids {
 	return ids{
-		models:    make(map[string]capacity.ModelID),
-		pools:     make(map[string]capacity.PoolID),
-		replicas:  make(map[[2]string]capacity.ReplicaID),
-		accounts:  make(map[string]capacity.AccountID),
-		keys:      make(map[string]capacity.PrincipalID),
-		buckets:   make(map[limitKey]capacity.BucketID),
-		counters:  make(map[limitKey]capacity.CounterID),
-		calendars: make(map[calendarKey]capacity.CalendarID),
-		ratios:    make(map[string]*ratio),
-		engines:   make(map[string]*engineState),
+		models:       make(map[string]capacity.ModelID),
+		pools:        make(map[string]capacity.PoolID),
+		reservations: make(map[[2]string]capacity.ReservationID),
+		replicas:     make(map[[2]string]capacity.ReplicaID),
+		accounts:     make(map[string]capacity.AccountID),
+		keys:         make(map[string]capacity.PrincipalID),
+		buckets:      make(map[limitKey]capacity.BucketID),
+		counters:     make(map[limitKey]capacity.CounterID),
+		calendars:    make(map[calendarKey]capacity.CalendarID),
+		ratios:       make(map[string]*ratio),
+		engines:      make(map[string]*engineState),
 	}
 }
 
@@ -151,16 +154,18 @@ func (d *Dispatcher) Configure(top Topology) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := &builder{Dispatcher: d, top: top, states: make(map[string]*engineState), w: &world{
-		models:     make(map[string]*servedModel),
-		pools:      make(map[string]*servedModel),
-		routes:     make(map[string]*route),
-		replicas:   make(map[capacity.ReplicaID]*replica),
-		scopes:     make(map[scopeRef][]limit),
-		accounts:   make(map[string]capacity.AccountID),
-		principals: make(map[string]capacity.PrincipalID),
+		models:       make(map[string]*servedModel),
+		pools:        make(map[string]*servedModel),
+		routes:       make(map[string]*route),
+		reservations: make(map[string]*reserved),
+		replicas:     make(map[capacity.ReplicaID]*replica),
+		scopes:       make(map[scopeRef][]limit),
+		accounts:     make(map[string]capacity.AccountID),
+		principals:   make(map[string]capacity.PrincipalID),
 	}, fresh: make(map[limitKey]bool)}
 	b.engines()
 	b.models()
+	b.reservations()
 	b.routes()
 	b.scopes()
 	if err := errors.Join(b.bad...); err != nil {
@@ -191,12 +196,12 @@ func (b *builder) engines() {
 	}
 }
 
-// Queue and affinity defaults of a model's pool.
+// Defaults of a model's pool; DefaultSlots are those of an engine that takes many calls at once.
 const (
 	defaultQueue    = 4096
 	affinityEntries = 1024
 	retryPermille   = 200
-	defaultSlots    = 1024
+	DefaultSlots    = 1024
 )
 
 func (b *builder) models() {
@@ -269,7 +274,7 @@ func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
 	}
 	slots := bind.Slots
 	if slots == 0 {
-		slots = defaultSlots
+		slots = DefaultSlots
 	}
 	b.cfg.Replicas = append(b.cfg.Replicas, capacity.Replica{
 		ID: r.id, Pool: sm.pool, Slots: slots, Weight: bind.Weight, Standby: bind.Standby,
@@ -314,6 +319,7 @@ func (b *builder) put(ref scopeRef, ls []limit) {
 // removed tells the scheduler what the new topology no longer has.
 func (b *builder) removed() {
 	old := b.world.Load()
+	b.unreserved(old)
 	for id := range old.replicas {
 		if b.w.replicas[id] == nil {
 			b.cfg.RemoveReplicas = append(b.cfg.RemoveReplicas, id)

@@ -125,6 +125,8 @@ type Request struct {
 	ModelCharged string
 	// Route is the name of the route that the call asked for; "" for a model by a name of its own.
 	Route string
+	// Reservation is the purchase that the call names, which serves it alone; "" is none.
+	Reservation string
 	// Lanes are those of the route that can serve the call, in order of preference. Without a route there are none, and Model
 	// serves on demand.
 	Lanes []Lane

@@ -7,6 +7,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/config"
+	"forebay/dispatch"
 	"forebay/perf"
 	"forebay/provision"
 )
@@ -31,7 +32,6 @@ type engineRoom struct {
 	wait perf.Instant
 	// given is how many units the configuration says that a replica backs.
 	given int64
-	kv    int64 // tokens that a call holds
 }
 
 // answerTokens is how long the answers are to the prompts that units of a size are computed for.
@@ -52,7 +52,7 @@ func (p *serving) rooms(model string, u *catalog.Unit) (rooms []engineRoom, grow
 			why = "engine " + b.Engine + " is a standby"
 			continue
 		case b.Units > 0:
-			r.slots = r.replicas * int64(e.Slots)
+			r.slots = r.replicas * int64(cmp.Or(e.Slots, dispatch.DefaultSlots))
 		case e.Type == simulatedEngine:
 			r.measure(&e, u)
 		default:
@@ -92,8 +92,7 @@ func (r *engineRoom) measure(e *config.Engine, u *catalog.Unit) {
 	if e.Slots > 0 {
 		n = min(n, int(e.Slots))
 	}
-	r.kv = unitPrompt + out + profile.Block
-	n = int(min(int64(n), profile.KV/r.kv))
+	n = int(min(int64(n), profile.KV/(unitPrompt+out)))
 	for ; n > 0; n-- {
 		if w, ok := profile.W(n, unitPrompt, out); ok {
 			r.slots, r.wait = r.replicas*int64(n), w
@@ -180,17 +179,27 @@ func (p *serving) sold(list []provision.Throughput) map[string]int64 {
 	return used
 }
 
-// headroom is the slots and the tokens of memory that back a throughput.
-func (p *serving) headroom(t *provision.Throughput) (slots int32, kv int64) {
+// headroom is the slots that back a throughput.
+func (p *serving) headroom(t *provision.Throughput) int32 {
 	rooms, _, _ := p.rooms(t.Model.ID, &t.Unit)
 	var n int64
 	for i := range rooms {
 		r := &rooms[i]
-		if r.slots == 0 {
-			continue
-		}
-		share := r.slotsFor(divUp(t.Units, int64(len(rooms))), &t.Unit)
-		n, kv = n+min(share, r.slots), kv+min(share, r.slots)*r.kv
+		n += min(r.slotsFor(divUp(t.Units, int64(len(rooms))), &t.Unit), r.slots)
 	}
-	return int32(min(n, 1<<20)), kv
+	return int32(min(n, 1<<20))
+}
+
+// reservations are the throughputs that calls run on, as the scheduler takes them.
+func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservation {
+	var out []dispatch.Reservation
+	for i := range all {
+		t := &all[i]
+		if t.Status.Serves() {
+			out = append(out, dispatch.Reservation{
+				ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: p.headroom(t),
+			})
+		}
+	}
+	return out
 }

@@ -21,6 +21,9 @@ func (v *modelsView) Resolve(account, id string) (catalog.Resolution, error) {
 		if made, ok, e := v.resolveMade(account, id); ok {
 			return made, e
 		}
+		if t := v.provisioned.Load().find(account, id); t != nil {
+			return v.bought(id, t)
+		}
 	}
 	return res, err
 }

@@ -154,3 +154,18 @@ type pools struct{ s *Server }
 func (p pools) Room(model string, unit catalog.Unit, sold []provision.Throughput) provision.Room {
 	return p.s.live.Load().Room(model, unit, sold)
 }
+
+// bought is what a throughput stands for in calls.
+func (v *modelsView) bought(id string, t *provision.Throughput) (catalog.Resolution, error) {
+	switch {
+	case t.Status == provision.Creating:
+		return catalog.Resolution{}, fault.New(fault.NotReady, "").WithReason("%s waits for room: forebay provision show %s", t.ARN, t.Name)
+	case !t.Status.Serves():
+		return catalog.Resolution{}, fault.Newf(fault.NotFound, "Could not find the resource %s.", t.ARN).WithReason("its status is %s: %s", t.Status, t.Failure)
+	}
+	m := v.live.Load().names.Get(t.Model.ID)
+	if m == nil {
+		return catalog.Resolution{}, fault.New(fault.Unavailable, "").WithReason("the model %s of %s is not served any more", t.Model.ID, t.ARN)
+	}
+	return catalog.Resolution{Model: m, Asked: id, Charged: m.ID, Reservation: t.ARN}, nil
+}

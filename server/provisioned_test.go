@@ -1,13 +1,17 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
 	"forebay/config"
+	"forebay/meter"
 	"forebay/provision"
 
 	"github.com/go-json-experiment/json"
@@ -43,7 +47,7 @@ func buy(t *testing.T, s *Server, body string) string {
 // throughput asks for one by ARN or name.
 func throughput(t *testing.T, s *Server, id string) map[string]any {
 	t.Helper()
-	a := post(t, s, throughputPath+"/"+strings.ReplaceAll(strings.ReplaceAll(id, ":", "%3A"), "/", "%2F"), "", method(http.MethodGet))
+	a := post(t, s, throughputPath+"/"+inPath(id), "", method(http.MethodGet))
 	var out map[string]any
 	if err := json.Unmarshal([]byte(a.body), &out); a.status != http.StatusOK || err != nil {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -221,4 +225,112 @@ func TestProvisionedSurvivesARestart(t *testing.T) {
 	if x := throughput(t, s, arn); x["status"] != "InService" {
 		t.Error(x)
 	}
+}
+
+const question = `{"messages":[{"role":"user","content":[{"text":"How are you?"}]}],"inferenceConfig":{"maxTokens":5}}`
+
+func inPath(id string) string { return strings.NewReplacer(":", "%3A", "/", "%2F").Replace(id) }
+
+// A throughput is called by its ARN, raw or escaped, and by its name, in every operation; the rows say so, and charge nothing by token.
+func TestCallsByARN(t *testing.T) {
+	s := run(t, testConfig(t))
+	arn := buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`","modelUnits":1}`)
+	native := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`
+	for _, c := range []struct{ path, body string }{
+		{"/model/" + inPath(arn) + "/converse", question},
+		{"/model/" + strings.ReplaceAll(arn, "/", "%2F") + "/converse", question},
+		{"/model/" + inPath(arn) + "/converse-stream", question},
+		{"/model/chat/converse", question},
+		{"/model/" + inPath(arn) + "/invoke", native},
+		{"/model/" + inPath(arn) + "/invoke-with-response-stream", native},
+		{"/model/" + inPath(arn) + "/count-tokens", `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}`},
+		{chatPath, `{"model":"` + arn + `","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`},
+		{messagesPath, `{"model":"` + arn + `","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`},
+	} {
+		a := post(t, s, c.path, c.body)
+		if a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", c.path, a.status, a.body)
+			continue
+		}
+		if strings.HasSuffix(c.path, "count-tokens") {
+			continue
+		}
+		x, err := s.ledger.Explain(t.Context(), rowID(&a))
+		if err != nil || x.Mode != "provisioned" || x.Reservation != arn || x.Model != haiku {
+			t.Errorf("%s: %+v %v", c.path, x, err)
+		}
+	}
+	rows, err := s.ledger.Usage(t.Context(), meter.UsageQuery{Account: s.cfg.Account.ID, By: []string{"purchase"}})
+	if err != nil || len(rows) != 1 || rows[0].Charge != 0 || rows[0].Unpriced != 0 || rows[0].Requests != 8 {
+		t.Errorf("%+v %v", rows, err)
+	}
+}
+
+func rowID(a *answer) string {
+	if id := a.header.Get("X-Amzn-Requestid"); id != "" {
+		return id
+	}
+	return a.header.Get("X-Request-Id")
+}
+
+// ARNs of nothing, of others, and of what is not in service are refused, and never spill.
+func TestCallsByARNsThatDoNotServe(t *testing.T) {
+	c := slow(testConfig(t), 1)
+	c.Accounts = map[string]config.Tenant{"111111111111": {}}
+	s := run(t, c)
+	const none = "arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abcdefabcdef"
+	failed := buy(t, s, `{"provisionedModelName":"huge","modelId":"`+haiku+`","modelUnits":1000000}`)
+	theirs, err := s.book.Create(t.Context(), &provision.Order{Account: "111111111111", Name: "theirs", Model: haiku, Units: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := buy(t, s, `{"provisionedModelName":"gone","modelId":"`+haiku+`","modelUnits":1}`)
+	if a := post(t, s, throughputPath+"/gone", "", method(http.MethodDelete)); a.status != http.StatusOK {
+		t.Fatal(a.body)
+	}
+	for _, arn := range []string{none, failed, theirs, gone} {
+		a := post(t, s, "/model/"+inPath(arn)+"/converse", question)
+		if a.status != http.StatusNotFound || a.header.Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
+			t.Errorf("%s: %d %s", arn, a.status, a.body)
+		}
+	}
+}
+
+// Beyond the purchase calls are throttled for exactly as long as it takes; the purchase is remembered over a restart.
+func TestPurchaseIsALimit(t *testing.T) {
+	c := testConfig(t)
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "sim"}}, Unit: &config.Unit{Input: 600, Output: 600}}
+	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	arn := buy(t, s, `{"provisionedModelName":"small","modelId":"`+haiku+`","modelUnits":1}`)
+	long := strings.Replace(question, "How are you?", strings.Repeat("word ", 2000), 1)
+	refused := func() {
+		t.Helper()
+		a := post(t, s, "/model/"+inPath(arn)+"/converse", long)
+		if a.status != http.StatusTooManyRequests || a.header.Get("X-Amzn-Errortype") != "ThrottlingException" || a.header.Get("X-Forebay-Retry") != "exact" {
+			t.Fatalf("%d %v %s", a.status, a.header, a.body)
+		}
+		if ms, err := strconv.Atoi(a.header.Get("X-Amz-Retry-After")); err != nil || ms < 1000 || ms > 600_000 || !strings.Contains(a.header.Get("X-Forebay-Reason"), "600 input tokens/min of the purchase") {
+			t.Errorf("%v", a.header)
+		}
+	}
+	if a := post(t, s, "/model/"+inPath(arn)+"/converse", long); a.status != http.StatusOK {
+		t.Fatal(a.status, a.body)
+	}
+	refused()
+	if a := post(t, s, conversePath, question); a.status != http.StatusOK {
+		t.Errorf("on demand: %d %s", a.status, a.body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := errors.Join(<-done, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = run(t, c)
+	refused()
 }

@@ -194,6 +194,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	if err != nil {
 		return err
 	}
+	top.Reservations = p.reservations(bought)
 	tenants := p.cfg.Tenants()
 	for i := range keys {
 		k := &keys[i]

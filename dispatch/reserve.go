@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"forebay/capacity"
+	"forebay/meter"
+)
+
+// Reservation is capacity of a model that was bought: a rate of tokens, and the slots that back it.
+type Reservation struct {
+	ID    string // that calls name, and that their rows have
+	Name  string // for people
+	Model string
+	// Input and Output are tokens a minute, 0 without a bound.
+	Input, Output int64
+	// Slots are the concurrent calls that back the rate.
+	Slots int32
+}
+
+// reserved is a reservation as calls look it up: the lane that is taken by calls which name it.
+type reserved struct {
+	Reservation
+	id   capacity.ReservationID
+	lane lane
+}
+
+// The limits of a reservation.
+const (
+	limitInput  = "input tokens/min"
+	limitOutput = "output tokens/min"
+)
+
+// reservations adds the reservations, after the models. One of a model that is not served is left out: its calls are told.
+func (b *builder) reservations() {
+	for i := range b.top.Reservations {
+		in := b.top.Reservations[i]
+		m := b.w.models[in.Model]
+		if m == nil {
+			continue
+		}
+		r := &reserved{Reservation: in, id: handle(&b.ids.next, b.ids.reservations, [2]string{in.ID, in.Model})}
+		ref := scopeRef{scopeReservation, "", in.ID}
+		input, output := b.unitBucket(ref, limitInput, capacity.MeasureInput, in.Input), b.unitBucket(ref, limitOutput, capacity.MeasureOutput, in.Output)
+		b.cfg.Reservations = append(b.cfg.Reservations, capacity.Reservation{ID: r.id, Pool: m.pool, Input: input, Output: output, Slots: in.Slots})
+		r.lane = lane{name: in.Name, mode: meter.ModeProvisioned, model: m, reserved: r}
+		b.w.reservations[in.ID] = r
+	}
+}
+
+// unitBucket adds a bucket of a reservation, 0 for what has no bound.
+func (b *builder) unitBucket(ref scopeRef, name string, m capacity.Measure, rate int64) capacity.BucketID {
+	if rate <= 0 {
+		return 0
+	}
+	id := b.ids.bucket(limitKey{ref, name}, b.fresh)
+	b.cfg.Buckets = append(b.cfg.Buckets, capacity.Bucket{ID: id, Measure: m, Rate: rate})
+	b.w.scopes[ref] = append(b.w.scopes[ref], limit{scope: ref, name: name, value: rate, bucket: id})
+	return id
+}
+
+// unreserved tells the scheduler of reservations that have ended, or are of another model now. What has ended does not come back, so that
+// its handles are forgotten.
+func (b *builder) unreserved(old *world) {
+	for id, r := range old.reservations {
+		now := b.w.reservations[id]
+		if now != nil && now.id == r.id {
+			continue
+		}
+		b.cfg.RemoveReservations = append(b.cfg.RemoveReservations, r.id)
+		delete(b.ids.reservations, [2]string{id, r.Model})
+		if now != nil {
+			continue // the buckets are the same
+		}
+		ref := scopeRef{scopeReservation, "", id}
+		for _, l := range old.scopes[ref] {
+			b.cfg.RemoveBuckets = append(b.cfg.RemoveBuckets, l.bucket)
+			delete(b.ids.buckets, limitKey{ref, l.name})
+		}
+	}
+	sortIDs(b.cfg.RemoveReservations)
+	sortIDs(b.cfg.RemoveBuckets)
+}
+
+// onlyRequests leaves the limits of requests. Tokens and money of a reservation were bought: quotas and budgets of
+// what is used on demand do not hold for them.
+func onlyRequests(limits []limit) []limit {
+	var out []limit
+	for _, l := range limits {
+		if l.name == limitRPM {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// purchase is the reservation that serves the call, "" for none.
+func (c *call) purchase() string {
+	if len(c.lanes) == 0 || c.lanes[c.lane].reserved == nil {
+		return ""
+	}
+	return c.lanes[c.lane].reserved.ID
+}
+
+// ReservationStatus is where a reservation stands.
+type ReservationStatus struct {
+	Input  Level `json:"input,omitzero"`
+	Output Level `json:"output,omitzero"`
+	Slots  int32 `json:"slots"`
+}
+
+// Level is the level of a leaky bucket.
+type Level struct {
+	Fill  int64 `json:"fill"`  // tokens that have not drained
+	Depth int64 `json:"depth"` // beyond which calls are refused
+	Rate  int64 `json:"rate"`  // tokens that drain a minute
+}
+
+// Reserved returns where a reservation stands; false when it is not served.
+func (d *Dispatcher) Reserved(id string) (ReservationStatus, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.world.Load().reservations[id]
+	if r == nil {
+		return ReservationStatus{}, false
+	}
+	d.step(&capacity.Event{Kind: capacity.EventTick}) // buckets drain with time
+	st, ok := d.state.Reservation(r.id)
+	level := func(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }
+	return ReservationStatus{Input: level(st.Input), Output: level(st.Output), Slots: st.Slots}, ok
+}
