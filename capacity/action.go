@@ -17,7 +17,7 @@ const (
 	// ActionReject refuses a call: Call, Reason, Lane, Reservation, Bucket or Counter, RetryAfter, Estimated.
 	ActionReject
 	// ActionPreempt asks to stop a running call: Call, Replica, Reason. With ReasonRecall the call is queued again at Freed,
-	// and its lost part must not be billed; with ReasonCancelled and ReasonExpired the shell settles it.
+	// and its lost part must not be billed; it is void if Progress says Delivered before. With ReasonCancelled and ReasonExpired the shell settles it.
 	ActionPreempt
 	// ActionSettled closes a call's account: Call, Held, Charged, Refunded, Debt.
 	ActionSettled
@@ -117,11 +117,13 @@ const (
 	PlacedPrefix
 	// PlacedStandby is a standby replica, for lack of another.
 	PlacedStandby
+	// PlacedLent is an idle replica that is isolated for somebody else.
+	PlacedLent
 
 	numPlacements = int(iota)
 )
 
-var placementNames = [numPlacements]string{"nowhere", "least-load", "prefix", "standby"}
+var placementNames = [numPlacements]string{"nowhere", "least-load", "prefix", "standby", "lent"}
 
 // String returns the placement's stable lower-case name.
 func (p Placement) String() string { return nameOf(placementNames[:], int(p)) }

@@ -183,6 +183,19 @@ func (g *stage) show(what string) {
 	case "pool":
 		p, _ := g.s.Pool(capacity.PoolID(id))
 		l = fields{{"waiting", int64(p.Waiting)}, {"busy", int64(p.Busy)}, {"slots", int64(p.Slots)}, {"up", int64(p.Up)}}
+		if p.Sold > 0 || p.Lent > 0 {
+			l = append(l, fields{
+				{"sold", int64(p.Sold)},
+				{"common", int64(p.Common)},
+				{"common-slots", int64(p.CommonSlots)},
+				{"common-kv", p.CommonKV},
+				{"common-kv-bound", p.CommonKVBound},
+				{"lent", int64(p.Lent)},
+				{"recalled", int64(p.Recalled)},
+				{"entitled", int64(p.Entitled)},
+				{"overflow", int64(p.Overflow)},
+			}...)
+		}
 	case "reservation":
 		r, ok := g.s.Reservation(capacity.ReservationID(id))
 		if !ok {
@@ -193,6 +206,12 @@ func (g *stage) show(what string) {
 			{"parent", int64(r.Parent)},
 			{"slots", int64(r.Slots)},
 			{"kv", r.KV},
+			{"firm", int64(r.Firm)},
+			{"excess", int64(r.Excess)},
+			{"waiting", int64(r.Waiting)},
+			{"own", int64(r.Own)},
+			{"own-busy", int64(r.OwnBusy)},
+			{"own-lent", int64(r.OwnLent)},
 			{"input-fill", r.Input.Fill},
 			{"input-rate", r.Input.Rate},
 			{"output-fill", r.Output.Fill},

@@ -46,7 +46,7 @@ func (s *State) configure(cfg *Config) {
 	for _, id := range slices.Sorted(maps.Keys(s.poolByID)) {
 		if i := s.poolByID[id]; i != 0 { // nothing is left of it otherwise
 			s.recount(i)
-			s.pump(i)
+			s.pump(i, 0)
 		}
 	}
 }
@@ -187,8 +187,7 @@ func (s *State) remove(cfg *Config) {
 			continue
 		}
 		s.pools.items[i].removed = true
-		for s.pools.items[i].waiting > 0 {
-			ci := s.anyWaiting(&s.pools.items[i])
+		for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == i }) {
 			s.dequeue(ci)
 			s.reject(ci, verdict{reason: ReasonUnknown})
 		}
@@ -243,10 +242,12 @@ func (s *State) forgetPool(i int32) {
 	if !p.removed || p.refs > 0 || len(p.replicas) > 0 {
 		return
 	}
-	for t := range p.tiers {
-		g := &p.tiers[t].group
-		for len(g.idle) > 0 {
-			s.forgetNode(g, g.idle[len(g.idle)-1])
+	for t := range p.queues {
+		for k := range p.queues[t] {
+			g := &p.queues[t][k].group
+			for len(g.idle) > 0 {
+				s.forgetNode(g, g.idle[len(g.idle)-1])
+			}
 		}
 	}
 	s.stopShrinking(i)

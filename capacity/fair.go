@@ -8,12 +8,13 @@ package capacity
 // service of two continuously backlogged clients by 2 max(wp*Linput, wq*M), with M the most tokens in flight at once; here output is
 // counted when Progress tells of it, which adds one report's tokens per slot to M.
 
-// nodeKey names an account (inner false) or a principal in one tier of one pool.
+// nodeKey names an account (inner false) or a principal in one queue of one pool.
 type nodeKey struct {
 	pool      int32
 	account   AccountID
 	principal PrincipalID
 	tier      Tier
+	class     class
 	inner     bool
 }
 
@@ -24,9 +25,15 @@ type node struct {
 	parent  int32 // a principal's account
 	refs    int32 // calls in flight
 	waiting int32 // calls in the queue, without those queued again
-	at      int32 // place in the active or the idle heap of its group
+	at      int32 // place in the active or the idle heap of its group, or at its seat
 	counter wide
 	calls   list // a principal's waiting calls
+
+	// Of a reservation in the reserved tier's queue of firm calls:
+	reservation int32
+	seat        seat
+	again       list // calls that were queued again
+	numAgain    int32
 }
 
 // group is a set of nodes that compete. A node lies in active while it waits, in idle while it has no
@@ -55,7 +62,7 @@ func (s *State) groupOf(n *node) *group {
 	if n.parent != 0 {
 		return &s.nodes.items[n.parent].group
 	}
-	return &s.pools.items[n.key.pool].tiers[n.key.tier].group
+	return &s.pools.items[n.key.pool].queues[n.key.tier][n.key.class].group
 }
 
 // joinFair finds or makes the nodes of the call's account and principal in its pool and tier.
@@ -72,11 +79,23 @@ func (s *State) joinFair(ci int32) {
 	account := s.useNode(key, 0)
 	key.inner, key.principal = true, c.principal
 	c.fair = s.useNode(key, account)
+	s.nameNode(c, account)
 }
+
+// nameNode lets a reservation find its node among those with a seat.
+func (s *State) nameNode(c *call, account int32) {
+	if c.seated() {
+		s.nodes.items[account].reservation = c.reservation
+		s.reservations.items[c.reservation].node = account
+	}
+}
+
+// seated says whether the call waits at a seat of its reservation.
+func (c *call) seated() bool { return c.reservation != 0 && c.class == classFirm }
 
 // outerKey names the outer unit of fairness that the call belongs to: its account or, in the reserved tier, its reservation.
 func (c *call) outerKey() nodeKey {
-	k := nodeKey{pool: c.pool, tier: c.tier, account: c.account}
+	k := nodeKey{pool: c.pool, tier: c.tier, class: c.class, account: c.account}
 	if c.reservation != 0 {
 		k.account = AccountID(c.lanes[c.lane].Reservation)
 	}
@@ -123,6 +142,21 @@ func (s *State) leaveFair(c *call) {
 	}
 }
 
+// harden moves a call that can be recalled no more among those that cannot.
+func (s *State) harden(ci int32) {
+	c := &s.calls.items[ci]
+	ri := c.reservation
+	if ri != 0 {
+		s.reservations.items[ri].refs++
+	}
+	s.leaveFair(c)
+	c.class = classFirm
+	s.joinFair(ci)
+	if ri != 0 {
+		s.reservations.items[ri].refs--
+	}
+}
+
 // sweep forgets idle nodes whose counter says nothing any more.
 func (s *State) sweep(g *group) {
 	for len(g.idle) > 0 && !g.vtime.less(s.nodes.items[g.idle[0]].counter) {
@@ -137,6 +171,9 @@ func (s *State) forgetNode(g *group, i int32) {
 		g.last = 0
 	}
 	n := &s.nodes.items[i]
+	if n.reservation != 0 {
+		s.reservations.items[n.reservation].node = 0
+	}
 	for len(n.idle) > 0 {
 		s.forgetNode(&n.group, n.idle[len(n.idle)-1])
 	}
@@ -217,7 +254,10 @@ func (s *State) serve(c *call, input, output int64) {
 		n.counter = n.counter.add(mul(uint64(max(0, output-c.sawOutput)), uint64(m.WeightOutput)))
 		n.counter = n.counter.sub(mul(uint64(max(0, c.sawInput-input)), uint64(m.WeightInput)))
 		n.counter = n.counter.sub(mul(uint64(max(0, c.sawOutput-output)), uint64(m.WeightOutput)))
-		if n.waiting > 0 {
+		switch {
+		case n.seat != seatNone:
+			heapFix(s.pools.items[n.key.pool].seats[n.seat], s.nodes.items, i)
+		case n.waiting > 0 && n.reservation == 0:
 			heapFix(s.groupOf(n).active, s.nodes.items, i)
 		}
 	}

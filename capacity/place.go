@@ -1,28 +1,38 @@
 package capacity
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // pool is the set of replicas behind one queue.
 type pool struct {
 	Pool
-	removed    bool
-	refs       int32 // calls in flight that were queued here
-	tiers      [numTiers]tierQueue
-	waiting    int32
-	up         int32 // replicas that take calls
-	slots      int32 // of these replicas
-	free       int32 // of these slots, per replica at least 0, also after slots were taken away from running calls
-	busy       int32 // slots occupied, on whatever replica
-	weight     int64 // of the replicas that are up and no standby
-	replicas   []int32
-	service    time.Duration // how long a call occupies a slot, smoothed
-	affinity   []affinity
-	retries    int64 // retry budget left, per mille of a retry
-	recallable list  // running calls that may be stopped, oldest first
-	recalling  int32 // of these, told to stop
-	wanted     int32
-	lowSince   Instant
-	shrinks    bool
+	removed  bool
+	refs     int32 // calls in flight that were queued here
+	queues   [numTiers][numClasses]tierQueue
+	seats    [numSeats][]int32 // heaps of the reservations that wait
+	thirsty  []int32           // reservations whose calls may want slots of their own replicas back
+	waiting  int32
+	due      int32 // waiting calls that may have slots as reservations are entitled to
+	overflow int32 // others of reservations, which need common capacity
+	up       int32 // replicas that take calls
+	slots    int32 // of these replicas
+	busy     int32 // slots occupied, on whatever replica
+	replicas []int32
+	shared   rack
+	standby  rack
+	owned    rack          // isolated replicas
+	memory   int64         // of the largest replica, 0 if none is bounded
+	sold     room          // slots and memory of all purchases
+	common   room          // common use
+	service  time.Duration // how long a call occupies a slot, smoothed
+	affinity []affinity
+	retries  int64 // retry budget left, per mille of a retry
+	wanted   int32
+	lowSince Instant
+	shrinks  bool
 }
 
 // affinity remembers which replica served a prompt prefix last.
@@ -39,6 +49,12 @@ type replica struct {
 	removed bool
 	busy    int32
 	kvUsed  wide // saturates for nobody: slots x MaxTokens stay below 2^93
+	// Calls with a slot: those that can be recalled, by tier, the oldest first, and all others.
+	recallable [numTiers]list
+	others     list
+	lentIn     Tier  // the lowest tier of the former
+	recalling  int32 // calls told to stop
+	borrowed   int32 // slots of calls that can be recalled, or are being
 	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
 	turns uint64
 }
@@ -60,59 +76,118 @@ func (r *replica) fits(c *call) bool {
 func (c *call) tokens() int64 { return sum(sum(c.input, c.cacheWrite), c.maxOutput) }
 
 // find returns the replica on which the call would start now, 0 for none: the one that served its prefix last, unless that
-// is loaded beyond the bound; else the one with the least load for its weight; a standby only for lack of others.
+// is loaded beyond the bound; else the one with the least load for its weight, of those that are its reservation's, or that the
+// pool shares; for a call that can be recalled an idle one of somebody else; a standby only for lack of others.
 func (s *State) find(p *pool, c *call) (int32, Placement) {
-	if p.free <= 0 {
-		return 0, PlacedNowhere
-	}
 	if ri := s.affine(p, c); ri != 0 {
 		return ri, PlacedPrefix
 	}
-	var best, standby int32
-	for _, ri := range p.replicas {
-		r := &s.replicas.items[ri]
-		if !r.fits(c) {
+	own := s.ownRack(c)
+	if own != nil {
+		if ri := s.least(own, c); ri != 0 || !c.preemptible {
+			return ri, placedIf(ri, PlacedLeastLoad)
+		}
+	}
+	if ri := s.least(&p.shared, c); ri != 0 {
+		return ri, PlacedLeastLoad
+	}
+	if c.preemptible {
+		if ri := s.least(&p.owned, c); ri != 0 {
+			return ri, PlacedLent
+		}
+	}
+	if p.standby.free > 0 && !s.primaryUp(p, c) {
+		ri := s.least(&p.standby, c)
+		return ri, placedIf(ri, PlacedStandby)
+	}
+	return 0, PlacedNowhere
+}
+
+func placedIf(ri int32, why Placement) Placement {
+	if ri == 0 {
+		return PlacedNowhere
+	}
+	return why
+}
+
+// least returns the replica of a rack with the least load that can take the call now.
+func (s *State) least(k *rack, c *call) int32 {
+	if k.free <= 0 {
+		return 0
+	}
+	return k.open.lightest(s.replicas.items, func(r *replica) bool { return r.fits(c) })
+}
+
+// upFor counts the replicas that serve the call sooner or later.
+func (s *State) upFor(p *pool, c *call) (primary, standby int32) {
+	own := s.ownRack(c)
+	switch {
+	case own != nil && !c.preemptible:
+		primary = own.up
+	case c.preemptible:
+		primary, standby = p.shared.up+p.owned.up, p.standby.up
+	default:
+		primary, standby = p.shared.up, p.standby.up
+	}
+	for _, id := range c.failed[:c.numFailed] {
+		ri := s.replicaByID[id]
+		if ri == 0 {
 			continue
 		}
-		if r.Standby {
-			standby = s.lighter(standby, ri)
-		} else {
-			best = s.lighter(best, ri)
+		switch r := &s.replicas.items[ri]; {
+		case !r.up || r.pool != c.pool:
+		case r.Standby:
+			standby--
+		case s.open(c, r):
+			primary--
 		}
 	}
-	switch {
-	case best != 0:
-		return best, PlacedLeastLoad
-	case standby != 0 && !s.primaryUp(p, c):
-		return standby, PlacedStandby
-	default:
-		return 0, PlacedNowhere
+	return primary, max(0, standby)
+}
+
+// open says whether a replica that is no standby is there for the call.
+func (s *State) open(c *call, r *replica) bool {
+	if c.preemptible {
+		return true
 	}
+	if s.ownRack(c) == nil {
+		return r.Reservation == 0
+	}
+	own := &s.reservations.items[c.reservation]
+	return r.Reservation == own.ID || r.Reservation == own.Parent && own.own.up == 0
 }
 
 // primaryUp says whether a replica that is no standby serves the call sooner or later.
 func (s *State) primaryUp(p *pool, c *call) bool {
-	for _, ri := range p.replicas {
-		if r := &s.replicas.items[ri]; r.up && !r.Standby && !c.hasFailedOn(r.ID) {
+	primary, _ := s.upFor(p, c)
+	return primary > 0
+}
+
+// served says whether any replica serves the call sooner or later.
+func (s *State) served(p *pool, c *call) bool {
+	primary, standby := s.upFor(p, c)
+	return primary+standby > 0
+}
+
+// lacksMemory says whether a replica that the call may use has a slot for it, but no room in its memory. It fits nowhere.
+func (s *State) lacksMemory(p *pool, c *call) bool {
+	racks := [3]*rack{&p.shared}
+	own := s.ownRack(c)
+	switch {
+	case c.preemptible:
+		racks[1] = &p.owned
+	case own != nil:
+		racks[0] = own
+	}
+	if p.standby.free > 0 && !s.primaryUp(p, c) {
+		racks[2] = &p.standby
+	}
+	for _, k := range racks {
+		if k != nil && k.open.lightest(s.replicas.items, func(r *replica) bool { return !c.hasFailedOn(r.ID) }) != 0 {
 			return true
 		}
 	}
 	return false
-}
-
-// lighter returns the replica with the lower load for its weight; of equals the one that has had fewer calls for its weight, then
-// the first.
-func (s *State) lighter(a, b int32) int32 {
-	if a == 0 {
-		return b
-	}
-	x, y := &s.replicas.items[a], &s.replicas.items[b]
-	switch lx, ly := int64(x.busy)*y.weight(), int64(y.busy)*x.weight(); {
-	case ly < lx, ly == lx && y.turns < x.turns:
-		return b
-	default:
-		return a
-	}
 }
 
 // join lets a replica that comes up take turns with those that are: what it missed is not made up for.
@@ -126,28 +201,39 @@ func (s *State) join(r *replica) {
 	r.turns = max(r.turns, least)
 }
 
-// affine returns the replica that served the call's prefix last, if it can take it within the load bound.
-func (s *State) affine(p *pool, c *call) int32 {
+// prefixOf returns the replica that served the call's prefix last, 0 if it is not known.
+func (p *pool) prefixOf(c *call) int32 {
 	if c.prefix == 0 || len(p.affinity) == 0 {
 		return 0
 	}
-	e := &p.affinity[c.prefix&uint64(len(p.affinity)-1)]
-	if e.replica == 0 || e.prefix != c.prefix {
+	if e := &p.affinity[c.prefix&uint64(len(p.affinity)-1)]; e.prefix == c.prefix {
+		return e.replica
+	}
+	return 0
+}
+
+// affine returns the replica that served the call's prefix last, if it can take it within the load bound.
+func (s *State) affine(p *pool, c *call) int32 {
+	ri := p.prefixOf(c)
+	if ri == 0 {
 		return 0
 	}
-	r := &s.replicas.items[e.replica]
-	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) {
+	r := &s.replicas.items[ri]
+	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) || !s.open(c, r) {
 		return 0
 	}
 	bound := int64(p.AffinityLoad)
 	if bound == 0 {
 		bound = 1250
 	}
-	even := (int64(p.busy) + 1) * r.weight() * bound
-	if int64(r.busy)*max(1, p.weight)*1000 >= even+max(1, p.weight)*1000-1 { // busy >= ceil(even share x bound)
+	racks, n := s.racksOf(r)
+	k := racks[n-1] // the owner's, of an isolated one
+	weight := max(1, k.weight)
+	even := (int64(k.busy) + 1) * r.weight() * bound
+	if int64(r.busy)*weight*1000 >= even+weight*1000-1 { // busy >= ceil(even share x bound)
 		return 0
 	}
-	return e.replica
+	return ri
 }
 
 // admit gives a call that waits in no queue any more the slot on a replica.
@@ -157,11 +243,13 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	c.state, c.replica, c.ran, c.started, c.placed, c.order, c.requeued = callRunning, ri, r.ID, s.now, placed, s.order, false
 	c.attempts++
 	c.kv = c.tokens()
-	r.busy++
+	if r.KV > 0 {
+		c.kv = min(c.kv, r.KV)
+	}
 	r.turns += turn / uint64(r.weight())
-	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
 	p.busy++
-	p.free--
+	r.others.push(s.calls.items, ci)
+	s.load(ri, c, 1)
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
 		p.affinity[c.prefix&uint64(len(p.affinity)-1)] = affinity{c.prefix, ri}
 	}
@@ -170,8 +258,7 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 		p.retries = min(p.retries+int64(p.RetryBudget), retryReserve)
 	}
 	if c.preemptible {
-		p.recallable.push(s.calls.items, ci)
-		c.listed = true
+		s.list(ci)
 	}
 	lane := &c.lanes[c.lane]
 	s.emit(Action{
@@ -181,89 +268,51 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	s.serve(c, sum(c.input, c.cacheWrite), c.sawOutput)
 }
 
+// load puts a call on its replica (by 1) or takes it off (by -1).
+func (s *State) load(ri int32, c *call, by int32) {
+	r := &s.replicas.items[ri]
+	kv := wide{lo: uint64(c.kv)}
+	if by > 0 {
+		r.kvUsed = r.kvUsed.add(kv)
+	} else {
+		r.kvUsed = r.kvUsed.sub(kv)
+	}
+	free := max(0, r.Slots-r.busy)
+	r.busy += by
+	if r.up {
+		racks, n := s.racksOf(r)
+		for _, k := range racks[:n] {
+			k.busy += by
+			k.free += max(0, r.Slots-r.busy) - free
+		}
+		s.occupy(c, by > 0)
+	}
+	s.countBorrowed(c, by)
+	s.place(ri)
+	if r.Reservation != 0 && r.up && (free > 0) != (r.busy < r.Slots) {
+		s.seatOwners(r)
+	}
+}
+
 // freeSlot takes the slot of a call back.
 func (s *State) freeSlot(ci int32) {
 	c := &s.calls.items[ci]
 	if !c.hasSlot() {
 		return
 	}
-	r := &s.replicas.items[c.replica]
+	s.unlist(ci)
+	s.relent(c)
+	ri := c.replica
+	r := &s.replicas.items[ri]
 	p := &s.pools.items[r.pool]
-	r.busy--
-	r.kvUsed = r.kvUsed.sub(wide{lo: uint64(c.kv)})
-	c.kv = 0
+	r.others.remove(s.calls.items, ci)
 	p.busy--
-	if r.up && r.busy < r.Slots {
-		p.free++
-	}
-	if c.state == callRecalled {
-		p.recalling--
-	}
-	s.unlist(c, ci)
+	s.load(ri, c, -1)
+	c.kv = 0
 	const smooth = 8 // the last eight or so calls
 	p.service += (span(c.started, s.now) - p.service) / smooth
-	ri := c.replica
 	c.replica = 0
 	s.forgetReplica(ri)
-}
-
-// unlist takes a call out of those that may be stopped.
-func (s *State) unlist(c *call, ci int32) {
-	if c.listed {
-		s.pools.items[s.replicas.items[c.replica].pool].recallable.remove(s.calls.items, ci)
-		c.listed = false
-	}
-}
-
-// recall asks the newest stoppable calls to give their slots to waiting calls of higher tiers.
-func (s *State) recall(pi int32) {
-	p := &s.pools.items[pi]
-	if p.free > 0 || p.waiting == 0 {
-		return
-	}
-	for ci := p.recallable.tail; ci != 0; {
-		c := &s.calls.items[ci]
-		before := c.prev
-		if s.waitingAbove(p, c.tier) <= p.recalling {
-			return
-		}
-		if !s.wanted(p, c.tier, &s.replicas.items[c.replica]) {
-			ci = before
-			continue
-		}
-		s.unlist(c, ci)
-		c.state = callRecalled
-		p.recalling++
-		s.stats.Recalled++
-		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: ReasonRecall})
-		ci = before
-	}
-}
-
-// wanted says whether a call of a higher tier would take a place on a replica, once it is free. If none would, the call that was
-// recalled would get its own place back, and be recalled again.
-func (s *State) wanted(p *pool, t Tier, r *replica) bool {
-	for i := range p.tiers[:t] {
-		for ci := range s.front(&p.tiers[i]) {
-			if s.mayUse(p, &s.calls.items[ci], r) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// mayUse says whether a call can be placed on a replica sooner or later.
-func (s *State) mayUse(p *pool, c *call, r *replica) bool {
-	return r.up && !c.hasFailedOn(r.ID) && (!r.Standby || !s.primaryUp(p, c))
-}
-
-func (s *State) waitingAbove(p *pool, t Tier) int32 {
-	var n int32
-	for i := range p.tiers[:t] {
-		n += p.tiers[i].waiting
-	}
-	return n
 }
 
 // applyToReplica changes whether a replica takes calls.
@@ -277,6 +326,7 @@ func (s *State) applyToReplica(ev *Event) {
 	if ev.Kind == EventReplicaUp && !r.up {
 		s.join(r)
 	}
+	s.count(ri, -1)
 	r.up = ev.Kind == EventReplicaUp
 	if r.up {
 		if ev.Slots > 0 {
@@ -284,59 +334,55 @@ func (s *State) applyToReplica(ev *Event) {
 		}
 		if ev.KV > 0 {
 			r.KV = ev.KV
+			s.pools.items[r.pool].memory = max(s.pools.items[r.pool].memory, r.KV)
 		}
 	}
-	s.recount(r.pool)
-	s.pump(r.pool)
+	s.count(ri, 1)
+	s.place(ri)
+	s.seatAll(r.pool)
+	s.pump(r.pool, 0)
 	if !r.up {
 		s.stranded(r.pool)
 	}
 }
 
-// recount computes what the pool knows of its replicas.
-func (s *State) recount(pi int32) {
-	p := &s.pools.items[pi]
-	p.up, p.slots, p.free, p.weight = 0, 0, 0, 0
-	for _, ri := range p.replicas {
-		if r := &s.replicas.items[ri]; r.up {
-			p.up++
-			p.slots += r.Slots
-			p.free += max(0, r.Slots-r.busy)
-			if !r.Standby {
-				p.weight += r.weight()
-			}
+// seatAll seats the reservations of a pool, for which what its replicas can do has changed.
+func (s *State) seatAll(pi int32) {
+	if s.pools.items[pi].waiting == 0 {
+		return
+	}
+	for i := range s.reservations.items {
+		if s.reservations.items[i].pool == pi && i > 0 {
+			s.seat(int32(i))
 		}
 	}
 }
 
-// stranded refuses what waits in a pool that has no replica and will get none, or lets it fail over.
+// stranded refuses what waits in a pool and has no replica there, nor will get one, or lets it fail over.
 func (s *State) stranded(pi int32) {
-	for {
-		p := &s.pools.items[pi]
-		if p.up > 0 || p.MaxReplicas > 0 || p.waiting == 0 {
-			return
-		}
-		ci := s.anyWaiting(p)
-		if ci == 0 {
-			return
-		}
+	p := &s.pools.items[pi]
+	if p.MaxReplicas > 0 || p.waiting == 0 || p.shared.up+p.standby.up > 0 {
+		return
+	}
+	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && !s.served(&s.pools.items[pi], c) }) {
 		s.dequeue(ci)
 		s.nextLane(ci, verdict{reason: ReasonNoReplica})
 	}
 }
 
-// anyWaiting returns a waiting call, in the order of service.
-func (s *State) anyWaiting(p *pool) int32 {
-	for t := range p.tiers {
-		q := &p.tiers[t]
-		if q.requeued.head != 0 {
-			return q.requeued.head
-		}
-		if ci := s.headFair(q); ci != 0 {
-			return ci
+// waitingIn returns the waiting calls that are chosen, by tier and then in the order in which they were queued.
+func (s *State) waitingIn(chosen func(c *call) bool) []int32 {
+	var list []int32
+	for i := range s.calls.items {
+		if c := &s.calls.items[i]; c.state == callWaiting && chosen(c) {
+			list = append(list, int32(i))
 		}
 	}
-	return 0
+	slices.SortFunc(list, func(a, b int32) int {
+		x, y := &s.calls.items[a], &s.calls.items[b]
+		return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.order, y.order))
+	})
+	return list
 }
 
 // nextLane moves a call that is in no queue and has no slot to the next lane of its route, if the present lane's rule
@@ -351,50 +397,4 @@ func (s *State) nextLane(ci int32, v verdict) {
 	s.leaveFair(c)
 	s.spill(c, c.lane+1, v)
 	s.offer(ci, c.lane+1)
-}
-
-// wantReplicas follows the demand of an elastic pool.
-func (s *State) wantReplicas(pi int32) {
-	p := &s.pools.items[pi]
-	if p.MaxReplicas <= 0 {
-		s.stopShrinking(pi)
-		return
-	}
-	per := max(1, p.SlotsPerReplica)
-	want := min(max((p.busy+p.waiting+per-1)/per, p.MinReplicas), p.MaxReplicas)
-	switch {
-	case want > p.wanted:
-		s.setWanted(pi, want)
-	case want == p.wanted:
-		s.stopShrinking(pi)
-	case !p.shrinks:
-		p.shrinks, p.lowSince = true, s.now
-		s.shrinking = append(s.shrinking, pi)
-		if p.ShrinkAfter <= 0 {
-			s.setWanted(pi, want)
-		}
-	case s.now >= p.lowSince.add(p.ShrinkAfter):
-		s.setWanted(pi, want)
-	}
-}
-
-func (s *State) setWanted(pi, want int32) {
-	s.stopShrinking(pi)
-	p := &s.pools.items[pi]
-	p.wanted = want
-	s.emit(Action{Kind: ActionWantReplicas, Pool: p.ID, N: want})
-}
-
-func (s *State) stopShrinking(pi int32) {
-	p := &s.pools.items[pi]
-	if !p.shrinks {
-		return
-	}
-	p.shrinks = false
-	for i, x := range s.shrinking {
-		if x == pi {
-			s.shrinking = append(s.shrinking[:i], s.shrinking[i+1:]...)
-			return
-		}
-	}
 }

@@ -34,8 +34,19 @@ func (l *list) remove(calls []call, ci int32) {
 	c.prev, c.next = 0, 0
 }
 
-// tierQueue is what waits in one tier of a pool: first the calls that were queued again, in that order,
-// then the accounts by fairness.
+// class parts the calls of a tier: those that cannot be recalled wait in a queue of their own, so that one of them that needs common
+// capacity does not keep the others from what is lent.
+type class uint8
+
+const (
+	classFirm class = iota
+	classLent
+
+	numClasses = iota
+)
+
+// tierQueue is what waits in one tier and class of a pool: first the calls that were queued again, in that order,
+// then the accounts by fairness. The firm calls of reservations have seats instead.
 type tierQueue struct {
 	group
 	requeued list
@@ -48,14 +59,20 @@ const requeuedScan = 16
 // enqueue queues a call that holds what it must. again puts it ahead of those that have not been admitted yet.
 func (s *State) enqueue(ci int32, again bool) {
 	s.order++
+	if c := &s.calls.items[ci]; again && !c.preemptible && c.class == classLent {
+		s.harden(ci)
+	}
 	s.joinFair(ci)
 	c := &s.calls.items[ci]
 	p := &s.pools.items[c.pool]
 	c.state, c.queued, c.order, c.requeued = callWaiting, s.now, s.order, again
-	q := &p.tiers[c.tier]
-	if again {
+	q := &p.queues[c.tier][c.class]
+	switch {
+	case c.seated():
+		s.pushSeated(ci, again)
+	case again:
 		q.requeued.push(s.calls.items, ci)
-	} else {
+	default:
 		s.pushFair(q, ci)
 	}
 	q.waiting++
@@ -78,10 +95,13 @@ func (s *State) enqueue(ci int32, again bool) {
 func (s *State) dequeue(ci int32) {
 	c := &s.calls.items[ci]
 	p := &s.pools.items[c.pool]
-	q := &p.tiers[c.tier]
-	if c.requeued {
+	q := &p.queues[c.tier][c.class]
+	switch {
+	case c.seated():
+		s.removeSeated(ci)
+	case c.requeued:
 		q.requeued.remove(s.calls.items, ci)
-	} else {
+	default:
 		s.removeFair(q, ci)
 	}
 	q.waiting--
@@ -99,15 +119,17 @@ func (s *State) waitEnded(ci int32) {
 	if c.deadline != 0 && c.deadline <= s.now {
 		s.end(ci, ReasonExpired)
 	} else {
-		s.reject(ci, verdict{reason: ReasonWaited, retryAfter: s.expectedWait(c), estimated: true})
+		v := estimate(s.expectedWait(c))
+		v.reason = ReasonWaited
+		s.reject(ci, v)
 	}
-	s.pump(pi)
+	s.pump(pi, 0)
 }
 
 // checkPool says whether the pool of the call's lane takes it, now or into its queue.
 func (s *State) checkPool(c *call) verdict {
 	p := &s.pools.items[c.pool]
-	if p.up == 0 && p.MaxReplicas <= 0 {
+	if p.MaxReplicas <= 0 && !s.served(p, c) {
 		return verdict{reason: ReasonNoReplica}
 	}
 	late := c.deadline != 0 && c.deadline <= s.now
@@ -115,10 +137,12 @@ func (s *State) checkPool(c *call) verdict {
 		return verdict{}
 	}
 	wait := s.expectedWait(c)
-	v := verdict{retryAfter: wait, estimated: true}
+	v := estimate(wait)
 	lane := &c.lanes[c.lane]
 	bounded := c.reservation == 0 // what is within a purchase waits as long as it must
 	switch {
+	case bounded && s.tooLarge(p, c):
+		v = verdict{reason: ReasonMemory}
 	case bounded && !s.hasRoom(p, c):
 		v.reason = ReasonQueueFull
 	case late || bounded && c.deadline != 0 && s.now.add(wait) >= c.deadline:
@@ -133,13 +157,35 @@ func (s *State) checkPool(c *call) verdict {
 
 // canStart says whether the call would be admitted at once.
 func (s *State) canStart(p *pool, c *call) bool {
-	for t := range p.tiers[:c.tier+1] {
-		if p.tiers[t].waiting > 0 {
+	if c.seated() {
+		if i := s.nodeByKey[c.outerKey()]; i != 0 && s.nodes.items[i].waits() > 0 {
 			return false
 		}
+	} else {
+		for t := range p.queues[:c.tier+1] {
+			if Tier(t) == TierReserved && c.class == classFirm {
+				if p.overflow > 0 {
+					return false
+				}
+			} else if p.queues[t][c.class].waiting > 0 {
+				return false
+			}
+		}
+	}
+	if !s.mayStart(p, c) {
+		return false
 	}
 	ri, _ := s.find(p, c)
 	return ri != 0
+}
+
+// tooLarge says whether a call under quota takes up more memory than purchases leave to all work like it.
+func (s *State) tooLarge(p *pool, c *call) bool {
+	if p.MaxReplicas > 0 || c.preemptible || p.sold.kv.zero() {
+		return false
+	}
+	limit, bounded := p.commonRoom()
+	return bounded && limit.kv.less(p.occupies(c).kv)
 }
 
 // roomFactor is how many times the free part of the queue one account may occupy: 8/9 of the queue if it is alone, and
@@ -147,50 +193,81 @@ func (s *State) canStart(p *pool, c *call) bool {
 // Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.
 const roomFactor = 8
 
-// hasRoom says whether one more call of the account may wait.
+// hasRoom says whether one more call of the account may wait. What waits within a purchase takes no room.
 func (s *State) hasRoom(p *pool, c *call) bool {
-	free := int64(p.MaxQueue) - int64(p.waiting-p.tiers[TierReserved].waiting)
+	reserved := &p.queues[TierReserved]
+	free := int64(p.MaxQueue) - int64(p.waiting-reserved[classFirm].waiting-reserved[classLent].waiting)
 	if free <= 0 {
 		return false
 	}
 	var own int64
-	for t := range p.tiers {
-		if n := s.nodeByKey[nodeKey{pool: c.pool, tier: Tier(t), account: c.account}]; n != 0 {
-			own += int64(s.nodes.items[n].waiting)
+	for t := TierPriority; int(t) < numTiers; t++ {
+		for k := range class(numClasses) {
+			if n := s.nodeByKey[nodeKey{pool: c.pool, tier: t, class: k, account: c.account}]; n != 0 {
+				own += int64(s.nodes.items[n].waiting)
+			}
 		}
 	}
 	return own < roomFactor*free
 }
 
+// never is a wait for what does not come.
+const never = time.Duration(math.MaxInt64)
+
+// estimate is a verdict that tells of an expected wait.
+func estimate(wait time.Duration) verdict {
+	if wait == never {
+		wait = 0
+	}
+	return verdict{retryAfter: wait, estimated: true}
+}
+
 // expectedWait estimates how long the call would wait in the pool of its lane: the calls that would be served
-// before it, times the time that one occupies a slot, over the slots.
+// before it, times the time that one occupies a slot, over the slots that it shares with them.
 func (s *State) expectedWait(c *call) time.Duration {
 	p := &s.pools.items[c.pool]
+	slots := p.slots
+	switch {
+	case c.reservation != 0:
+		slots = s.reservations.items[c.reservation].Slots
+		if own := s.ownRack(c); own != nil {
+			slots = own.slots
+		}
+	case !c.preemptible && p.sold.slots > 0:
+		limit, _ := p.commonRoom()
+		if slots = limit.slots; slots == 0 {
+			return never
+		}
+	}
 	work := mul(uint64(s.ahead(p, c)+1), uint64(p.service))
-	return time.Duration(work.divUp(uint64(max(1, p.slots))))
+	return time.Duration(work.divUp(uint64(max(1, slots))))
 }
 
 // ahead estimates how many waiting calls would be served before a new call: all of higher tiers, those queued again, and of the
-// accounts in its own tier, each as many as its own account has waiting, and one.
+// accounts in its own queue, each as many as its own account has waiting, and one. Before one of a reservation are those of the reservation.
 func (s *State) ahead(p *pool, c *call) int64 {
-	var n int64
-	for t := range p.tiers[:c.tier] {
-		n += int64(p.tiers[t].waiting)
-	}
-	q := &p.tiers[c.tier]
 	own := int64(0)
 	if i := s.nodeByKey[c.outerKey()]; i != 0 {
-		own = int64(s.nodes.items[i].waiting)
+		own = int64(s.nodes.items[i].waits())
 	}
+	if c.seated() {
+		return own
+	}
+	var n int64
+	for t := range p.queues[:c.tier] {
+		n += int64(p.queues[t][classFirm].waiting) + int64(p.queues[t][classLent].waiting)
+	}
+	q := &p.queues[c.tier][c.class]
 	fair := min(math.MaxInt32, (own+1)*int64(len(q.active)))
 	return n + min(int64(q.waiting), fair)
 }
 
-// pump admits waiting calls while there are slots for them, then asks back slots that are lent, and adjusts the wish for replicas.
-func (s *State) pump(pi int32) {
+// pump admits waiting calls while there are slots for them, then asks back slots that are lent, and adjusts the wish for
+// replicas. subject is a call that has just been queued, if any.
+func (s *State) pump(pi, subject int32) {
 	for {
 		p := &s.pools.items[pi]
-		if p.free <= 0 || p.waiting <= 0 {
+		if p.waiting <= 0 || p.shared.free <= 0 && p.standby.free <= 0 && p.owned.free <= 0 {
 			break
 		}
 		ci, ri, placed := s.nextCall(p)
@@ -200,58 +277,106 @@ func (s *State) pump(pi int32) {
 		s.dequeue(ci)
 		s.admit(ci, ri, placed)
 	}
-	s.recall(pi)
+	s.recall(pi, subject)
 	s.wantReplicas(pi)
 	s.forgetPool(pi)
 }
 
 // nextCall picks the call to be admitted next, and its replica. A call at the front that fits nowhere now, for lack of
-// KV room, keeps the others back, so that it is not starved; one that only avoids the replicas with free slots does not.
-func (s *State) nextCall(p *pool) (ci, ri int32, placed Placement) {
-	for t := range p.tiers {
-		q := &p.tiers[t]
-		if q.waiting == 0 {
+// memory, keeps those after it back, so that it is not starved, but not what other reservations are entitled to; one that only
+// avoids the replicas with free slots keeps nobody back.
+func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
+	blocked := false
+	s.inTurn(p, func(ci int32) bool {
+		c := &s.calls.items[ci]
+		entitled := c.seated() && s.nodes.items[s.reservations.items[c.reservation].node].seat < seatOverflow
+		if blocked && !entitled {
+			return false
+		}
+		if ri, placed = s.find(p, c); ri != 0 {
+			next = ci
+			return false
+		}
+		blocked = blocked || s.lacksMemory(p, c)
+		return entitled || !blocked
+	})
+	return next, ri, placed
+}
+
+// inTurn calls visit with the calls that can be next and may have a slot, in the order of service, until it returns false.
+func (s *State) inTurn(p *pool, visit func(ci int32) bool) {
+	on := true
+	visitAny := func(ci int32) bool {
+		on = visit(ci)
+		return on
+	}
+	s.eachSeated(p.seats[seatIsolated], visitAny)
+	if on {
+		s.eachSeated(p.seats[seatEntitled], visitAny)
+	}
+	if !on {
+		return
+	}
+	firm := true // calls that need common capacity may have some
+	visitFirm := func(ci int32) bool {
+		if firm = s.mayStart(p, &s.calls.items[ci]); firm {
+			on = visit(ci)
+		}
+		return firm && on
+	}
+	if h := p.seats[seatOverflow]; len(h) > 0 {
+		s.visitReservation(&s.nodes.items[h[0]], visitFirm)
+	}
+	for t := range p.queues {
+		q := &p.queues[t]
+		if q[classFirm].waiting+q[classLent].waiting == 0 {
 			continue
 		}
-		for ci = range s.front(q) {
-			c := &s.calls.items[ci]
-			if ri, placed = s.find(p, c); ri != 0 {
-				return ci, ri, placed
-			}
-			if !c.requeued || s.lacksMemory(p, c) {
-				return 0, 0, PlacedNowhere
-			}
+		first, second := classFirm, classLent
+		if s.older(&q[classLent], &q[classFirm]) {
+			first, second = second, first
 		}
-	}
-	return 0, 0, PlacedNowhere
-}
-
-// front yields the calls of a tier that can be next: those queued again, of which each may avoid other replicas, and the one
-// whose turn it is by fairness.
-func (s *State) front(q *tierQueue) func(yield func(int32) bool) {
-	return func(yield func(int32) bool) {
-		ci := q.requeued.head
-		for range requeuedScan {
-			if ci == 0 {
-				break
-			}
-			if !yield(ci) {
+		for _, k := range [2]class{first, second} {
+			switch {
+			case !on:
 				return
+			case k == classLent:
+				s.front(&q[k], visitAny)
+			case firm && Tier(t) != TierReserved:
+				s.front(&q[k], visitFirm)
 			}
-			ci = s.calls.items[ci].next
-		}
-		if ci = s.headFair(q); ci != 0 {
-			yield(ci)
 		}
 	}
 }
 
-// lacksMemory says whether a replica that the call may use has a slot for it, but no KV room.
-func (s *State) lacksMemory(p *pool, c *call) bool {
-	for _, ri := range p.replicas {
-		if r := &s.replicas.items[ri]; r.busy < r.Slots && s.mayUse(p, c, r) {
-			return true
-		}
+// older says whether the call at the front of a queue was queued before that at the front of another.
+func (s *State) older(a, b *tierQueue) bool {
+	x, y := s.first(a), s.first(b)
+	return x != 0 && (y == 0 || s.calls.items[x].order < s.calls.items[y].order)
+}
+
+func (s *State) first(q *tierQueue) int32 {
+	if q.requeued.head != 0 {
+		return q.requeued.head
 	}
-	return false
+	return s.headFair(q)
+}
+
+// front calls visit with the calls of a queue that can be next, until it returns false: those queued again, of which each may avoid
+// other replicas, and the one whose turn it is by fairness.
+func (s *State) front(q *tierQueue, visit func(ci int32) bool) {
+	ci := q.requeued.head
+	for range requeuedScan {
+		if ci == 0 {
+			break
+		}
+		next := s.calls.items[ci].next
+		if !visit(ci) {
+			return
+		}
+		ci = next
+	}
+	if ci = s.headFair(q); ci != 0 {
+		visit(ci)
+	}
 }

@@ -16,6 +16,18 @@ type reservation struct {
 	buckets [numUnitBuckets]int32 // 0 is not bounded
 	refs    int32                 // calls in flight that use it, and parts
 	removed bool
+
+	own     rack   // replicas that are isolated for it
+	use     room   // firm calls of its own on shared replicas
+	excess  room   // of that, beyond what is its own
+	ofParts room   // of a purchase, the excess of its parts
+	used    room   // both
+	divided room   // what backs the parts
+	node    int32  // where it waits, 0 if it has not yet
+	demand  demand // of its waiting calls
+	kin     demand // of a purchase, of all that belong to it
+	due     int32  // of a purchase, how many waiting calls could have slots as it is entitled to
+	thirsty bool   // its calls may want slots of its own replicas back
 }
 
 // numUnitBuckets counts the buckets of a reservation: input, output, tokens.
@@ -106,14 +118,7 @@ func (s *State) removeReservation(i int32) {
 	}
 	s.reservations.items[i].removed = true
 	s.reservations.items[i].refs++ // until its calls are gone
-	var waiting []int32
-	for ci := range s.calls.items {
-		if c := &s.calls.items[ci]; c.reservation == i && c.state == callWaiting {
-			waiting = append(waiting, int32(ci))
-		}
-	}
-	slices.SortFunc(waiting, func(a, b int32) int { return cmp.Compare(s.calls.items[a].order, s.calls.items[b].order) })
-	for _, ci := range waiting {
+	for _, ci := range s.waitingIn(func(c *call) bool { return c.reservation == i }) {
 		s.dequeue(ci)
 		s.reject(ci, verdict{reason: ReasonUnknown})
 	}
@@ -135,6 +140,9 @@ func (s *State) forgetReservation(i int32) {
 		}
 	}
 	pool, parent := r.pool, r.parent
+	if r.node != 0 {
+		s.nodes.items[r.node].reservation = 0
+	}
 	s.reservations.put(i)
 	s.pools.items[pool].refs--
 	s.forgetPool(pool)
@@ -152,6 +160,11 @@ type ReservationStats struct {
 	Parent ReservationID
 	Slots  int32
 	KV     int64
+	// Firm are its calls, of a purchase without those of its parts, that run on shared replicas and cannot be recalled; Excess those that
+	// count as common use, of a part as use of what its purchase has not divided; Waiting those in the queue.
+	Firm, Excess, Waiting int32
+	// Own are the slots of replicas that are isolated for it, OwnBusy those in use, OwnLent of these by calls that can be recalled.
+	Own, OwnBusy, OwnLent int32
 	// Input, Output and Tokens are where its buckets stand; of those that it has not, all is 0.
 	Input, Output, Tokens BucketStats
 }
@@ -163,7 +176,16 @@ func (s *State) Reservation(id ReservationID) (ReservationStats, bool) {
 		return ReservationStats{}, false
 	}
 	r := &s.reservations.items[i]
-	st := ReservationStats{ID: id, Parent: r.Parent, Slots: r.Slots, KV: r.KV}
+	st := ReservationStats{
+		ID: id, Parent: r.Parent, Slots: r.Slots, KV: r.KV, Firm: r.use.slots, Excess: r.excess.slots,
+		Own: r.own.slots, OwnBusy: r.own.busy, OwnLent: r.own.borrowed,
+	}
+	for k := range class(numClasses) {
+		key := nodeKey{pool: r.pool, tier: TierReserved, class: k, account: AccountID(r.ID)}
+		if n := s.nodeByKey[key]; n != 0 {
+			st.Waiting += s.nodes.items[n].waits()
+		}
+	}
 	st.Input, _ = s.Bucket(r.Input)
 	st.Output, _ = s.Bucket(r.Output)
 	st.Tokens, _ = s.Bucket(r.Tokens)

@@ -9,9 +9,9 @@ func (s *State) progress(ci int32, ev *Event) {
 		s.stats.Ignored++
 		return
 	}
-	if ev.Delivered && c.preemptible {
-		c.preemptible = false
-		s.unlist(c, ci)
+	begins := ev.Delivered && c.preemptible
+	if begins {
+		s.begin(ci)
 	}
 	input := c.sawInput
 	if in := amount(ev.Input); in > 0 {
@@ -23,6 +23,9 @@ func (s *State) progress(ci int32, ev *Event) {
 		input = in
 	}
 	s.chargeUnits(ci, input, max(c.unitOutput, amount(ev.Output)))
+	if begins {
+		s.pump(c.pool, 0)
+	}
 }
 
 // settle closes the account of a call that runs, or ran.
@@ -46,16 +49,14 @@ func (s *State) settle(ci int32, ev *Event) {
 	})
 	pi := c.pool
 	if ev.SlotHeld && c.hasSlot() {
-		s.unlist(c, ci)
-		if c.state == callRecalled {
-			s.pools.items[pi].recalling--
-		}
+		s.unlist(ci)
+		s.relent(c)
 		c.state = callLingering
 		return
 	}
 	s.freeSlot(ci)
 	s.forgetCall(ci)
-	s.pump(pi)
+	s.pump(pi, 0)
 }
 
 // cancel ends a call because its client left, or its time is up.
@@ -66,20 +67,17 @@ func (s *State) cancel(ci int32, why Reason) {
 	case callWaiting:
 		s.dequeue(ci)
 		s.end(ci, why)
-		s.pump(pi)
+		s.pump(pi, 0)
 	case callParked:
 		s.end(ci, why)
-		s.pump(pi)
+		s.pump(pi, 0)
 	case callRunning, callRecalled:
 		if c.stop != ReasonNone {
 			s.stats.Ignored++
 			return
 		}
-		s.unlist(c, ci)
-		if c.state == callRecalled {
-			s.pools.items[pi].recalling--
-			c.state = callRunning
-		}
+		s.unlist(ci)
+		s.relent(c)
 		c.stop = why
 		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: why})
 	default:
@@ -122,7 +120,7 @@ func (s *State) retry(ci int32, ev *Event) {
 		s.stats.Retried++
 		s.enqueue(ci, true)
 	}
-	s.pump(pi)
+	s.pump(pi, 0)
 }
 
 // replicaLeft says whether the pool has, or may get, a replica that has not failed the call.
@@ -130,12 +128,7 @@ func (s *State) replicaLeft(p *pool, c *call) bool {
 	if p.MaxReplicas > 0 {
 		return true
 	}
-	for _, ri := range p.replicas {
-		if r := &s.replicas.items[ri]; r.up && !c.hasFailedOn(r.ID) {
-			return true
-		}
-	}
-	return false
+	return s.served(p, c)
 }
 
 // freed says that the engine has let go of a call.
@@ -157,5 +150,5 @@ func (s *State) freed(ci int32) {
 		s.stats.Ignored++
 		return
 	}
-	s.pump(pi)
+	s.pump(pi, 0)
 }

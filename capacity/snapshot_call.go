@@ -16,6 +16,7 @@ func (x *snapshot) call(i int32) CallID {
 	below(x, &c.state, numCallStates)
 	below(x, &c.tier, numTiers)
 	below(x, &c.ownTier, numTiers)
+	below(x, &c.class, numClasses)
 	x.Bool(&c.preemptible)
 	x.Bool(&c.requeued)
 	x.Bool(&c.listed)
@@ -171,6 +172,7 @@ func (s *State) link() error {
 		n := &s.nodes.items[i]
 		switch {
 		case i == 0:
+		case n.reservation != 0 && n.refs > 0: // has a seat
 		case n.waiting > 0:
 			g := s.groupOf(n)
 			g.active = heapPush(g.active, s.nodes.items, int32(i))
@@ -182,7 +184,11 @@ func (s *State) link() error {
 	for i := range s.pools.items {
 		if i > 0 {
 			s.recount(int32(i))
+			s.pools.items[i].thirsty = nil
 		}
+	}
+	for i := range s.reservations.items {
+		s.reservations.items[i].thirsty = false // it was asked for before
 	}
 	return nil
 }
@@ -214,6 +220,7 @@ func (s *State) linkCall(ci int32) bool {
 	p.refs++
 	s.nodes.items[c.fair].refs++
 	s.nodes.items[s.nodes.items[c.fair].parent].refs++
+	s.nameNode(c, s.nodes.items[c.fair].parent)
 	for i := range c.buckets[:c.numBuckets] {
 		s.buckets.items[c.buckets[i].bucket].refs++
 	}
@@ -235,14 +242,19 @@ func (s *State) linkCall(ci int32) bool {
 }
 
 func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
-	q := &p.tiers[c.tier]
-	if c.requeued {
+	q := &p.queues[c.tier][c.class]
+	n := &s.nodes.items[c.fair]
+	outer := &s.nodes.items[n.parent]
+	switch {
+	case c.requeued && c.seated():
+		outer.again.push(s.calls.items, ci)
+		outer.numAgain++
+	case c.requeued:
 		q.requeued.push(s.calls.items, ci)
-	} else {
-		n := &s.nodes.items[c.fair]
+	default:
 		n.calls.push(s.calls.items, ci)
 		n.waiting++
-		s.nodes.items[n.parent].waiting++
+		outer.waiting++
 	}
 	q.waiting++
 	p.waiting++
@@ -263,10 +275,15 @@ func (s *State) linkRunning(ci int32, c *call, p *pool) bool {
 	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
 	p.busy++
 	if c.state == callRecalled {
-		p.recalling++
+		r.recalling++
+	}
+	if c.preemptible {
+		r.borrowed++
 	}
 	if c.listed {
-		p.recallable.push(s.calls.items, ci)
+		r.recallable[c.tier].push(s.calls.items, ci)
+	} else {
+		r.others.push(s.calls.items, ci)
 	}
 	return true
 }

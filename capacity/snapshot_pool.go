@@ -28,8 +28,10 @@ func (x *snapshot) pool(i int32) PoolID {
 		x.replica(i, k)
 	}
 	x.affinity(p)
-	for t := range p.tiers {
-		x.wide(&p.tiers[t].vtime)
+	for t := range p.queues {
+		for k := range p.queues[t] {
+			x.wide(&p.queues[t][k].vtime)
+		}
 	}
 	return p.ID
 }
@@ -141,7 +143,7 @@ func (s *State) compareKeys(a, b nodeKey) int {
 		}
 	}
 	return cmp.Or(
-		cmp.Compare(s.pools.items[a.pool].ID, s.pools.items[b.pool].ID), cmp.Compare(a.tier, b.tier),
+		cmp.Compare(s.pools.items[a.pool].ID, s.pools.items[b.pool].ID), cmp.Compare(a.tier, b.tier), cmp.Compare(a.class, b.class),
 		cmp.Compare(a.account, b.account), inner, cmp.Compare(a.principal, b.principal),
 	)
 }
@@ -188,6 +190,7 @@ func (x *snapshot) node(i int32) {
 	}
 	codec.Uint(x.Codec, &pool)
 	below(x, &key.tier, numTiers)
+	below(x, &key.class, numClasses)
 	codec.Uint(x.Codec, &key.account)
 	x.Bool(&key.inner)
 	if key.inner {

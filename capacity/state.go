@@ -100,7 +100,8 @@ type call struct {
 	ran         ReplicaID // whose slot it occupies, or occupied last
 	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
 	next, prev  int32     // in the list it is in: a principal's, the requeued or the recallable
-	listed      bool      // in the recallable list
+	listed      bool      // among those that can be recalled
+	class       class     // of the queue that it waits in, or waited in last
 	unitsOpen   bool      // its reservation has been charged, and not for the last time
 	timer       int32     // place in the deadline heap
 	lanes       [MaxLanes]Lane

@@ -73,6 +73,15 @@ type PoolStats struct {
 	ID                       PoolID
 	Waiting, Busy, Slots, Up int32
 	WaitingByTier            [numTiers]int32
+	// Common is how much of the CommonSlots, which no purchase has, firm work uses: under quota, and of reservations beyond their own.
+	Common, CommonSlots int32
+	CommonKV            int64 // tokens of memory, likewise
+	CommonKVBound       int64 // 0 where memory is not bounded
+	// Sold are the slots of all purchases; Lent are slots of purchases that calls which can be recalled occupy; Recalled of these, those
+	// that are coming back.
+	Sold, Lent, Recalled int32
+	// Entitled are waiting calls that may have slots of their reservation, Overflow those of reservations that need common ones.
+	Entitled, Overflow int32
 }
 
 // Pool returns where a pool stands.
@@ -82,9 +91,19 @@ func (s *State) Pool(id PoolID) (PoolStats, bool) {
 		return PoolStats{}, false
 	}
 	p := &s.pools.items[i]
-	st := PoolStats{ID: id, Waiting: p.waiting, Busy: p.busy, Slots: p.slots, Up: p.up}
-	for t := range p.tiers {
-		st.WaitingByTier[t] = p.tiers[t].waiting
+	limit, bounded := p.commonRoom()
+	k := p.base()
+	st := PoolStats{
+		ID: id, Waiting: p.waiting, Busy: p.busy, Slots: p.slots, Up: p.up,
+		Common: p.common.slots, CommonSlots: limit.slots, CommonKV: int64(p.common.kv.lo), Sold: p.sold.slots,
+		Lent:     p.owned.borrowed + max(0, k.borrowed-max(0, limit.slots-p.common.slots)),
+		Recalled: k.recalling + p.owned.recalling, Entitled: p.due, Overflow: p.overflow,
+	}
+	if bounded {
+		st.CommonKVBound = int64(limit.kv.lo)
+	}
+	for t := range p.queues {
+		st.WaitingByTier[t] = p.queues[t][classFirm].waiting + p.queues[t][classLent].waiting
 	}
 	return st, true
 }

@@ -100,6 +100,9 @@ func (s *State) arrive(ev *Event) {
 		c.tier = TierDefault
 	}
 	c.ownTier = c.tier
+	if c.preemptible {
+		c.class = classLent
+	}
 	for i := range c.lanes {
 		c.lanes[i].Money = amount(c.lanes[i].Money)
 	}
@@ -151,7 +154,7 @@ func (s *State) offer(ci int32, lane uint8) {
 		if v.reason == ReasonNone {
 			s.hold(ci)
 			s.enqueue(ci, false)
-			s.pump(c.pool)
+			s.pump(c.pool, ci)
 			return
 		}
 		if lane+1 >= c.numLanes || !c.lanes[lane].Spill.covers(v.reason) {
@@ -176,7 +179,7 @@ func (sp Spill) covers(r Reason) bool {
 	switch r {
 	case ReasonBucket, ReasonCounter, ReasonConcurrent, ReasonReservation, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
 		return sp&SpillOverRate != 0
-	case ReasonQueueFull, ReasonDeadline, ReasonLatency:
+	case ReasonQueueFull, ReasonDeadline, ReasonLatency, ReasonMemory:
 		return sp&SpillOverLatency != 0
 	case ReasonNoReplica, ReasonReplicasFailed:
 		return sp&FailOver != 0

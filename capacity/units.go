@@ -42,12 +42,13 @@ func (s *State) checkUnits(c *call) verdict {
 	}
 	var worst verdict
 	buckets := s.unitBuckets(c.reservation)
-	for k, bi := range buckets[:numUnitBuckets] {
+	for k := range numUnitBuckets {
+		bi, parent := buckets[k], buckets[numUnitBuckets+k]
 		if bi == 0 {
 			continue
 		}
 		v := s.overUnits(bi)
-		if parent := buckets[k+numUnitBuckets]; parent != 0 && v.reason != ReasonNone {
+		if parent != 0 && v.reason != ReasonNone {
 			if w := s.overUnits(parent); v.worse(w) {
 				v, bi = w, parent
 			}

@@ -1,0 +1,206 @@
+package capacity
+
+// Lending. What lies idle is lent to calls that can be recalled: those that have not begun to answer. When a call comes that has
+// a better right to a slot and there is none, the newest of them on the replica where it would go best gives its own back. Its call is
+// queued again when the engine has let go of it.
+//
+// A call under quota, or of a reservation beyond its own, asks for the slots of lower tiers only, and only if it may start itself.
+// One that is entitled asks for any.
+
+// recall asks for as many slots back as there are calls waiting for them that may have them; subject is a call that has
+// just come, if any.
+func (s *State) recall(pi, subject int32) {
+	s.recallOwn(pi)
+	p := &s.pools.items[pi]
+	if k := p.base(); p.waiting == 0 || k.borrowed <= k.recalling {
+		return
+	}
+	if subject != 0 && s.calls.items[subject].state == callWaiting && s.calls.items[subject].pool == pi {
+		if c := &s.calls.items[subject]; s.ownRack(c) == nil && s.mayStart(p, c) {
+			s.recallFor(p, subject)
+		}
+	}
+	s.inTurn(p, func(ci int32) bool {
+		if s.ownRack(&s.calls.items[ci]) != nil {
+			return true
+		}
+		return s.recallFor(p, ci)
+	})
+}
+
+// recallFor asks for slots back on behalf of a waiting call that may start, and says whether others may ask, too.
+func (s *State) recallFor(p *pool, ci int32) bool {
+	c := &s.calls.items[ci]
+	k := p.base()
+	if s.lacksMemory(p, c) { // one after the other, until it fits
+		if k.recalling == 0 {
+			if victim := s.victim(p, k, c); victim != 0 {
+				s.preempt(victim)
+			}
+		}
+		return c.tier == TierReserved
+	}
+	for {
+		victim := s.victim(p, k, c)
+		if victim == 0 {
+			return true
+		}
+		if s.claims(p, s.calls.items[victim].tier) <= k.recalling {
+			return s.claims(p, TierBatch) > k.recalling
+		}
+		s.preempt(victim)
+	}
+}
+
+// claims is how many waiting calls may take slots from calls of a tier that can be recalled.
+func (s *State) claims(p *pool, t Tier) int32 {
+	firm, lent := int32(0), int32(0)
+	for u := TierReserved; u < t; u++ {
+		lent += p.queues[u][classLent].waiting
+		if u == TierReserved {
+			firm += p.overflow
+		} else {
+			firm += p.queues[u][classFirm].waiting
+		}
+	}
+	limit, _ := p.commonRoom()
+	return p.due + min(max(0, limit.slots-p.common.slots), firm) + lent
+}
+
+// recallOwn asks for the slots of isolated replicas back that reservations wait for.
+func (s *State) recallOwn(pi int32) {
+	p := &s.pools.items[pi]
+	for _, ri := range p.thirsty {
+		r := &s.reservations.items[ri]
+		if !r.thirsty {
+			continue
+		}
+		r.thirsty = false
+		if r.node == 0 || s.nodes.items[r.node].waits() == 0 {
+			continue
+		}
+		n := &s.nodes.items[r.node]
+		c := &s.calls.items[s.headOf(n)]
+		k := s.ownRack(c)
+		for k != nil && k.recalling < n.waits() {
+			victim := s.victim(p, k, c)
+			if victim == 0 {
+				break
+			}
+			s.preempt(victim)
+		}
+	}
+	p.thirsty = p.thirsty[:0]
+}
+
+// victim returns the call that is recalled for another: the newest of those it may recall, on the replica that has its
+// prefix or else has the least load. 0 if there is none.
+func (s *State) victim(p *pool, k *rack, c *call) int32 {
+	from := c.tier + 1
+	if c.tier == TierReserved && !c.preemptible && (s.ownRack(c) != nil || s.growth(c, p.occupies(c)).slots == 0) {
+		from = TierReserved
+	}
+	rs := s.replicas.items
+	prefix := p.prefixOf(c)
+	if prefix != 0 && (rs[prefix].lentIn < from || !k.lent[rs[prefix].lentIn].has(prefix) || c.hasFailedOn(rs[prefix].ID)) {
+		prefix = 0
+	}
+	best := prefix
+	for t := from; prefix == 0 && int(t) < numTiers; t++ {
+		ri := k.lent[t].lightest(rs, func(r *replica) bool { return !c.hasFailedOn(r.ID) })
+		if ri != 0 && (best == 0 || rs[ri].lighter(&rs[best])) {
+			best = ri
+		}
+	}
+	if best == 0 {
+		return 0
+	}
+	newest := int32(0)
+	for t := from; int(t) < numTiers; t++ {
+		if ci := rs[best].recallable[t].tail; ci != 0 && (newest == 0 || s.calls.items[ci].order > s.calls.items[newest].order) {
+			newest = ci
+		}
+	}
+	return newest
+}
+
+// preempt tells a running call to give its slot back.
+func (s *State) preempt(ci int32) {
+	c := &s.calls.items[ci]
+	s.unlist(ci)
+	c.state = callRecalled
+	s.countRecalled(c.replica, 1)
+	s.stats.Recalled++
+	s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: ReasonRecall})
+}
+
+// relent undoes preempt for a call that will not be queued again when its slot is free.
+func (s *State) relent(c *call) {
+	if c.state == callRecalled {
+		c.state = callRunning
+		s.countRecalled(c.replica, -1)
+	}
+}
+
+func (s *State) countRecalled(ri, by int32) {
+	r := &s.replicas.items[ri]
+	r.recalling += by
+	if !r.up {
+		return
+	}
+	racks, n := s.racksOf(r)
+	for _, k := range racks[:n] {
+		k.recalling += by
+	}
+}
+
+// list puts a call with a slot among those that can be recalled.
+func (s *State) list(ci int32) {
+	c := &s.calls.items[ci]
+	r := &s.replicas.items[c.replica]
+	r.others.remove(s.calls.items, ci)
+	r.recallable[c.tier].push(s.calls.items, ci)
+	c.listed = true
+	s.place(c.replica)
+}
+
+// unlist takes a call out of those that can be recalled.
+func (s *State) unlist(ci int32) {
+	c := &s.calls.items[ci]
+	if !c.listed {
+		return
+	}
+	r := &s.replicas.items[c.replica]
+	r.recallable[c.tier].remove(s.calls.items, ci)
+	r.others.push(s.calls.items, ci)
+	c.listed = false
+	s.place(c.replica)
+}
+
+// begin makes a call firm that has begun to answer, whatever that does to common use. If it was told to stop, it was too late.
+func (s *State) begin(ci int32) {
+	c := &s.calls.items[ci]
+	s.unlist(ci)
+	s.relent(c)
+	s.countBorrowed(c, -1)
+	c.preemptible = false
+	if s.replicas.items[c.replica].up {
+		s.occupy(c, true)
+	}
+}
+
+// countBorrowed counts the slot of a call that can be recalled.
+func (s *State) countBorrowed(c *call, by int32) {
+	if !c.preemptible {
+		return
+	}
+	r := &s.replicas.items[c.replica]
+	r.borrowed += by
+	if !r.up {
+		return
+	}
+	racks, n := s.racksOf(r)
+	for _, k := range racks[:n] {
+		k.borrowed += by
+	}
+}

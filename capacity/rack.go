@@ -1,0 +1,241 @@
+package capacity
+
+// rack is a set of replicas that the same calls may use: those that all of a pool share, its standbys, those that are isolated for
+// reservations, and of these each reservation's own. Only replicas that are up count.
+type rack struct {
+	up, slots, busy int32
+	free            int32 // slots, per replica at least 0, also after slots were taken away from running calls
+	recalling       int32 // calls that were told to give their slots back
+	borrowed        int32 // slots of calls that can be recalled, or are being
+	boundless       int32 // replicas without a bound of memory
+	weight          int64
+	kv              wide               // of the others
+	open            loadHeap           // replicas with a free slot
+	lent            [numTiers]loadHeap // replicas with calls to recall, by the lowest tier among them
+}
+
+// loadHeap orders replicas by their load.
+type loadHeap struct {
+	items []int32
+	place []int32 // of each replica in items, counted from 1
+}
+
+// lighter says whether a replica comes before another: the one with the lower load for its weight; of equals the one that has
+// had fewer calls for its weight, then the one with the lower handle.
+func (r *replica) lighter(o *replica) bool {
+	lr, lo := int64(r.busy)*o.weight(), int64(o.busy)*r.weight()
+	switch {
+	case lr != lo:
+		return lr < lo
+	case r.turns != o.turns:
+		return r.turns < o.turns
+	default:
+		return r.ID < o.ID
+	}
+}
+
+// put adds replica i, takes it out, or moves it after its load has changed.
+func (h *loadHeap) put(rs []replica, i int32, in bool) {
+	for int(i) >= len(h.place) {
+		h.place = append(h.place, 0)
+	}
+	k := int(h.place[i]) - 1
+	switch {
+	case in && k < 0:
+		h.items = append(h.items, i)
+		h.up(rs, len(h.items)-1)
+	case in:
+		h.up(rs, k)
+		h.down(rs, int(h.place[i])-1)
+	case k >= 0:
+		h.place[i] = 0
+		last := len(h.items) - 1
+		moved := h.items[last]
+		h.items = h.items[:last]
+		if k < last {
+			h.items[k] = moved
+			h.up(rs, k)
+			h.down(rs, int(h.place[moved])-1)
+		}
+	}
+}
+
+func (h *loadHeap) up(rs []replica, k int) {
+	i := h.items[k]
+	for k > 0 {
+		parent := (k - 1) / 2
+		if !rs[i].lighter(&rs[h.items[parent]]) {
+			break
+		}
+		h.items[k] = h.items[parent]
+		h.place[h.items[k]] = int32(k + 1)
+		k = parent
+	}
+	h.items[k] = i
+	h.place[i] = int32(k + 1)
+}
+
+func (h *loadHeap) down(rs []replica, k int) {
+	i := h.items[k]
+	for {
+		child := 2*k + 1
+		if child >= len(h.items) {
+			break
+		}
+		if child+1 < len(h.items) && rs[h.items[child+1]].lighter(&rs[h.items[child]]) {
+			child++
+		}
+		if !rs[h.items[child]].lighter(&rs[i]) {
+			break
+		}
+		h.items[k] = h.items[child]
+		h.place[h.items[k]] = int32(k + 1)
+		k = child
+	}
+	h.items[k] = i
+	h.place[i] = int32(k + 1)
+}
+
+// lightest returns the replica with the least load that is fit, 0 if none is. As a rule the first one is; otherwise all are looked at.
+func (h *loadHeap) lightest(rs []replica, fit func(r *replica) bool) int32 {
+	if len(h.items) == 0 {
+		return 0
+	}
+	if fit(&rs[h.items[0]]) {
+		return h.items[0]
+	}
+	best := int32(0)
+	for _, i := range h.items[1:] {
+		if r := &rs[i]; (best == 0 || r.lighter(&rs[best])) && fit(r) {
+			best = i
+		}
+	}
+	return best
+}
+
+func (h *loadHeap) has(i int32) bool { return int(i) < len(h.place) && h.place[i] != 0 }
+
+func (h *loadHeap) reset() {
+	h.items = h.items[:0]
+	clear(h.place)
+}
+
+func (k *rack) reset() {
+	open, lent := k.open, k.lent
+	open.reset()
+	for t := range lent {
+		lent[t].reset()
+	}
+	*k = rack{open: open, lent: lent}
+}
+
+// racksOf returns the racks that a replica is in. The pointers are valid until an object is added.
+func (s *State) racksOf(r *replica) (racks [2]*rack, n int) {
+	p := &s.pools.items[r.pool]
+	switch {
+	case r.Standby:
+		return [2]*rack{&p.standby}, 1
+	case r.Reservation == 0:
+		return [2]*rack{&p.shared}, 1
+	}
+	racks[0] = &p.owned
+	if oi := s.reservationByID[r.Reservation]; oi != 0 && s.reservations.items[oi].pool == r.pool {
+		racks[1] = &s.reservations.items[oi].own
+		return racks, 2
+	}
+	return racks, 1
+}
+
+// place puts a replica where its racks look for it, after its load, its slots or its calls have changed.
+func (s *State) place(ri int32) {
+	rs := s.replicas.items
+	r := &rs[ri]
+	lowest := 0
+	if r.up {
+		for t := range r.recallable {
+			if r.recallable[t].head != 0 {
+				lowest = t
+			}
+		}
+	}
+	racks, n := s.racksOf(r)
+	for _, k := range racks[:n] {
+		k.open.put(rs, ri, r.up && r.busy < r.Slots)
+		if t := int(r.lentIn); t != 0 && t != lowest {
+			k.lent[t].put(rs, ri, false)
+		}
+		if lowest != 0 {
+			k.lent[lowest].put(rs, ri, true)
+		}
+	}
+	r.lentIn = Tier(lowest)
+}
+
+// count adds a replica that is up, and the calls on it, to what its pool knows (by 1), or takes them out of it (by -1).
+func (s *State) count(ri, by int32) {
+	r := &s.replicas.items[ri]
+	if !r.up {
+		return
+	}
+	p := &s.pools.items[r.pool]
+	p.up += by
+	p.slots += by * r.Slots
+	racks, n := s.racksOf(r)
+	for _, k := range racks[:n] {
+		k.up += by
+		k.slots += by * r.Slots
+		k.busy += by * r.busy
+		k.free += by * max(0, r.Slots-r.busy)
+		k.recalling += by * r.recalling
+		k.borrowed += by * r.borrowed
+		k.weight += int64(by) * r.weight()
+		switch kv := (wide{lo: uint64(max(0, r.KV))}); {
+		case kv.zero():
+			k.boundless += by
+		case by > 0:
+			k.kv = k.kv.add(kv)
+		default:
+			k.kv = k.kv.sub(kv)
+		}
+	}
+	for ci := r.others.head; ci != 0; ci = s.calls.items[ci].next {
+		s.occupy(&s.calls.items[ci], by > 0)
+	}
+}
+
+// recount computes what a pool knows of its replicas, reservations and the calls on them.
+func (s *State) recount(pi int32) {
+	p := &s.pools.items[pi]
+	p.shared.reset()
+	p.standby.reset()
+	p.owned.reset()
+	p.up, p.slots, p.memory = 0, 0, 0
+	p.common, p.sold = room{}, room{}
+	for i := range s.reservations.items {
+		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {
+			r.own.reset()
+			r.use, r.ofParts, r.used, r.excess, r.divided = room{}, room{}, room{}, room{}, room{}
+		}
+	}
+	for i := range s.reservations.items {
+		r := &s.reservations.items[i]
+		switch {
+		case r.pool != pi || i == 0 || r.removed:
+		case r.parent == 0:
+			p.sold = p.sold.plus(r.backing())
+		default:
+			s.reservations.items[r.parent].divided = s.reservations.items[r.parent].divided.plus(r.backing())
+		}
+	}
+	for _, ri := range p.replicas {
+		s.replicas.items[ri].lentIn = 0
+		p.memory = max(p.memory, s.replicas.items[ri].KV)
+		s.count(ri, 1)
+		s.place(ri)
+	}
+	for i := range s.reservations.items {
+		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {
+			s.seat(int32(i))
+		}
+	}
+}
