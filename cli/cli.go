@@ -33,6 +33,7 @@ type commands struct {
 	Env        envCmd        `cmd:"" help:"Print the environment that points clients here: eval \"$(forebay env)\"."`
 	Invoke     invokeCmd     `cmd:"" help:"Ask a model and show the answer as it comes."`
 	Models     modelsCmd     `cmd:"" help:"List, show, add and price models."`
+	Route      routeCmd      `cmd:"" help:"List, make, test and delete routes: names for lanes in order of preference."`
 	Engines    enginesCmd    `cmd:"" help:"List, add and remove engines."`
 	Accounts   accountsCmd   `cmd:"" help:"List, make and delete accounts."`
 	Teams      teamsCmd      `cmd:"" help:"List, make and delete teams."`

@@ -39,7 +39,7 @@ func table(e *env, head string, rows [][]string) error {
 
 type usageCmd struct {
 	remote
-	By    []string `help:"Dimensions: day, month, hour, model, mode, purchase, principal (or key), team, account, api, operation, engine, tier, outcome, reason, region, asked (the model asked for), profile (an application inference profile), tag:NAME." default:"model"`
+	By    []string `help:"Dimensions: day, month, hour, model, mode, route, lane, spill (the lanes left before), purchase, principal (or key), team, account, api, operation, engine, tier, outcome, reason, region, asked (the model asked for), profile (an application inference profile), tag:NAME." default:"model"`
 	Since string   `help:"Only calls since: a date, a time, or a duration such as 24h."`
 	Until string   `help:"Only calls before."`
 	Model string   `help:"Only this model."`

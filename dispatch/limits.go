@@ -114,7 +114,9 @@ func joined(a, b []limit) []limit {
 func (c *call) list(limits []limit, in *capacity.Lane) error {
 	ev := &c.arrival
 	for i := range limits {
-		l, at, mask := &limits[i], 0, &in.Buckets
+		l := &limits[i]
+		var at int
+		mask := &in.Buckets
 		if l.bucket != 0 {
 			at = place(ev.Buckets[:], &ev.NumBuckets, l.bucket)
 		} else {
@@ -144,6 +146,11 @@ func place[T comparable](list []T, n *uint8, id T) int {
 // rejection turns the scheduler's refusal into a fault that explains itself.
 func (c *call) rejection(a *capacity.Action) error {
 	c.explain()
+	return c.refusal(a)
+}
+
+// refusal is rejection without an account of it.
+func (c *call) refusal(a *capacity.Action) error {
 	if l := c.limitOf(a); l != nil && l.scope.kind == scopeLane && len(c.left) > 0 {
 		return c.spentBudget(l)
 	}

@@ -240,6 +240,7 @@ func (l *callLane) toScheduler() capacity.Lane {
 
 // departure is a lane that a call has left, and why.
 type departure struct {
+	at    int // of the call's lanes
 	lane  string
 	why   string
 	limit string        // that refused it there, "" for another reason
@@ -265,7 +266,7 @@ func (w *world) chargedIn(l *callLane, req *infer.Request) *meter.Tariffs {
 
 // spill takes the call into the lane that the scheduler has found for it.
 func (c *call) spill(a *capacity.Action) {
-	d := departure{lane: c.lanes[c.lane].name, why: whySpilled(a.Reason), wait: a.RetryAfter, guess: a.Estimated}
+	d := departure{at: c.lane, lane: c.lanes[c.lane].name, why: whySpilled(a.Reason), wait: a.RetryAfter, guess: a.Estimated}
 	if l := c.limitOf(a); l != nil {
 		d.limit = l.name + " of " + l.scope.String()
 	}

@@ -68,7 +68,10 @@ func (v adminView) Status(_ context.Context, operator bool) (any, error) {
 	return &st, nil
 }
 
-// Models implements admin.View.
+// Catalogue implements admin.View.
+func (v adminView) Catalogue() admin.Catalogue { return v }
+
+// Models implements admin.Catalogue.
 func (v adminView) Models() []admin.ModelInfo {
 	var out []admin.ModelInfo
 	p := v.s.live.Load()

@@ -25,10 +25,18 @@ import (
 type View interface {
 	// Status returns the state of the server: to the operator all of it, to others nothing of engines, ledger and files.
 	Status(ctx context.Context, operator bool) (any, error)
-	Models() []ModelInfo
+	Catalogue() Catalogue
 	Keys() KeyAdmin
 	Ledger() LedgerView
 	Configuration() Configuration
+}
+
+// Catalogue shows what can be called.
+type Catalogue interface {
+	Models() []ModelInfo
+	// TryRoute says what would become of a call now. Faults: Invalid, NotFound, UnknownModel, Denied, and those with which a call is
+	// refused before it is weighed against others.
+	TryRoute(ctx context.Context, q *RouteQuestion) (*RouteAnswer, error)
 }
 
 // Configuration shows what is in force and changes what was made at run time.
@@ -114,6 +122,10 @@ var routes = slices.Concat([]route{
 	},
 	{method: http.MethodGet, path: "explain/", action: actionRead, handle: (*Service).explain, summary: "What happened to one call."},
 	{method: http.MethodGet, path: "models", action: actionRead, handle: (*Service).models, summary: "The models that can be called, with prices, and to the operator with engines."},
+	{
+		method: http.MethodGet, path: "routes/", suffix: "/test", action: actionRead, operator: true, handle: (*Service).tryRoute,
+		query: []string{"key", "tier", "input", "max_tokens", "stream"}, summary: "What would become of a call of a route, or a model, if it came now. Nothing is held.",
+	},
 	{method: http.MethodPut, path: "prices/", action: actionWrite, operator: true, handle: (*Service).price, body: "Price", summary: "Set the price of a model."},
 	{method: http.MethodGet, path: "config", action: actionRead, operator: true, handle: (*Service).show, summary: "The configuration in force, as YAML. Secrets are references in it."},
 	{
@@ -203,7 +215,7 @@ func (s *Service) status(c *api.Call, _ string) (any, error) {
 }
 
 func (s *Service) models(c *api.Call, _ string) (any, error) {
-	models := s.view.Models()
+	models := s.view.Catalogue().Models()
 	if !s.operates(c) {
 		for i := range models {
 			models[i].Engines = nil
