@@ -37,6 +37,7 @@ type commands struct {
 	Engines    enginesCmd    `cmd:"" help:"List, add and remove engines."`
 	Accounts   accountsCmd   `cmd:"" help:"List, make and delete accounts."`
 	Teams      teamsCmd      `cmd:"" help:"List, make and delete teams."`
+	Provision  provisionCmd  `cmd:"" help:"Buy, list, show and end provisioned throughput."`
 	Keys       keysCmd       `cmd:"" help:"List, create, rotate and revoke keys."`
 	Usage      usageCmd      `cmd:"" help:"Show usage and money by any dimension."`
 	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`

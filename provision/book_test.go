@@ -200,9 +200,13 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		{"other tags", func(o *provision.Order) { o.Token, o.Tags = "t", []resource.Tag{{Key: "x"}} }, fault.Invalid, "token"},
 		{"a taken name in another case", func(o *provision.Order) { o.Name = "A" }, fault.Invalid, "already in use"},
 		{"the name of an alias", func(o *provision.Order) { o.Name = "alias" }, fault.Invalid, "already in use"},
+		{"no name", func(o *provision.Order) { o.Name = "" }, fault.Invalid, "name"},
+		{"a name that is none", func(o *provision.Order) { o.Name = "a--b" }, fault.Invalid, "name"},
+		{"a term that is none", func(o *provision.Order) { o.Term = "OneYear" }, fault.Invalid, "OneYear"},
+		{"too many units", func(o *provision.Order) { o.Units = 1 << 31 }, fault.Invalid, "at most"},
 		{"no units", func(o *provision.Order) { o.Units = 0 }, fault.Invalid, "at least 1"},
 		{"no model", func(o *provision.Order) { o.Model = "none" }, fault.UnknownModel, ""},
-		{"beyond the quota", func(o *provision.Order) { o.Units = 1 << 31; s.quota = 3 }, fault.QuotaExceeded, "1 left of 3"},
+		{"beyond the quota", func(o *provision.Order) { o.Units = 1<<31 - 1; s.quota = 3 }, fault.QuotaExceeded, "1 left of 3"},
 	} {
 		o := s.order("b")
 		c.change(o)

@@ -3,6 +3,8 @@ package provision
 import (
 	"context"
 	"fmt"
+	"math"
+	"regexp"
 
 	"forebay/fault"
 	"forebay/resource"
@@ -58,8 +60,8 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 
 // order checks an order and stores it.
 func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, error) {
-	if o.Units < 1 {
-		return nil, fault.New(fault.Invalid, "The number of model units must be at least 1.")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	offer, err := b.Models.Offer(o.Account, o.Model)
 	if err != nil {
@@ -96,6 +98,24 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 
 func nameTaken(name string) *fault.Error {
 	return fault.Newf(fault.Invalid, "The provisioned model name %s is already in use.", name)
+}
+
+// nameForm is the form of names in the service's model.
+var nameForm = regexp.MustCompile(`^([0-9a-zA-Z][_-]?)+$`)
+
+const maxName = 63
+
+// check refuses what cannot be an order.
+func (o *Order) check() error {
+	switch {
+	case o.Units < 1 || o.Units > math.MaxInt32:
+		return fault.Newf(fault.Invalid, "The number of model units must be at least 1 and at most %d.", math.MaxInt32)
+	case len(o.Name) > maxName || !nameForm.MatchString(o.Name):
+		return fault.Newf(fault.Invalid, "The name of a provisioned model has 1 to %d letters and digits, with single hyphens and underscores between them.", maxName)
+	case o.Term != NoTerm && o.Term.months() == 0:
+		return fault.Newf(fault.Invalid, "The commitment %.32q is not one of OneMonth, SixMonths.", string(o.Term))
+	}
+	return nil
 }
 
 // withinQuota refuses what is beyond the account's quota of units.

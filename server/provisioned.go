@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"forebay/api/admin"
 	"forebay/catalog"
 	"forebay/config"
 	"forebay/fault"
@@ -168,4 +169,67 @@ func (v *modelsView) bought(id string, t *provision.Throughput) (catalog.Resolut
 		return catalog.Resolution{}, fault.New(fault.Unavailable, "").WithReason("the model %s of %s is not served any more", t.Model.ID, t.ARN)
 	}
 	return catalog.Resolution{Model: m, Asked: id, Charged: m.ID, Reservation: t.ARN}, nil
+}
+
+// provisionAdmin implements admin.ProvisionAdmin.
+type provisionAdmin struct{ s *Server }
+
+// used adds what is used of a throughput now.
+func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
+	out := &admin.Provisioned{Throughput: *t}
+	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
+		out.Use = &admin.Use{Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots}
+	}
+	return out
+}
+
+// List implements admin.ProvisionAdmin.
+func (p provisionAdmin) List(ctx context.Context, account string) ([]admin.Provisioned, error) {
+	all, err := p.s.book.All(ctx)
+	var out []admin.Provisioned
+	for i := range all {
+		if all[i].Account == account {
+			out = append(out, *p.used(&all[i]))
+		}
+	}
+	return out, err
+}
+
+// Get implements admin.ProvisionAdmin.
+func (p provisionAdmin) Get(ctx context.Context, account, id string) (*admin.Provisioned, error) {
+	t, err := p.s.book.Get(ctx, account, id)
+	if err != nil {
+		return nil, err
+	}
+	return p.used(t), nil
+}
+
+// Create implements admin.ProvisionAdmin.
+func (p provisionAdmin) Create(ctx context.Context, o *provision.Order) (*admin.Provisioned, error) {
+	if _, ok := p.s.live.Load().cfg.Tenants()[o.Account]; !ok {
+		return nil, fault.Newf(fault.Invalid, "there is no account %s; make it with `forebay accounts create %s`", o.Account, o.Account)
+	}
+	arn, err := p.s.book.Create(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.Get(ctx, o.Account, arn)
+}
+
+// Delete implements admin.ProvisionAdmin.
+func (p provisionAdmin) Delete(ctx context.Context, account, id string) (*admin.Provisioned, error) {
+	t, err := p.s.book.Get(ctx, account, id)
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Provisioned{Throughput: *t}, p.s.book.Delete(ctx, account, id)
+}
+
+// Cancel implements admin.ProvisionAdmin.
+func (p provisionAdmin) Cancel(ctx context.Context, account, id string) (*admin.Provisioned, error) {
+	t, err := p.s.book.Cancel(ctx, account, id)
+	if err != nil {
+		return nil, err
+	}
+	return p.used(t), nil
 }

@@ -153,7 +153,7 @@ func (s *Server) services() *front {
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
 		bedrock: bedrock.New(g, s.control()), sts: sts.New(),
 	}
-	f.admin = admin.New(adminView{s}, config.ObjectSchemas("#/components/schemas/"))
+	f.admin = admin.New(adminView{s}, provisionAdmin{s}, config.ObjectSchemas("#/components/schemas/"))
 	return f
 }
 

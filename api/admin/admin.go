@@ -71,12 +71,15 @@ type ModelInfo struct {
 // Service is the admin API behind the front door.
 type Service struct {
 	view    View
+	bought  ProvisionAdmin
 	schemas map[string]any
 }
 
-// New returns the service over a view. The schemas of the bodies that it takes (Policy, Tenant, Team,
+// New returns the service over a view and what was bought. The schemas of the bodies that it takes (Policy, Tenant, Team,
 // Engine, Model, Price, under these names) become part of the published document.
-func New(v View, schemas map[string]any) *Service { return &Service{v, schemas} }
+func New(v View, bought ProvisionAdmin, schemas map[string]any) *Service {
+	return &Service{v, bought, schemas}
+}
 
 // Name implements api.Service.
 func (s *Service) Name() string { return "admin" }
@@ -132,7 +135,7 @@ var routes = slices.Concat([]route{
 		method: http.MethodGet, path: "config/export", action: actionRead, operator: true, handle: (*Service).export,
 		summary: "What was made at run time, as YAML, to be declared in forebay.yaml.",
 	},
-}, objectRoutes())
+}, objectRoutes(), provisionedRoutes)
 
 // Serve implements api.Service.
 func (s *Service) Serve(c *api.Call) error {
@@ -303,7 +306,7 @@ var statuses = map[fault.Kind]int{
 	fault.TooLarge: http.StatusRequestEntityTooLarge, fault.MissingAuth: http.StatusUnauthorized, fault.IncompleteAuth: http.StatusUnauthorized,
 	fault.UnknownKey: http.StatusUnauthorized, fault.BadSignature: http.StatusForbidden, fault.Expired: http.StatusForbidden,
 	fault.Denied: http.StatusForbidden, fault.Conflict: http.StatusConflict, fault.Unavailable: http.StatusServiceUnavailable,
-	fault.Overloaded: http.StatusServiceUnavailable,
+	fault.Overloaded: http.StatusServiceUnavailable, fault.QuotaExceeded: http.StatusBadRequest,
 }
 
 // Fail implements api.Service.

@@ -33,7 +33,7 @@ var diagram = []node{
 	{"dialect", []string{"infer", "fault", "wire", "wire/"}, "a dialect translates; it depends on the vocabulary alone"},
 
 	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
-	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
+	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
 	{"api/bedrock", []string{"api", "catalog", "fault", "identity", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
 	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
 

@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"forebay/api"
+	"forebay/fault"
+	"forebay/provision"
+	"forebay/resource"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ProvisionAdmin keeps provisioned throughput. Its faults are those of a provision.Book.
+type ProvisionAdmin interface {
+	List(ctx context.Context, account string) ([]Provisioned, error)
+	Get(ctx context.Context, account, id string) (*Provisioned, error)
+	Create(ctx context.Context, o *provision.Order) (*Provisioned, error)
+	Delete(ctx context.Context, account, id string) (*Provisioned, error)
+	// Cancel lets a commitment end with its term.
+	Cancel(ctx context.Context, account, id string) (*Provisioned, error)
+}
+
+// Level is the level of a leaky bucket: what has not drained yet, beyond which level calls are refused, and what drains a minute.
+type Level struct {
+	Fill  int64 `json:"fill"`
+	Depth int64 `json:"depth"`
+	Rate  int64 `json:"rate"`
+}
+
+// Use is what is used of a throughput, in tokens and slots.
+type Use struct {
+	Input  Level `json:"input,omitzero"`
+	Output Level `json:"output,omitzero"`
+	Slots  int32 `json:"slots"` // that back it
+}
+
+// Provisioned is a throughput as it is shown.
+type Provisioned struct {
+	provision.Throughput
+	Use *Use `json:"use,omitempty"` // absent while it is not in service
+}
+
+// Order is what is asked of a throughput to be made.
+type Order struct {
+	Model      string            `json:"model"`
+	Units      int64             `json:"units"`
+	Commitment string            `json:"commitment,omitzero"`
+	Tags       map[string]string `json:"tags,omitempty"`
+}
+
+func (s *Service) provisionedList(c *api.Call, _ string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.bought.List(c.Context(), account)
+	if out == nil {
+		out = []Provisioned{}
+	}
+	return map[string]any{"provisioned": out}, err
+}
+
+func (s *Service) provisionedShow(c *api.Call, id string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.bought.Get(c.Context(), account, id)
+}
+
+func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	text, err := body(c)
+	if err != nil {
+		return nil, err
+	}
+	var in Order
+	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fault.Newf(fault.Invalid, "the order cannot be read: %v", err)
+	}
+	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment)}
+	for _, key := range slices.Sorted(maps.Keys(in.Tags)) { // in one order, so that the same order with its token is the same
+		o.Tags = append(o.Tags, resource.Tag{Key: key, Value: in.Tags[key]})
+	}
+	if o.Token, err = token(c); err != nil {
+		return nil, err
+	}
+	return s.bought.Create(c.Context(), o)
+}
+
+func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	if v, err := url.ParseQuery(c.Query); err == nil && v.Get("at_term_end") == "true" {
+		return s.bought.Cancel(c.Context(), account, id)
+	}
+	return s.bought.Delete(c.Context(), account, id)
+}
+
+// provisionedRoutes are the operations on provisioned throughput. Callers buy for their own account, and the operator for any.
+var provisionedRoutes = []route{
+	{method: http.MethodGet, path: "provisioned", action: actionRead, handle: (*Service).provisionedList, query: []string{"account"}, summary: "Provisioned throughputs, with what is used of them now."},
+	{method: http.MethodGet, path: "provisioned/", action: actionRead, handle: (*Service).provisionedShow, query: []string{"account"}, summary: "One throughput, by name or ARN."},
+	{method: http.MethodPost, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedCreate, query: []string{"account"}, body: "Order", summary: "Buy a throughput of this name."},
+	{
+		method: http.MethodDelete, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedDelete, query: []string{"account", "at_term_end"},
+		summary: "End a throughput, by name or ARN; with at_term_end=true a commitment when its term ends.",
+	},
+}
+
+var orderSchema = map[string]any{
+	"type": "object", "additionalProperties": false, "required": []string{"model", "units"}, "properties": map[string]any{
+		"model": map[string]string{"type": "string"}, "units": map[string]any{"type": "integer", "minimum": 1},
+		"commitment": map[string]any{"enum": strings.Split(",OneMonth,SixMonths", ",")},
+		"tags":       map[string]any{"type": "object", "additionalProperties": map[string]string{"type": "string"}},
+	},
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"forebay/api/admin"
+	"forebay/meter"
+)
+
+type provisionCmd struct {
+	List   provisionList   `cmd:"" default:"withargs" help:"List what was bought, with what is used of it now."`
+	Create provisionCreate `cmd:"" help:"Buy model units."`
+	Show   provisionShow   `cmd:"" help:"Show one throughput: its units, term and price, and what is used of it now."`
+	Delete provisionDelete `cmd:"" help:"End a throughput; a commitment only when its term has ended."`
+}
+
+// commitments are the terms in the words of the command line.
+var commitments = map[string]string{"none": "", "one-month": "OneMonth", "six-months": "SixMonths"}
+
+func commitment(term string) string {
+	for name, t := range commitments {
+		if t == term {
+			return name
+		}
+	}
+	return term
+}
+
+type provisionList struct {
+	remote
+	ofAccount
+}
+
+// Run implements the verb.
+func (c *provisionList) Run(e *env) error {
+	var out struct {
+		Provisioned []admin.Provisioned `json:"provisioned"`
+	}
+	if err := c.call(e.ctx, http.MethodGet, "provisioned"+c.query(), nil, &out); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e, out.Provisioned)
+	}
+	rows := make([][]string, len(out.Provisioned))
+	for i := range out.Provisioned {
+		p := &out.Provisioned[i]
+		rows[i] = []string{
+			p.Name, p.Model.ID, string(p.Status), count(p.Units), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
+			used(p, func(u *admin.Use) admin.Level { return u.Output }),
+		}
+	}
+	return table(e, "NAME\tMODEL\tSTATUS\tUNITS\tUNIT (IN/OUT A MINUTE)\tTERM\tA UNIT-HOUR\tINPUT USED\tOUTPUT USED", rows)
+}
+
+// size is what a unit delivers, and where that comes from.
+func size(p *admin.Provisioned) string {
+	return fmt.Sprintf("%d/%d %s", p.Unit.Input, p.Unit.Output, p.Unit.Basis)
+}
+
+// perHour is the price of a unit-hour now.
+func perHour(p *admin.Provisioned) string {
+	if n := len(p.Rates); n > 0 && p.Rates[n-1].Known {
+		return meter.FormatMoney(p.Rates[n-1].Nano, p.Rates[n-1].Currency)
+	}
+	return "unknown"
+}
+
+// used is how full a bucket of what was bought is.
+func used(p *admin.Provisioned, of func(*admin.Use) admin.Level) string {
+	if p.Use == nil {
+		return "-"
+	}
+	l := of(p.Use)
+	if l.Depth == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d %%", l.Fill*100/l.Depth)
+}
+
+type provisionShow struct {
+	remote
+	ofAccount
+	Name string `arg:"" help:"Its name or ARN."`
+}
+
+// Run implements the verb.
+func (c *provisionShow) Run(e *env) error {
+	var p admin.Provisioned
+	if err := c.call(e.ctx, http.MethodGet, "provisioned/"+url.PathEscape(c.Name)+c.query(), nil, &p); err != nil {
+		return err
+	}
+	return c.print(e, &p)
+}
+
+// print shows all that is known of a throughput.
+func (r *remote) print(e *env, p *admin.Provisioned) error {
+	if r.JSON {
+		return printJSON(e, p)
+	}
+	rows := [][]string{
+		{"name", p.Name},
+		{"arn", p.ARN},
+		{"model", p.Model.ARN},
+		{"status", string(p.Status)},
+		{"units", fmt.Sprintf("%d of %d input and %d output tokens a minute (%s)", p.Units, p.Unit.Input, p.Unit.Output, p.Unit.Basis)},
+		{"price", perHour(p) + " a unit-hour"},
+		{"created", p.Created.Format(time.RFC3339)},
+	}
+	if p.Desired != p.Model {
+		rows = slices.Insert(rows, 3, []string{"becomes", p.Desired.ARN})
+	}
+	if p.Failure != "" {
+		rows = append(rows, []string{"failure", p.Failure})
+	}
+	if !p.Expires.IsZero() {
+		rows = append(rows, []string{"commitment", term(p)})
+	}
+	if u := p.Use; u != nil {
+		rows = append(rows, []string{"input", level(u.Input)}, []string{"output", level(u.Output)}, []string{"slots", count(int64(u.Slots)) + " back it"})
+	}
+	return table(e, strings.ToUpper("what\tvalue"), rows)
+}
+
+func term(p *admin.Provisioned) string {
+	what := "renews"
+	if p.Cancelled {
+		what = "ends"
+	}
+	return fmt.Sprintf("%s, term %d, %s at %s", commitment(string(p.Term)), p.Terms, what, p.Expires.Format(time.RFC3339))
+}
+
+func level(l admin.Level) string {
+	if l.Depth == 0 {
+		return "not sold"
+	}
+	return fmt.Sprintf("%d of %d tokens in the bucket (%d %%); %d drain a minute", l.Fill, l.Depth, l.Fill*100/l.Depth, l.Rate)
+}
+
+type provisionCreate struct {
+	remote
+	ofAccount
+	Name       string            `arg:"" help:"A name of your choice."`
+	Model      string            `required:"" help:"Id or ARN of the model."`
+	Units      int64             `required:"" help:"How many model units."`
+	Commitment string            `help:"none, one-month or six-months: it is paid for so long, and renews until it is cancelled." enum:"none,one-month,six-months" default:"none"`
+	Tag        map[string]string `help:"Tags: KEY=VALUE." mapsep:"none"`
+}
+
+// Run implements the verb.
+func (c *provisionCreate) Run(e *env) error {
+	var p admin.Provisioned
+	order := admin.Order{Model: c.Model, Units: c.Units, Commitment: commitments[c.Commitment], Tags: c.Tag}
+	if err := c.call(e.ctx, http.MethodPost, "provisioned/"+url.PathEscape(c.Name)+c.query(), &order, &p); err != nil {
+		return err
+	}
+	return c.print(e, &p)
+}
+
+type provisionDelete struct {
+	remote
+	ofAccount
+	Name      string `arg:"" help:"Its name or ARN."`
+	AtTermEnd bool   `help:"Let a commitment end with its term instead of being renewed."`
+}
+
+// Run implements the verb.
+func (c *provisionDelete) Run(e *env) error {
+	query := c.query()
+	if c.AtTermEnd {
+		query = "?at_term_end=true"
+		if c.Account != "" {
+			query += "&account=" + url.QueryEscape(c.Account)
+		}
+	}
+	var p admin.Provisioned
+	if err := c.call(e.ctx, http.MethodDelete, "provisioned/"+url.PathEscape(c.Name)+query, nil, &p); err != nil {
+		return err
+	}
+	switch {
+	case c.JSON:
+		return printJSON(e, &p)
+	case c.AtTermEnd:
+		_, err := fmt.Fprintf(e.Out, "%s ends at %s\n", p.Name, p.Expires.Format(time.RFC3339))
+		return err
+	}
+	_, err := fmt.Fprintf(e.Out, "%s is deleted\n", p.Name)
+	return err
+}
