@@ -24,4 +24,7 @@
 //     decoding sequence: a simulator jumps there, over thousands of steps at once.
 //
 // Both ways give the same results to the nanosecond. Order is by arrival only; there are no maps.
+//
+// From the same profile come the figures that reservations are sold by: Among (W, the time of a call in a full
+// engine), Headroom (the slots and the memory that back a demand, with its wait), Pool.Room (what is left to sell) and Pool.Unit.
 package perf

@@ -70,43 +70,13 @@ func (p *Profile) Validate() error {
 func (p *Profile) block() int64 { return max(p.Block, 1) }
 
 // blocks returns the blocks that hold n tokens.
-func (p *Profile) blocks(n int64) int64 { return (n + p.block() - 1) / p.block() }
+func (p *Profile) blocks(n int64) int64 { return divUp(n, p.block()) }
 
 // capacity is the memory in blocks.
 func (p *Profile) capacity() int64 { return p.KV / p.block() }
 
 // need is what a sequence holds at most, in blocks: its last token is given out and not kept.
 func (p *Profile) need(prompt, output int64) int64 { return p.blocks(addSat(prompt, output-1)) }
-
-// W returns the mean time that a sequence spends in the engine when n sequences like it
-// are in the engine at all times, each one replaced as it ends, their phases spread
-// evenly: with n slots the engine then completes n / W sequences per unit of time. It is
-// false where n sequences do not fit into the batch or, at their full length, into the memory.
-//
-// Derivation: in the time W that one sequence takes, each of the n sequences advances by
-// one full life, so n prompts are read, n x (out - 1) tokens are decoded and their
-// contexts attended to. The steps in W are those of one life, or, where prompts queue
-// for the step's budget, as many as the n prompts need of it.
-func (p *Profile) W(n int, in, out int64) (Instant, bool) {
-	in, out = max(in, 1), max(out, 1)
-	nn := int64(n)
-	if n < 1 || n > p.MaxBatch || mulSat(nn, p.need(in, out)) > p.capacity() {
-		return 0, false
-	}
-	decode := out - 1
-	// Of the n sequences the share decode / steps decodes at a time; n-1 of them at most beside a prompt being read.
-	budget := max(p.Chunk-(nn-1), 1)
-	steps := addSat(divUp(in, budget), decode)
-	if all := addSat(mulSat(nn, in), mulSat(nn, decode)); divUp(all, p.Chunk) > steps {
-		steps = divUp(all, p.Chunk)
-	}
-	context := addSat(mulSat(decode, in), mulSat(decode, out)/2) // in+1 ... in+out-1
-	ps := mulSat(steps, p.Step)
-	ps = addSat(ps, mulSat(p.PrefillToken, mulSat(nn, in)))
-	ps = addSat(ps, mulSat(p.Sequence, mulSat(nn, decode)))
-	ps = addSat(ps, mulSat(p.ContextToken, mulSat(nn, context)))
-	return Instant(ps / psPerNs), true
-}
 
 func divUp(a, b int64) int64 { return a/b + min(a%b, 1) }
 
@@ -124,4 +94,17 @@ func addSat(a, b int64) int64 {
 		return math.MaxInt64
 	}
 	return a + b
+}
+
+// mulDiv returns a x b / c, rounded up, of what is not negative; it stays at the largest value where that would overflow.
+func mulDiv(a, b, c int64) int64 {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	if hi >= uint64(c) {
+		return math.MaxInt64
+	}
+	q, r := bits.Div64(hi, lo, uint64(c))
+	if q >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(q) + int64(min(r, 1))
 }
