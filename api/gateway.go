@@ -300,7 +300,7 @@ func tierName(s string) string {
 // Answer sets the headers that tell the truth about a response.
 func Answer(h http.Header, head *infer.Head) {
 	for _, what := range head.Dropped {
-		addDropped(h, what)
+		AddDropped(h, what)
 	}
 	if head.Simulated {
 		h.Set("X-Forebay-Simulated", "true")
@@ -319,14 +319,14 @@ func refusedWith(c *Call, req *infer.Request) {
 	if len(req.Dropped) > 0 {
 		c.W.Prepare(func(h http.Header) {
 			for _, what := range req.Dropped {
-				addDropped(h, what)
+				AddDropped(h, what)
 			}
 		})
 	}
 }
 
-// addDropped names a part of the request that was not honoured.
-func addDropped(h http.Header, what string) {
+// AddDropped names a part of the request that was not honoured.
+func AddDropped(h http.Header, what string) {
 	what = HeaderValue(what)
 	switch have := h.Get(HeaderDropped); {
 	case have == "":

@@ -46,6 +46,8 @@ type Model struct {
 	UnitPrices *UnitPrices `json:"unitPrices,omitempty"`
 	// Rules are what the configuration says becomes of parts of a request, by the part's name.
 	Rules map[string]Rule `json:"rules,omitempty"`
+	// Base is the id of the model that this one was fine-tuned from, "" for one that was not.
+	Base string `json:"base,omitempty"`
 	// ManagedBy is the place in the configuration that declares the model, "" for built-in ones.
 	ManagedBy string `json:"managedBy,omitempty"`
 }

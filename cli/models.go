@@ -105,8 +105,9 @@ type modelAdd struct {
 	remote
 	limitFlags
 	priceFlags `embed:"" prefix:"price-"`
-	ID         string   `arg:"" help:"Model id: one of the catalogue, or a new one."`
-	Engine     []string `help:"An engine of the server, or one of up --serve's, with its own name of the model." placeholder:"ENGINE[/MODEL]" required:"" sep:"none"`
+	ID         string   `arg:"" help:"Model id: one of the catalogue, a new one, or the ARN of a custom or imported model."`
+	Engine     []string `help:"An engine of the server, or one of up --serve's, with its own name of the model." placeholder:"ENGINE[/MODEL]" sep:"none"`
+	Base       string   `help:"The model that it was fine-tuned from, whose family and features it has."`
 	Family     string   `help:"Dialect of its InvokeModel body, such as anthropic or llama; openai for a new model."`
 	Provider   string   `help:"Who made it."`
 	Name       string   `help:"A name for people."`
@@ -116,12 +117,15 @@ type modelAdd struct {
 
 // Run implements the verb: engines that the server does not have yet are added first.
 func (c *modelAdd) Run(e *env) error {
+	if len(c.Engine) == 0 && c.Base == "" {
+		return errors.New("say what serves it, --engine ENGINE[/MODEL], or what it was made from, --base MODEL; without an engine it is simulated")
+	}
 	known, err := c.objects(e, "engines", "")
 	if err != nil {
 		return err
 	}
 	m := config.Model{
-		Family: c.Family, Provider: c.Provider, Name: c.Name, Context: c.Context, MaxOutput: c.MaxOutput, Limits: c.limits(), Price: c.price(),
+		Base: c.Base, Family: c.Family, Provider: c.Provider, Name: c.Name, Context: c.Context, MaxOutput: c.MaxOutput, Limits: c.limits(), Price: c.price(),
 	}
 	for _, target := range c.Engine {
 		b, err := c.bind(e, target, known)

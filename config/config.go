@@ -31,6 +31,7 @@ type Config struct {
 	Models   map[string]Model  `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
 	Aliases  map[string]string `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
 	Routes   map[string]Route  `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
+	Buckets  map[string]Bucket `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
 	Charge   map[string]string `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
 	Quotas   string            `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
 	Ledger   Ledger            `yaml:"ledger,omitempty" doc:"How the ledger is kept."`
@@ -155,6 +156,7 @@ type Engine struct {
 
 // Model binds a model of the catalogue, or a new one, to engines.
 type Model struct {
+	Base      string    `yaml:"base,omitempty" doc:"The model that it was fine-tuned from, whose family, context and features it has: a custom model."`
 	Engines   []Binding `yaml:"engines,omitempty" doc:"Engines that serve it; the simulated one when left out."`
 	Family    string    `yaml:"family,omitempty" enum:",anthropic,nova,llama,mistral,mistral-chat,titan-text,titan-embed,cohere-command,cohere-embed,jamba,deepseek,gpt-oss,openai,openai-embeddings" doc:"Dialect of its InvokeModel body; openai for a new model when left out."`
 	Provider  string    `yaml:"provider,omitempty" doc:"Who made it."`
@@ -174,6 +176,11 @@ type Model struct {
 	FirstToken time.Duration `yaml:"first_token_timeout,omitempty" doc:"In place of the engines'."`
 	Between    time.Duration `yaml:"between_tokens_timeout,omitempty" doc:"In place of the engines'."`
 	Total      time.Duration `yaml:"total_timeout,omitempty" doc:"In place of the engines'."`
+}
+
+// Bucket is a folder of objects: weights of models, logs.
+type Bucket struct {
+	Dir string `yaml:"dir" required:"true" doc:"An absolute path."`
 }
 
 // Binding says which engine serves a model, and under which name.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"forebay/artifact"
 	"forebay/catalog"
 	"forebay/perf"
 )
@@ -29,6 +31,7 @@ func (c *Config) Validate() error {
 	c.checkKeys(&k)
 	c.checkEngines(&k)
 	c.checkModels(&k)
+	c.checkBuckets(&k)
 	c.checkRoutes(&k)
 	c.checkOperation(&k)
 	return k.err()
@@ -316,6 +319,7 @@ func (c *Config) checkModels(k *checker) {
 		c.checkRules(k, &m, path)
 		m.Price.check(k, path+".price")
 		m.Unit.check(k, path+".unit")
+		c.checkBase(k, id, &m, path)
 	}
 	ids := c.modelIDs()
 	for _, name := range slices.Sorted(maps.Keys(c.Aliases)) {
@@ -324,6 +328,34 @@ func (c *Config) checkModels(k *checker) {
 			k.bad(path, "is the id of a model that is declared here; an alias cannot stand in for it")
 		}
 		k.known("models", path, c.Aliases[name], ids)
+	}
+}
+
+// checkBase checks what a fine-tuned model says of its base.
+func (c *Config) checkBase(k *checker, id string, m *Model, path string) {
+	if m.Base == "" {
+		return
+	}
+	k.known("models", path+".base", m.Base, c.modelIDs())
+	if m.Base == id || c.Models[m.Base].Base != "" {
+		k.bad(path+".base", "%q is fine-tuned itself; name the model at the bottom", m.Base)
+	}
+	if slices.ContainsFunc(catalog.Builtin(), func(b *catalog.Model) bool { return b.ID == id }) {
+		k.bad(path+".base", "%q is a model of the catalogue, and no fine-tuned one; choose another id", id)
+	}
+	if m.Family != "" {
+		k.bad(path+".family", "is the base's; leave it out")
+	}
+}
+
+func (c *Config) checkBuckets(k *checker) {
+	for _, name := range slices.Sorted(maps.Keys(c.Buckets)) {
+		if !artifact.IsBucket(name) {
+			k.bad("buckets."+name, "%q is no name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens", name)
+		}
+		if dir := c.Buckets[name].Dir; !filepath.IsAbs(dir) {
+			k.bad("buckets."+name+".dir", "%q is not an absolute path", dir)
+		}
 	}
 }
 

@@ -181,7 +181,10 @@ func Match(pattern, name string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// ModelARN is the resource of the actions on a foundation model.
+// ModelARN is the resource of the actions on a foundation model, or on a model whose id is an ARN already.
 func ModelARN(region, model string) string {
+	if strings.HasPrefix(model, "arn:") {
+		return model
+	}
 	return fmt.Sprintf("arn:aws:bedrock:%s::foundation-model/%s", region, model)
 }

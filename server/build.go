@@ -187,28 +187,6 @@ func (o *opened) dial(ip netip.Addr) (engine.Client, error) {
 	}
 }
 
-// models merges the built-in catalogue with what the configuration declares.
-func (p *serving) models() (map[string]*catalog.Model, error) {
-	out := map[string]*catalog.Model{}
-	for _, m := range catalog.Builtin() {
-		out[m.ID] = m
-	}
-	var errs []error
-	for id, cm := range p.cfg.Models {
-		m := &catalog.Model{ID: id, Provider: "custom", Name: id, Family: infer.DialectOpenAI, Input: []string{"TEXT"}, Output: []string{"TEXT"}, Streaming: true, Context: 8192, MaxOutput: 4096, Burndown: 1000, Features: catalog.Unknown()}
-		if known := out[id]; known != nil {
-			c := *known
-			m = &c
-		}
-		if err := override(m, &cm); err != nil {
-			errs = append(errs, fmt.Errorf("models.%s: %w", id, err))
-		}
-		m.ManagedBy = p.cfg.Where("models." + id)
-		out[id] = m
-	}
-	return out, errors.Join(errs...)
-}
-
 // chargeAsked lists the aliases and models whose calls are charged at the price of what was asked for.
 func (p *serving) chargeAsked() []string {
 	var out []string

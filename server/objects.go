@@ -133,6 +133,9 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 		}
 		return out, tx.DeleteObject(ctx, ch.Kind, ch.Account, ch.Name)
 	}
+	if ch.Kind == config.KindModel && isARN(ch.Name) && s.live.Load().variants[ch.Name] == nil {
+		return nil, fault.Newf(fault.NotFound, "there is no custom or imported model %s", ch.Name)
+	}
 	body, err := s.wanted(ctx, tx, ch)
 	if err != nil {
 		return nil, err
@@ -254,7 +257,7 @@ func (s *Server) preview(ctx context.Context, tx *store.Tx) (*serving, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, invalid(err)
 	}
-	return build(live.declared, cfg, live)
+	return build(live.declared, cfg, live.custom, live)
 }
 
 // objectKinds are the kinds of objects, what is referred to before what refers to it.

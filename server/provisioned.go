@@ -111,12 +111,19 @@ func (s *Server) tendProvisioned(ctx context.Context) error {
 type unitOffers struct{ s *Server }
 
 // Offer implements provision.Models.
-func (o unitOffers) Offer(_, id string) (provision.Offer, error) {
-	res, err := o.s.live.Load().names.Resolve(id)
+func (o unitOffers) Offer(account, id string) (provision.Offer, error) {
+	p := o.s.live.Load()
+	if arn, ok := resource.Parse(id); ok && arn.Kind == resource.CustomModel && arn.Account == account && p.variants[arn.String()] != nil {
+		return customOffer(p.variants[arn.String()], arn.String())
+	}
+	res, err := p.names.Resolve(id)
 	if err != nil {
 		return provision.Offer{}, err
 	}
 	m := res.Model
+	if m.Base != "" {
+		return customOffer(m, p.declaredARN(m))
+	}
 	unit, sold := m.UnitSize()
 	switch {
 	case res.RegionPrefix != "":
@@ -164,7 +171,7 @@ func (v *modelsView) bought(id string, t *provision.Throughput) (catalog.Resolut
 	case !t.Status.Serves():
 		return catalog.Resolution{}, fault.Newf(fault.NotFound, "Could not find the resource %s.", t.ARN).WithReason("its status is %s: %s", t.Status, t.Failure)
 	}
-	m := v.live.Load().names.Get(t.Model.ID)
+	m := v.live.Load().model(t.Model.ID)
 	if m == nil {
 		return catalog.Resolution{}, fault.New(fault.Unavailable, "").WithReason("the model %s of %s is not served any more", t.Model.ID, t.ARN)
 	}

@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"path/filepath"
 
 	"forebay/api/bedrock"
+	"forebay/artifact"
 	"forebay/catalog"
+	"forebay/custom"
 	"forebay/fault"
 	"forebay/profile"
 	"forebay/resource"
@@ -18,7 +21,24 @@ func (s *Server) control() bedrock.Control {
 		Tags:        resource.Tagger{Store: st},
 		Profiles:    &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
 		Provisioned: s.book,
+		Custom:      s.custom,
 	}
+}
+
+// objects is where artifacts lie.
+func (s *Server) objects() *artifact.Objects {
+	o := &artifact.Objects{Root: filepath.Join(s.cfg.DataDir, "objects"), Buckets: map[string]string{}}
+	for name, b := range s.cfg.Buckets {
+		o.Buckets[name] = b.Dir
+	}
+	return o
+}
+
+// openCustom opens the registry of models that callers bring.
+func (s *Server) openCustom() {
+	s.custom = custom.New(custom.Options{
+		Store: resourceStore{s}, Objects: s.objects(), Models: customModels{s}, Region: s.cfg.Server.Region, Operator: s.cfg.Account.ID, Log: s.log,
+	})
 }
 
 // resourceStore implements resource.Store.
@@ -50,13 +70,21 @@ func (r resourceStore) Update(ctx context.Context, f func(*store.Tx) error) erro
 
 // directory is what the ARNs of resources stand for. It is immutable once it is in force.
 type directory struct {
-	profiles map[string]profile.Target
+	profiles    map[string]profile.Target
+	deployments map[string]*custom.Deployment
 }
 
 func readDirectory(ctx context.Context, tx *store.Tx) (*directory, error) {
 	var d directory
 	var err error
-	d.profiles, err = profile.Targets(ctx, tx)
+	if d.profiles, err = profile.Targets(ctx, tx); err != nil {
+		return nil, err
+	}
+	list, err := custom.Deployments(ctx, tx)
+	d.deployments = make(map[string]*custom.Deployment, len(list))
+	for _, x := range list {
+		d.deployments[x.ARN] = x
+	}
 	return &d, err
 }
 
@@ -86,5 +114,5 @@ func (v *modelsView) resolveMade(account, id string) (res catalog.Resolution, ok
 		}
 		return res, true, err
 	}
-	return res, false, nil
+	return v.resolveCustom(d, &arn, id)
 }

@@ -23,6 +23,7 @@ import (
 	"forebay/api/openai"
 	"forebay/api/sts"
 	"forebay/config"
+	"forebay/custom"
 	"forebay/dispatch"
 	"forebay/identity"
 	"forebay/meter"
@@ -63,6 +64,7 @@ type Server struct {
 
 	discovery *discovery
 
+	custom      *custom.Registry
 	book        *provision.Book
 	provisioned atomic.Pointer[provisioned]
 	nextTend    time.Time     // when the book wants it; guarded by keys
@@ -121,6 +123,7 @@ func (s *Server) open(ctx context.Context) error {
 func (s *Server) wire(ctx context.Context) error {
 	s.metrics = &metrics{}
 	s.openBook()
+	s.openCustom()
 	s.dispatch = dispatch.New(dispatch.Options{
 		Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s),
 		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
@@ -131,7 +134,11 @@ func (s *Server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first, err := build(&s.cfg, cfg, nil)
+	brought, err := s.brought(ctx)
+	if err != nil {
+		return err
+	}
+	first, err := build(&s.cfg, cfg, brought, nil)
 	if err != nil {
 		return err
 	}
@@ -262,6 +269,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.dispatch.Run(gctx) })
 	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error { return s.tendProvisioned(gctx) })
+	g.Go(func() error { return s.custom.Run(gctx) })
 	g.Go(func() error {
 		return s.discovery.run(gctx, func(ctx context.Context) error { return s.changeKeys(ctx, func() error { return nil }) })
 	})

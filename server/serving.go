@@ -8,6 +8,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/config"
+	"forebay/custom"
 	"forebay/dispatch"
 	"forebay/engine"
 	"forebay/identity"
@@ -23,12 +24,14 @@ type serving struct {
 	speaks   map[string][]engine.Client // by model
 	base     dispatch.Topology          // but for keys, and the addresses of names
 	opened   map[string]*opened         // by engine, as the scheduler knows it
+	custom   []*custom.Model            // that callers brought
+	variants map[string]*catalog.Model  // custom and imported models, by ARN
 }
 
 // build makes what a configuration asks for, with what old has and did not change. It has no
 // effect on what is served. After an error nothing is left open.
-func build(declared, cfg *config.Config, old *serving) (*serving, error) {
-	p := &serving{declared: declared, cfg: *cfg, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
+func build(declared, cfg *config.Config, brought []*custom.Model, old *serving) (*serving, error) {
+	p := &serving{declared: declared, cfg: *cfg, custom: brought, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
 	models, err := p.models()
 	if err != nil {
 		return nil, err
@@ -41,8 +44,10 @@ func build(declared, cfg *config.Config, old *serving) (*serving, error) {
 		return nil, errors.Join(err, closeAll(p.release(old)))
 	}
 	all := make([]*catalog.Model, 0, len(models))
-	for _, m := range models {
-		all = append(all, m)
+	for id, m := range models {
+		if p.variants[id] == nil { // those have no names but their ARNs
+			all = append(all, m)
+		}
 	}
 	strict := ""
 	if p.cfg.Server.Strict {
@@ -124,7 +129,11 @@ func (s *Server) Reload(ctx context.Context, cfg config.Config) (restart []strin
 	if err != nil {
 		return nil, err
 	}
-	next, err := build(&cfg, all, s.live.Load())
+	brought, err := s.brought(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next, err := build(&cfg, all, brought, s.live.Load())
 	if err != nil {
 		return nil, err
 	}

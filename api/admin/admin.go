@@ -220,6 +220,9 @@ func (s *Service) status(c *api.Call, _ string) (any, error) {
 func (s *Service) models(c *api.Call, _ string) (any, error) {
 	models := s.view.Catalogue().Models()
 	if !s.operates(c) {
+		models = slices.DeleteFunc(models, func(m ModelInfo) bool { // that other accounts brought
+			return strings.HasPrefix(m.ID, "arn:") && !strings.Contains(m.ID, ":"+c.Principal.Account+":")
+		})
 		for i := range models {
 			models[i].Engines = nil
 		}

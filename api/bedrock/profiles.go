@@ -18,7 +18,7 @@ func (s *Service) inferenceProfiles() {
 const statusActive = "ACTIVE"
 
 func (s *Service) createProfile(c *api.Call, in *shapes.CreateInferenceProfileRequest) (*shapes.CreateInferenceProfileResponse, error) {
-	w := profile.Wanted{Name: in.InferenceProfileName, Description: value(in.Description), CopyFrom: value(in.ModelSource.CopyFrom)}
+	w := profile.Wanted{Name: in.InferenceProfileName, Description: given(in.Description), CopyFrom: given(in.ModelSource.CopyFrom)}
 	arn, err := s.control.Profiles.Create(c.Context(), creation(c, in.ClientRequestToken, in.Tags), &w)
 	if err != nil {
 		return nil, err
@@ -36,12 +36,12 @@ func (s *Service) getProfile(c *api.Call, in *shapes.GetInferenceProfileRequest)
 }
 
 func (s *Service) listProfiles(c *api.Call, in *shapes.ListInferenceProfilesRequest) (*shapes.ListInferenceProfilesResponse, error) {
-	f := resource.Filter{Max: int(value(in.MaxResults)), Token: value(in.NextToken)}
-	list, next, err := s.control.Profiles.List(c.Context(), c.Principal.Account, value(in.TypeEquals), &f)
+	f := resource.Filter{Max: int(given(in.MaxResults)), Token: given(in.NextToken)}
+	list, next, err := s.control.Profiles.List(c.Context(), c.Principal.Account, given(in.TypeEquals), &f)
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListInferenceProfilesResponse{InferenceProfileSummaries: []shapes.InferenceProfileSummary{}, NextToken: optional(next)}
+	out := &shapes.ListInferenceProfilesResponse{InferenceProfileSummaries: []shapes.InferenceProfileSummary{}, NextToken: present(next)}
 	for _, p := range list {
 		out.InferenceProfileSummaries = append(out.InferenceProfileSummaries, profileSummary(p))
 	}
@@ -54,7 +54,7 @@ func (s *Service) deleteProfile(c *api.Call, in *shapes.DeleteInferenceProfileRe
 
 func profileSummary(p *profile.Profile) shapes.InferenceProfileSummary {
 	out := shapes.InferenceProfileSummary{
-		InferenceProfileName: p.Name, Description: optional(p.Description), InferenceProfileArn: p.ARN, InferenceProfileId: p.ID, Status: statusActive, Type: profile.Application,
+		InferenceProfileName: p.Name, Description: present(p.Description), InferenceProfileArn: p.ARN, InferenceProfileId: p.ID, Status: statusActive, Type: profile.Application,
 	}
 	if p.System {
 		out.Type = profile.System

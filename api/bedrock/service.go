@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"forebay/api"
 	"forebay/catalog"
+	"forebay/custom"
 	"forebay/fault"
 	"forebay/profile"
 	"forebay/resource"
@@ -28,6 +30,7 @@ type Control struct {
 	Tags        resource.Tagger
 	Profiles    *profile.Profiles
 	Provisioned Provisioned
+	Custom      *custom.Registry
 }
 
 // New returns the service over a gateway's models.
@@ -35,6 +38,9 @@ func New(g *api.Gateway, control Control) *Service {
 	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table, Codes: codes}, gateway: g, control: control}
 	s.tagging()
 	s.inferenceProfiles()
+	s.customModels()
+	s.modelImports()
+	s.customDeployments()
 	s.provisioning()
 	api.Handle(&s.AWS, api.Operation[shapes.ListFoundationModelsRequest, shapes.ListFoundationModelsResponse]{Shape: shapes.ListFoundationModels, Run: s.list})
 	api.Handle(&s.AWS, api.Operation[shapes.GetFoundationModelRequest, shapes.GetFoundationModelResponse]{Shape: shapes.GetFoundationModel, Run: s.get})
@@ -66,23 +72,15 @@ func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
 
 // creation is what all operations that make something have in common.
 func creation(c *api.Call, token *string, tags []shapes.Tag) *resource.Creation {
-	return &resource.Creation{Account: c.Principal.Account, Operation: c.Operation, Token: value(token), Body: slices.Clone(c.Body), Tags: tagList(tags)}
+	return &resource.Creation{Account: c.Principal.Account, Operation: c.Operation, Token: given(token), Body: slices.Clone(c.Body), Tags: tagList(tags)}
 }
 
-// value returns what a member holds, its zero value when it is left out.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
+// page is the part of a list that a request asks for; the newest are first unless it says otherwise.
+func page(after, before *time.Time, nameContains *string, most *int32, token, order *string) resource.Filter {
+	return resource.Filter{
+		After: given(after), Before: given(before), NameContains: given(nameContains), Descending: given(order) != "Ascending",
+		Max: int(given(most)), Token: given(token),
 	}
-	return v
-}
-
-// optional leaves out an empty text.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 func (s *Service) summary(m *catalog.Model) shapes.FoundationModelSummary {
@@ -115,6 +113,9 @@ func (s *Service) list(c *api.Call, in *shapes.ListFoundationModelsRequest) (*sh
 		return out, nil // nothing here can be customised yet
 	}
 	for _, m := range s.gateway.Models.List(c.Principal.Account) {
+		if m.Base != "" {
+			continue // a custom model
+		}
 		if in.ByProvider != nil && !strings.EqualFold(*in.ByProvider, m.Provider) {
 			continue
 		}

@@ -34,7 +34,7 @@ var diagram = []node{
 
 	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
 	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
-	{"api/bedrock", []string{"api", "catalog", "fault", "identity", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
+	{"api/bedrock", []string{"api", "catalog", "custom", "fault", "identity", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
 	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
 
 	{"engine", []string{"infer", "fault"}, "the ports know no implementation"},
@@ -49,10 +49,13 @@ var diagram = []node{
 	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
 	{"provision", []string{"catalog", "fault", "resource", "store"}, "what is bought, and when it begins and ends; pools and models answer through its ports, and server connects them"},
 	{"resource", []string{"fault", "store"}, "how resources are named, tagged and listed; what a kind of them is belongs to its own package"},
+	{"artifact/weights", []string{"fault"}, "formats of weights, read from any file system"},
+	{"artifact", []string{"fault"}, "where objects lie; what they are is for others"},
+	{"custom", []string{"artifact", "artifact/weights", "fault", "resource", "store"}, "what callers bring, and what becomes of it; serving it is for server"},
 	{"profile", []string{"catalog", "fault", "resource", "store"}, "profiles are names for models; how calls by them are served is not theirs"},
-	{"config", []string{"capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
+	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
-	{"server", []string{"api", "api/", "capacity", "catalog", "config", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
+	{"server", []string{"api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
 	{"cli", []string{"api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "server", "wire/"}, "the command line is a client of the admin API; only up and demo start a server, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},

@@ -70,7 +70,7 @@ var services = []service{
 		},
 		open: []string{
 			"GetFoundationModelIdentifier", "ModelIdentifier", "ModelArn", "FoundationModelArn", "CustomModelArn",
-			"InferenceProfileModelSourceArn", "InferenceProfileIdentifier", "TaggableResourcesArn",
+			"InferenceProfileModelSourceArn", "InferenceProfileIdentifier", "TaggableResourcesArn", "S3Uri",
 		},
 	},
 	{model: "sts/2011-06-15", pkg: "sts", operations: map[string]form{"GetCallerIdentity": both}},

@@ -1,0 +1,123 @@
+package weights_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"forebay/artifact/weights"
+	"forebay/fault"
+	"forebay/internal/tinygguf"
+)
+
+// tensorFile is a safetensors file with a head and n bytes of tensors.
+func tensorFile(head string, n int) string {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
+	return string(b) + head + strings.Repeat("x", n)
+}
+
+const (
+	oneTensor = `{"__metadata__":{"format":"pt"},"w":{"dtype":"F16","shape":[2,2],"data_offsets":[0,8]}}`
+	llama     = `{"architectures":["LlamaForCausalLM"],"max_position_embeddings":8192,"_name_or_path":"meta/base"}`
+	lora      = `{"peft_type":"LORA","base_model_name_or_path":"amazon.nova-lite-v1:0"}`
+)
+
+func tiny(t testing.TB) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tinygguf.Write(&b, tinygguf.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func folder(files map[string]string) fstest.MapFS {
+	out := fstest.MapFS{}
+	for name, text := range files {
+		out[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return out
+}
+
+func TestInspect(t *testing.T) {
+	good := tensorFile(oneTensor, 8)
+	gguf := tiny(t)
+	size := int64(len(good))
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  weights.Weights
+		fault string // a part of it; "" for none
+	}{
+		"a whole model":         {map[string]string{"config.json": llama, "model.safetensors": good}, weights.Weights{Format: weights.Safetensors, Architecture: "LlamaForCausalLM", Base: "meta/base", Context: 8192, Bytes: size}, ""},
+		"with a chat template":  {map[string]string{"config.json": llama, "model.safetensors": good, "tokenizer_config.json": `{"chat_template":"x"}`}, weights.Weights{Format: weights.Safetensors, Architecture: "LlamaForCausalLM", Base: "meta/base", Context: 8192, Instruct: true, Bytes: size}, ""},
+		"in parts":              {map[string]string{"config.json": llama, "a.safetensors": good, "b.safetensors": good, "model.safetensors.index.json": `{"weight_map":{"x":"a.safetensors","y":"b.safetensors"}}`}, weights.Weights{Format: weights.Safetensors, Architecture: "LlamaForCausalLM", Base: "meta/base", Context: 8192, Bytes: 2 * size}, ""},
+		"an adapter":            {map[string]string{"adapter_config.json": lora, "adapter_model.safetensors": good}, weights.Weights{Format: weights.Adapter, Architecture: "LORA", Base: "amazon.nova-lite-v1:0", Bytes: size}, ""},
+		"a GGUF file":           {map[string]string{"m.gguf": gguf}, weights.Weights{Format: weights.GGUF, Architecture: "llama", Context: 4096, Instruct: true, Bytes: int64(len(gguf))}, ""},
+		"nothing":               {map[string]string{"readme.md": ""}, weights.Weights{}, "no config.json and no .gguf file"},
+		"no weights":            {map[string]string{"config.json": llama}, weights.Weights{}, "has no weights"},
+		"a part is missing":     {map[string]string{"config.json": llama, "a.safetensors": good, "model.safetensors.index.json": `{"weight_map":{"x":"b.safetensors"}}`}, weights.Weights{}, "no readable b.safetensors"},
+		"a part is elsewhere":   {map[string]string{"config.json": llama, "model.safetensors.index.json": `{"weight_map":{"x":"../b.safetensors"}}`}, weights.Weights{}, "no file of the artifact"},
+		"a description of text": {map[string]string{"config.json": "no JSON", "model.safetensors": good}, weights.Weights{}, "config.json of the artifact is not valid"},
+		"no architecture":       {map[string]string{"config.json": `{}`, "model.safetensors": good}, weights.Weights{}, "must name the one architecture"},
+		"an encoder":            {map[string]string{"config.json": `{"architectures":["BertModel"]}`, "model.safetensors": good}, weights.Weights{}, "BertModel is not supported"},
+		"weights cut off":       {map[string]string{"config.json": llama, "model.safetensors": good[:len(good)-1]}, weights.Weights{}, "no whole safetensors file"},
+		"a head cut off":        {map[string]string{"config.json": llama, "model.safetensors": good[:20]}, weights.Weights{}, "longer than it may be"},
+		"a pickle":              {map[string]string{"config.json": llama, "model.safetensors": "\x80\x04\x95"}, weights.Weights{}, "cut off"},
+		"a head without end":    {map[string]string{"config.json": llama, "model.safetensors": "\xff\xff\xff\xff\xff\xff\xff\xff{}"}, weights.Weights{}, "longer than it may be"},
+		"no tensors":            {map[string]string{"config.json": llama, "model.safetensors": tensorFile(`{}`, 0)}, weights.Weights{}, "no tensors"},
+		"a tensor of nowhere":   {map[string]string{"config.json": llama, "model.safetensors": tensorFile(`{"w":{"data_offsets":[8,0]}}`, 8)}, weights.Weights{}, "nothing sensible"},
+		"an adapter of nothing": {map[string]string{"adapter_config.json": `{"peft_type":"LORA"}`, "adapter_model.safetensors": good}, weights.Weights{}, "must have peft_type"},
+		"an empty adapter":      {map[string]string{"adapter_config.json": lora}, weights.Weights{}, "no readable adapter_model.safetensors"},
+		"GGUF cut off":          {map[string]string{"m.gguf": gguf[:100]}, weights.Weights{}, "cut off"},
+		"GGUF of text":          {map[string]string{"m.gguf": "GGML" + gguf}, weights.Weights{}, "does not begin as one"},
+		"GGUF of the future":    {map[string]string{"m.gguf": gguf[:4] + "\x09" + gguf[5:]}, weights.Weights{}, "version 9"},
+	} {
+		got, err := weights.Inspect(folder(c.files))
+		if c.fault == "" {
+			if err != nil || *got != c.want {
+				t.Errorf("%s: %+v, %v; want %+v", name, got, err, c.want)
+			}
+			continue
+		}
+		if fault.KindOf(err) != fault.Invalid || !strings.Contains(fault.From(err).Message, c.fault) {
+			t.Errorf("%s: %+v, %v; want %q", name, got, err, c.fault)
+		}
+	}
+}
+
+func TestBase(t *testing.T) {
+	for want, files := range map[string]map[string]string{
+		"amazon.nova-lite-v1:0": {"adapter_config.json": lora, "config.json": llama},
+		"meta/base":             {"config.json": llama},
+		"":                      {"config.json": `{}`},
+	} {
+		if got, err := weights.Base(folder(files)); err != nil || got != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	if _, err := weights.Base(folder(nil)); fault.KindOf(err) != fault.Invalid {
+		t.Error(err)
+	}
+}
+
+// Whatever lies in an artifact is told as a fault of the caller, or is whole.
+func FuzzInspect(f *testing.F) {
+	f.Add([]byte(tensorFile(oneTensor, 8)), []byte(llama), false)
+	f.Add([]byte(tensorFile(`{"w":{"data_offsets":[0,1,2]}}`, 8)), []byte(`{"architectures":["A","B"]}`), false)
+	f.Add([]byte(tiny(f)[:4096]), []byte{}, true)
+	f.Fuzz(func(t *testing.T, data, description []byte, one bool) {
+		files := map[string]string{"config.json": string(description), "model.safetensors": string(data)}
+		if one {
+			files = map[string]string{"m.gguf": string(data)}
+		}
+		w, err := weights.Inspect(folder(files))
+		if err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Fatal(err)
+		}
+		if err == nil && (w.Bytes != int64(len(data)) || w.Architecture == "") {
+			t.Fatalf("%+v", w)
+		}
+	})
+}
