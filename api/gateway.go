@@ -254,11 +254,9 @@ func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Res
 	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
 	req.Reservation = res.Reservation
 	req.Caller.Tags, req.Deadline = in.Tags, deadline(c.HTTP.Header, c.Started, req.Stream)
-	tier, ok := infer.ParseTier(tierName(in.Tier))
-	if !ok {
-		return fault.Newf(fault.Invalid, "Value '%s' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: [priority, default, flex, reserved]", HeaderValue(in.Tier))
+	if err := in.tier(req); err != nil {
+		return err
 	}
-	req.Tier = tier
 	if res.Route == nil && res.Model.ID != in.Model {
 		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
 	}
@@ -285,16 +283,6 @@ func betas(values []string) []string {
 		}
 	}
 	return out
-}
-
-// tierName maps OpenAI's names of service tiers to ours.
-func tierName(s string) string {
-	switch s {
-	case "auto", "standard", "standard_only", "scale":
-		return "default"
-	default:
-		return s
-	}
 }
 
 // Answer sets the headers that tell the truth about a response.

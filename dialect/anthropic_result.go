@@ -30,6 +30,7 @@ type anUsage struct {
 	CacheWrite *int64 `json:"cache_creation_input_tokens,omitzero"`
 	CacheRead  *int64 `json:"cache_read_input_tokens,omitzero"`
 	Output     int64  `json:"output_tokens"`
+	Tier       string `json:"service_tier,omitzero"`
 }
 
 func (u *anUsage) usage() infer.Usage {
@@ -41,6 +42,14 @@ func (u *anUsage) usage() infer.Usage {
 		out.CacheWrite = *u.CacheWrite
 	}
 	return out
+}
+
+// anTier is the API's name of a tier: its default is standard. It has no flex, which is ours.
+func anTier(tier string) string {
+	if tier == "default" {
+		return "standard"
+	}
+	return tier
 }
 
 func newAnUsage(u infer.Usage) anUsage {
@@ -82,7 +91,7 @@ func anMessageID(id string) string {
 
 func encodeAnthropicResult(h Head, res *infer.Result) ([]byte, error) {
 	out := anResponse{ID: anMessageID(h.ID), Type: "message", Role: "assistant", Model: h.Model, Usage: newAnUsage(res.Usage)}
-	out.Content = []anBlock{}
+	out.Usage.Tier, out.Content = anTier(h.Tier), []anBlock{}
 	if len(res.Choices) > 0 {
 		c := res.Choices[0]
 		blocks, err := encodeAnthropicBlocks(&writer{d: infer.DialectAnthropic, answer: true}, c.Content)
@@ -173,6 +182,7 @@ func (e *anthropicEncoder) start(emit Emit) {
 	}
 	e.started, e.told = true, e.usage
 	u := newAnUsage(e.usage)
+	u.Tier = anTier(e.h.Tier)
 	emit("message_start", must(&anEvent{Type: "message_start", Message: &anResponse{
 		ID: anMessageID(e.h.ID), Type: "message", Role: "assistant", Model: e.h.Model, Content: []anBlock{}, Usage: u,
 	}}))

@@ -45,6 +45,7 @@ type cvResponse struct {
 	Output     cvOutput   `json:"output"`
 	StopReason string     `json:"stopReason"`
 	Usage      *cvUsage   `json:"usage,omitzero"`
+	Tier       *cvType    `json:"serviceTier,omitzero"`
 
 	Fields jsontext.Value `json:"additionalModelResponseFields,omitzero"`
 }
@@ -76,17 +77,24 @@ func stopOfConverse(s string) infer.StopReason {
 	}
 }
 
+func cvTier(h Head) *cvType {
+	if h.Tier == "" {
+		return nil
+	}
+	return &cvType{h.Tier}
+}
+
 func latency(h Head) *cvMetrics {
 	ms := time.Since(h.Created).Milliseconds()
 	return &cvMetrics{LatencyMs: &ms}
 }
 
 func encodeConverseResult(h Head, res *infer.Result) ([]byte, error) {
-	return converseBody(h.Fields, res, infer.DialectConverse, latency(h))
+	return converseBody(h, res, infer.DialectConverse, latency(h))
 }
 
 func encodeNovaResult(_ Head, res *infer.Result) ([]byte, error) {
-	return converseBody(nil, res, infer.DialectNova, nil)
+	return converseBody(Head{}, res, infer.DialectNova, nil)
 }
 
 // fieldStopSequence is the one member of a model's own answer that every engine's answer can be
@@ -106,8 +114,8 @@ func responseFields(asked []string, given []byte, stop infer.StopReason, text st
 	}
 }
 
-func converseBody(fields []string, res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, error) {
-	out := cvResponse{Usage: newCvUsage(res.Usage, d == infer.DialectNova), Metrics: m, StopReason: cvStop("")}
+func converseBody(h Head, res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, error) {
+	out := cvResponse{Usage: newCvUsage(res.Usage, d == infer.DialectNova), Metrics: m, StopReason: cvStop(""), Tier: cvTier(h)}
 	out.Output.Message = cvMessage{Role: "assistant", Content: []cvBlock{}}
 	if len(res.Choices) > 0 {
 		c := res.Choices[0]
@@ -118,7 +126,7 @@ func converseBody(fields []string, res *infer.Result, d infer.Dialect, m *cvMetr
 		}
 		out.Output.Message.Content = append(out.Output.Message.Content, blocks...)
 		out.StopReason = cvStop(c.Stop)
-		out.Fields = responseFields(fields, res.Fields, c.Stop, c.StopText)
+		out.Fields = responseFields(h.Fields, res.Fields, c.Stop, c.StopText)
 	}
 	return marshal(&out)
 }
@@ -194,6 +202,7 @@ type (
 		Usage   *cvUsage   `json:"usage"`
 		Metrics *cvMetrics `json:"metrics"`
 		Trace   *struct{}  `json:"trace,omitzero"` // Nova's, always empty
+		Tier    *cvType    `json:"serviceTier,omitzero"`
 	}
 )
 
@@ -313,7 +322,7 @@ func (e *converseEncoder) Finish(emit Emit) {
 		e.put(emit, "contentBlockStop", cvIndex{e.open[i]})
 	}
 	e.put(emit, "messageStop", cvStopEvent{cvStop(e.stop), e.fields})
-	m := &cvMetadata{Usage: newCvUsage(e.usage, e.nova), Metrics: latency(e.h)}
+	m := &cvMetadata{Usage: newCvUsage(e.usage, e.nova), Metrics: latency(e.h), Tier: cvTier(e.h)}
 	if e.nova {
 		m.Usage.Total, m.Metrics, m.Trace = nil, &cvMetrics{}, &struct{}{}
 	}

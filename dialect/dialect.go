@@ -22,6 +22,7 @@ type Head struct {
 	Embed        *infer.Embed // the request of an embedding result
 	Fields       []string     // members of the model's own answer that the client asked for (Converse)
 	Chat         *infer.Chat  // the request of a chat, for families that repeat it (Cohere); may be nil
+	Tier         string       // of service, that answered, to a client whose body named one; else ""
 }
 
 // Emit takes one payload of a stream; name is its event name where the dialect has one. The

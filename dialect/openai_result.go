@@ -19,6 +19,7 @@ type oaResponse struct {
 	Model   string     `json:"model"`
 	Choices []oaChoice `json:"choices"`
 	Usage   *oaUsage   `json:"usage,omitzero"`
+	Tier    string     `json:"service_tier,omitzero"`
 	Meta    *oaMeta    `json:"meta,omitzero"` // Jamba
 }
 
@@ -146,6 +147,7 @@ func encodeChoices(h Head, res *infer.Result, tags bool) ([]byte, error) {
 	created := h.Created.Unix()
 	out := oaResponse{
 		ID: "chatcmpl-" + h.ID, Object: "chat.completion", Created: &created, Model: h.Model, Usage: newOAUsage(res.Usage), Choices: []oaChoice{},
+		Tier: h.Tier,
 	}
 	for i, c := range res.Choices {
 		msg := answer(c.Content, tags)

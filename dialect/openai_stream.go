@@ -52,7 +52,11 @@ func openAIStream(h Head, legacy, tags, mistral bool) *openAIEncoder {
 	}
 	e.prefix = append(quote([]byte(`{"id":`), id+h.ID), `,"object":"`+object+`","created":`...)
 	e.prefix = strconv.AppendInt(e.prefix, h.Created.Unix(), 10)
-	e.prefix = append(quote(append(e.prefix, `,"model":`...), h.Model), `,"choices":[`...)
+	e.prefix = quote(append(e.prefix, `,"model":`...), h.Model)
+	if h.Tier != "" && !legacy {
+		e.prefix = quote(append(e.prefix, `,"service_tier":`...), h.Tier)
+	}
+	e.prefix = append(e.prefix, `,"choices":[`...)
 	return e
 }
 

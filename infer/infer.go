@@ -165,10 +165,12 @@ type Request struct {
 	// Dropped names the parts that the rules of the model that serves leave out, for the response's header.
 	Dropped []string
 
-	Facts    Facts
-	Tier     Tier
-	Arrived  time.Time // wall clock at the front door
-	Deadline time.Time // zero: none known
+	Facts Facts
+	// Tier is that at which the call is served; TierAsked the one that the caller named, as Tier has it, "" for none.
+	Tier      Tier
+	TierAsked string
+	Arrived   time.Time // wall clock at the front door
+	Deadline  time.Time // zero: none known
 }
 
 // Lane is one of the ways in which a route may serve a call.

@@ -130,6 +130,9 @@ func (c *Client) body(req *infer.Request) (parts [][]byte, betas, dropped []stri
 		}
 	}
 	edits, betas := splice.AnthropicAPI(body, req.UpstreamModel, req.Stream, req.Betas)
+	if t := req.Facts.Tier; t != "" && t != "auto" && t != "standard_only" {
+		edits = append(edits, splice.Edit{Name: "service_tier"}) // ours, which the API does not know
+	}
 	for _, b := range betas {
 		if !plain(b) {
 			return nil, nil, nil, fault.New(fault.Invalid, "anthropic_beta: Input should be a list of valid beta names")

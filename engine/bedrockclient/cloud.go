@@ -27,6 +27,9 @@ func cloudHeaders(req *infer.Request) []upstream.Field {
 	if req.Latency != "" {
 		out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-PerformanceConfig-Latency", Value: req.Latency})
 	}
+	if tier := namedTier(req); tier != "" {
+		out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-Service-Tier", Value: tier})
+	}
 	return out
 }
 
@@ -60,10 +63,21 @@ func cloudMembers(req *infer.Request, body []byte) [][]byte {
 	if req.Latency != "" {
 		edits = append(edits, splice.Edit{Name: "performanceConfig", Value: member(map[string]string{"latency": req.Latency})})
 	}
+	if tier := namedTier(req); tier != "" {
+		edits = append(edits, splice.Edit{Name: "serviceTier", Value: member(map[string]string{"type": tier})})
+	}
 	if len(edits) == 0 {
 		return [][]byte{body}
 	}
 	return splice.Parts(nil, body, edits...)
+}
+
+// namedTier is the tier of service that the caller has named, where it is not what the cloud would serve at anyway.
+func namedTier(req *infer.Request) string {
+	if req.TierAsked == infer.TierDefault.String() {
+		return ""
+	}
+	return req.TierAsked
 }
 
 func member(v any) []byte {
