@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 
@@ -52,12 +54,24 @@ func (r *remote) credentials() (server.Credentials, error) {
 		return known, fmt.Errorf("no server has run with the data directory %s; start one with `forebay up`, or name one with --server and --key", dir)
 	case err != nil:
 		return known, err
+	case r.Server == "" && key == found.APIKey && onLoopback(address): // it has moved to another port since `forebay env`
+		address = found.URL
 	case key != "" && address != "" && (key != found.APIKey || strings.TrimSuffix(address, "/") != found.URL):
 		return known, nil
 	}
 	found.URL = cmp.Or(address, found.URL)
 	found.APIKey = cmp.Or(key, found.APIKey)
 	return *found, nil
+}
+
+// onLoopback reports whether an address is one of this machine alone.
+func onLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
 }
 
 // call asks the admin API and decodes its answer into out.

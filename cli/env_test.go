@@ -147,8 +147,15 @@ func TestEnvInAShellThatHasIt(t *testing.T) {
 	if got := environment("--data-dir", other); !maps.Equal(got, second) {
 		t.Errorf("%v\nwant\n%v", got, second)
 	}
-	t.Setenv("FOREBAY_URL", "http://127.0.0.1:1") // nothing is known of it but its address and key
-	if got := environment(); got["FOREBAY_URL"] != "http://127.0.0.1:1" {
+	t.Setenv("FOREBAY_URL", "http://127.0.0.1:1") // the port that the server of this key had before
+	if got := environment("--all", "--tls"); !maps.Equal(got, first) {
+		t.Errorf("after a move to another port: %v\nwant %v", got, first)
+	}
+	if code, out, errs := runCLI(t, "models"); code != exitOK {
+		t.Errorf("a verb after the move: %d %s %s", code, out, errs)
+	}
+	t.Setenv("FOREBAY_URL", "http://gateway.example:8484") // nothing is known of it but its address and key
+	if got := environment(); got["FOREBAY_URL"] != "http://gateway.example:8484" {
 		t.Errorf("%v", got)
 	}
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "config"))

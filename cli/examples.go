@@ -16,7 +16,7 @@ var examples = map[string]string{
 	"models list":      "forebay models",
 	"models show":      "forebay models show amazon.nova-lite-v1:0",
 	"models add":       "forebay models add my-model --engine vllm/org/model --context 32768 --price-input '0.10 USD' --price-output '0.40 USD'",
-	"models price":     "forebay models price my-model --input '0.10 USD' --output '0.40 USD' --source 'price list of May'",
+	"models price":     "forebay models price my-model --input '0.10 USD' --output '0.40 USD' --flex 0.5 --source 'price list of May'",
 	"models remove":    "forebay models remove my-model",
 	"route list":       "forebay route",
 	"route show":       "forebay route show chat --json",

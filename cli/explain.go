@@ -13,6 +13,7 @@ import (
 	"forebay/meter"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 type explainCmd struct {
@@ -90,7 +91,7 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 	if len(ex.SameRequest) > 0 {
 		line("client", "other attempts of the same call: %s", strings.Join(ex.SameRequest, ", "))
 	}
-	if err := w.Flush(); err != nil || ex.Detail == "" {
+	if err := w.Flush(); err != nil || len(ex.Detail) == 0 {
 		return err
 	}
 	verb := "Refused"
@@ -101,9 +102,9 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 }
 
 // why writes the scheduler's reason for what the verb says, and the limits that it looked at.
-func why(out io.Writer, verb, detail string) error {
+func why(out io.Writer, verb string, detail jsontext.Value) error {
 	var d decision
-	if err := json.Unmarshal([]byte(detail), &d); err != nil {
+	if err := json.Unmarshal(detail, &d); err != nil {
 		return fmt.Errorf("the scheduler's account of the call cannot be read: %w", err)
 	}
 	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)

@@ -70,7 +70,8 @@ func TestExplain(t *testing.T) {
 	}
 	_, out, _ = runCLI(t, "explain", "--json", "--data-dir", dir, id)
 	var ex meter.Explanation
-	if err := json.Unmarshal([]byte(out), &ex); err != nil || ex.RequestID != id {
+	var d decision
+	if err := json.Unmarshal([]byte(out), &ex); err != nil || ex.RequestID != id || json.Unmarshal(ex.Detail, &d) != nil || d.Refused != "account 000000000000 requests/min" {
 		t.Errorf("%v %s", err, out)
 	}
 }

@@ -85,16 +85,22 @@ func (c *modelShow) Run(e *env) error {
 
 // priceFlags are what tokens cost, per million.
 type priceFlags struct {
-	Input      string `help:"A million input tokens." placeholder:"\"0.25 USD\""`
-	Output     string `help:"A million output tokens." placeholder:"\"1.25 USD\""`
-	CacheRead  string `help:"A million input tokens read from a prompt cache." placeholder:"\"0.03 USD\""`
-	CacheWrite string `help:"A million input tokens written to a prompt cache." placeholder:"\"0.30 USD\""`
-	Source     string `help:"Where the price comes from."`
-	Date       string `help:"Since when it holds, such as 2026-01-31."`
+	Input      string  `help:"A million input tokens." placeholder:"\"0.25 USD\""`
+	Output     string  `help:"A million output tokens." placeholder:"\"1.25 USD\""`
+	CacheRead  string  `help:"A million input tokens read from a prompt cache." placeholder:"\"0.03 USD\""`
+	CacheWrite string  `help:"A million input tokens written to a prompt cache." placeholder:"\"0.30 USD\""`
+	Priority   float64 `help:"What the priority tier costs, as a multiple, such as 1.75; unknown when left out."`
+	Flex       float64 `help:"What the flex tier costs, as a multiple."`
+	Batch      float64 `help:"What batch costs, as a multiple."`
+	Source     string  `help:"Where the price comes from."`
+	Date       string  `help:"Since when it holds, such as 2026-01-31."`
 }
 
 func (f *priceFlags) price() *config.Price {
-	p := config.Price{Input: f.Input, Output: f.Output, CacheRead: f.CacheRead, CacheWrite: f.CacheWrite, Source: f.Source, Date: f.Date}
+	p := config.Price{
+		Input: f.Input, Output: f.Output, CacheRead: f.CacheRead, CacheWrite: f.CacheWrite, Priority: f.Priority, Flex: f.Flex, Batch: f.Batch,
+		Source: f.Source, Date: f.Date,
+	}
 	if p == (config.Price{}) {
 		return nil
 	}
@@ -177,7 +183,7 @@ type modelPrice struct {
 // Run implements the verb.
 func (c *modelPrice) Run(e *env) error {
 	p := c.price()
-	if p == nil {
+	if p == nil || p.Input+p.Output+p.CacheRead+p.CacheWrite == "" {
 		return errors.New(`say at least one price, such as --input "0.25 USD" --output "1.25 USD"`)
 	}
 	return c.change(e, http.MethodPut, "prices/"+url.PathEscape(c.ID), p)

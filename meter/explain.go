@@ -55,7 +55,7 @@ type Explanation struct {
 	Charge      *Money         `json:"charge"` // null where it is not known
 	Cost        *Money         `json:"cost"`
 	Simulated   bool           `json:"simulated"`
-	Detail      string         `json:"detail,omitempty"` // the scheduler's account, JSON
+	Detail      jsontext.Value `json:"detail,omitempty"` // the scheduler's account
 	Attempts    []AttemptEntry `json:"attempts,omitempty"`
 	Invocation  string         `json:"invocationId,omitempty"`
 	Attempt     int            `json:"attemptOfTheClient,omitzero"`
@@ -132,12 +132,13 @@ func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, e
 	var id, arrived, queue, first, total int64
 	var deadline sql.NullInt64
 	var tags sql.NullString
+	var detail string
 	var charge, cost moneyScan
 	dst := []any{
 		&id, &e.RequestID, &e.Invocation, &e.Attempt, &e.Account, &e.Team, &e.Key, &tags, &e.API, &e.Operation, &e.ModelAsked, &e.Model,
 		&e.Region, &e.Mode, &e.Reservation, &e.Route, &e.Lane, &e.LaneName, &e.Spill, &e.Engine, &e.TierAsked, &e.Tier, &e.Stream, &arrived, &deadline, &e.Status, &e.Outcome, &e.Reason,
 		&e.Estimate, &e.MaxTokens, &e.Held, &e.HeldMoney, &e.Input, &e.Output, &e.CacheRead, &e.CacheWrite, &e.UsageGuess, &e.Media,
-		&queue, &first, &total, &e.Simulated, &e.Detail, &e.Count,
+		&queue, &first, &total, &e.Simulated, &detail, &e.Count,
 	}
 	dst = append(append(dst, charge.into()...), cost.into()...)
 	err := l.read.QueryRowContext(ctx, explainSQL, requestID).Scan(dst...)
@@ -153,6 +154,9 @@ func (l *Ledger) Explain(ctx context.Context, requestID string) (*Explanation, e
 	}
 	if tags.Valid {
 		e.Tags = jsontext.Value(tags.String)
+	}
+	if detail != "" {
+		e.Detail = jsontext.Value(detail)
 	}
 	e.QueueMs, e.FirstMs, e.TotalMs = ms(queue), ms(first), ms(total)
 	if err := l.attempts(ctx, id, &e); err != nil {

@@ -188,7 +188,7 @@ func TestQuotasRefuseWithAReason(t *testing.T) {
 		t.Fatalf("%d %v %s", refused.status, refused.header, refused.body)
 	}
 	e, err := s.ledger.Explain(t.Context(), refused.header.Get("X-Request-Id"))
-	if err != nil || e.Outcome != meter.OutcomeRefused || !strings.Contains(e.Detail, `"refusedBy":"model `+haiku+` tokens/min"`) {
+	if err != nil || e.Outcome != meter.OutcomeRefused || !strings.Contains(string(e.Detail), `"refusedBy":"model `+haiku+` tokens/min"`) {
 		t.Errorf("%+v %v", e, err)
 	}
 }
