@@ -20,7 +20,7 @@ import (
 //
 // The tags of its members: yaml is the name, doc what the schema says, enum the values
 // allowed (an empty one among them makes the member optional), required what must be there,
-// format a form that is checked: money or time, and live marks what a reload changes.
+// format a form that is checked: money or time, min the least duration beside 0 (1ms without it), and live marks what a reload changes.
 type Config struct {
 	Server   Server            `yaml:"server,omitempty" doc:"The front door."`
 	DataDir  string            `yaml:"data_dir,omitempty" doc:"Where keys, objects made at run time and the ledger are kept."`
@@ -63,13 +63,13 @@ type Server struct {
 	TLSCert   string        `yaml:"tls_cert,omitempty" live:"true" doc:"PEM file of the certificate chain; none makes a development certificate. It is read again when it changes."`
 	TLSKey    string        `yaml:"tls_key,omitempty" live:"true" doc:"PEM file of the certificate's key."`
 	KeepAlive time.Duration `yaml:"keep_alive,omitempty" doc:"Silence before a comment on server-sent events."`
-	Stall     time.Duration `yaml:"stall,omitempty" live:"true" doc:"How long a client may take to read what it was sent."`
+	Stall     time.Duration `yaml:"stall,omitempty" live:"true" min:"1s" doc:"How long a client may take to read what it was sent."`
 	Drain     time.Duration `yaml:"drain,omitempty" doc:"How long a stop waits for calls under way."`
 	BodyLimit Size          `yaml:"body_limit,omitempty" live:"true" doc:"The largest body of a request."`
 	Bodies    Size          `yaml:"body_budget,omitempty" doc:"Memory for the bodies of all requests under way; 0 is no bound."`
 
-	HeaderTimeout time.Duration `yaml:"header_timeout,omitempty" doc:"How long a client may take to send its head."`
-	BodyTimeout   time.Duration `yaml:"body_timeout,omitempty" live:"true" doc:"How long a client may take to send its body."`
+	HeaderTimeout time.Duration `yaml:"header_timeout,omitempty" min:"1s" doc:"How long a client may take to send its head."`
+	BodyTimeout   time.Duration `yaml:"body_timeout,omitempty" live:"true" min:"1s" doc:"How long a client may take to send its body."`
 	HeaderLimit   Size          `yaml:"header_limit,omitempty" doc:"The largest head of a request."`
 	Connections   int           `yaml:"max_connections,omitempty" doc:"Open connections; 0 is no bound."`
 	PerAddress    int           `yaml:"max_connections_per_address,omitempty" doc:"Open connections of one client address; 0 is no bound."`

@@ -62,6 +62,11 @@ func TestFaultsHaveTheirLine(t *testing.T) {
 		"keys: [{name: 5, kind: api-key, secret: 'env:HOME'}]":      "forebay.yaml:1: keys[0].name: wants text; put it in quotes",
 		"logging:\n  level: [info]\n":                               "forebay.yaml:2: logging.level: wants text, not a list or members",
 		"server: {strict_region: maybe}":                            "forebay.yaml:1: server.strict_region: \"maybe\" is neither true nor false",
+		"server: {stall: 1ns}":                                      "forebay.yaml:1: server.stall: 1ns is not between 1s and 720h0m0s; is the unit right?",
+		"server: {stall: 500ms}":                                    "forebay.yaml:1: server.stall: 500ms is not between 1s and 720h0m0s; is the unit right?",
+		"server: {keep_alive: 15us}":                                "forebay.yaml:1: server.keep_alive: 15µs is not between 1ms and 720h0m0s; is the unit right?",
+		"models: {m: {max_wait: 100000h}}":                          "forebay.yaml:1: models.m.max_wait: 100000h0m0s is not between 1ms and 720h0m0s; is the unit right?",
+		"server: {body_timeout: -1s}":                               "forebay.yaml:1: server.body_timeout: -1s is negative",
 		"account: {limits: {tokens_per_day: -5}}":                   "forebay.yaml:1: account.limits.tokens_per_day: -5 is negative",
 		"account: {limits: {tokens_per_day: 99999999999999999999}}": "forebay.yaml:1: account.limits.tokens_per_day:",
 		"models: {a: {max_queue: 5000000000}}":                      "forebay.yaml:1: models.a.max_queue: 5000000000 is out of range",
@@ -425,5 +430,28 @@ func TestKeepFixed(t *testing.T) {
 	}
 	if again := next.KeepFixed(&running); again != nil {
 		t.Errorf("%v", again)
+	}
+}
+
+// The bounds in the tags of durations are durations.
+func TestLeastDurations(t *testing.T) {
+	var walk func(v reflect.Type)
+	found := 0
+	walk = func(v reflect.Type) {
+		for _, f := range members(v) {
+			if least, ok := f.Tag.Lookup("min"); ok {
+				found++
+				if d, err := time.ParseDuration(least); err != nil || d < minDuration || f.Type != durationType {
+					t.Errorf("%s: %q", f.Name, least)
+				}
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+	if found == 0 {
+		t.Error("none has a bound")
 	}
 }

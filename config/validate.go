@@ -73,6 +73,10 @@ func keysOf(v reflect.Value) map[string]bool {
 
 // tagged checks one member of a struct.
 func (k *checker) tagged(v reflect.Value, f *reflect.StructField, path string) {
+	if v.Type() == durationType {
+		k.duration(time.Duration(v.Int()), f.Tag.Get("min"), path)
+		return
+	}
 	if v.Kind() != reflect.String {
 		k.values(v, path)
 		return
@@ -96,6 +100,26 @@ func (k *checker) tagged(v reflect.Value, f *reflect.StructField, path string) {
 	}
 	if err != nil {
 		k.bad(path, "%v", err)
+	}
+}
+
+// Bounds of durations, beyond which somebody has mistaken the unit.
+const (
+	minDuration = time.Millisecond
+	maxDuration = 30 * 24 * time.Hour
+)
+
+// duration checks a duration; 0 is none, or the default.
+func (k *checker) duration(d time.Duration, least string, path string) {
+	low := minDuration
+	if least != "" {
+		low, _ = time.ParseDuration(least) // a test reads all tags
+	}
+	switch {
+	case d < 0:
+		k.bad(path, "%s is negative", d)
+	case d != 0 && (d < low || d > maxDuration):
+		k.bad(path, "%s is not between %s and %s; is the unit right?", d, low, maxDuration)
 	}
 }
 
