@@ -156,33 +156,3 @@ func TestACallAloneThatWaitsIsAdmitted(t *testing.T) {
 		}
 	})
 }
-
-// A call that gave its slot up for another does not get it back only to be asked for it again: recalls are for calls that will use the place.
-func TestRecallsAreOfUse(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := setUp(huge, huge, 1000, 1)
-		s.Step(0, Event{Kind: EventConfigure, Config: &Config{Replicas: []Replica{{ID: 2, Pool: poolID, Slots: 1}}}}, nil)
-		s.Step(0, Event{Kind: EventReplicaUp, Replica: 2}, nil)
-		on := map[CallID]ReplicaID{}
-		for id := CallID(1); id < 150; id++ {
-			ev := arrive(id, 1, 1)
-			if rapid.Bool().Draw(t, "flex") {
-				ev.Tier, ev.Preemptible = TierFlex, true
-			}
-			other := CallID(rapid.Uint64Range(uint64(id-min(id-1, 3)), uint64(id)).Draw(t, "other"))
-			kind := rapid.SampledFrom([]EventKind{EventSettle, EventRetry, EventFreed}).Draw(t, "kind")
-			for _, ev := range []Event{ev, {Kind: kind, Call: other, Replica: on[other]}} {
-				again := false
-				for _, a := range s.Step(0, ev, nil) {
-					switch {
-					case a.Kind == ActionAdmit:
-						on[a.Call] = a.Replica
-						again = again || ev.Kind == EventFreed && a.Call == ev.Call
-					case a.Kind == ActionPreempt && again && a.Call == ev.Call:
-						t.Fatalf("call %d got back the slot that it gave up, and is to give it up again", a.Call)
-					}
-				}
-			}
-		}
-	})
-}
