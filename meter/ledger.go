@@ -10,10 +10,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"forebay/fault"
+	"forebay/internal/filelock"
 
 	_ "modernc.org/sqlite" // the driver
 )
@@ -38,7 +38,7 @@ const refusalsPerMinute = 120
 // Ledger appends rows and answers queries. It is safe for concurrent use.
 type Ledger struct {
 	opts    LedgerOptions
-	lock    *os.File
+	lock    *filelock.Lock
 	journal *journal
 	mover   *mover
 	write   *sql.DB // for what is not a row: the schema, tariffs and reserved hours
@@ -74,8 +74,8 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 }
 
 func (l *Ledger) open(ctx context.Context) error {
-	var err error
-	if l.lock, err = own(l.opts.Path); err != nil {
+	err := l.own(ctx)
+	if err != nil {
 		return err
 	}
 	dsn := l.dsn()
@@ -109,22 +109,22 @@ func (l *Ledger) open(ctx context.Context) error {
 }
 
 // own makes the database file and takes the lock that keeps a second program from moving
-// and removing rows that this one still writes. The lock ends with the program.
-func own(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
+// and removing rows that this one still writes.
+func (l *Ledger) own(ctx context.Context) error {
+	f, err := os.OpenFile(l.opts.Path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	if f, err = os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600); err != nil { //nolint:gosec // the operator's own directory
-		return nil, err
+	if l.lock, err = filelock.Take(l.opts.Path + ".lock"); err != nil {
+		return err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another program has it open: %w", err), f.Close())
+	if !l.lock.Effective() {
+		l.opts.Log.WarnContext(ctx, "the file system cannot lock: nothing keeps a second program away from the ledger", "file", l.opts.Path)
 	}
-	return f, nil
+	return nil
 }
 
 func (l *Ledger) dsn() string {

@@ -1,34 +1,31 @@
 package server
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"forebay/internal/filelock"
 )
 
 // lockFile is what a server locks in its data directory while it runs.
 const lockFile = "forebay.lock"
 
-// lockDir makes the data directory this process's own until the file is closed, or the process
-// ends in whatever way: two servers on one directory would each count the same quotas and
-// budgets alone.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own directory
-	if err != nil {
-		return nil, err
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+// own makes the data directory this process's own until the lock is closed: two servers on one directory would each
+// count the same quotas and budgets alone.
+func (s *Server) own(ctx context.Context) error {
+	l, err := filelock.Take(filepath.Join(s.cfg.DataDir, lockFile))
 	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		_ = f.Close()
-		return nil, errors.New("another forebay runs on it; stop that one or choose another with --data-dir")
-	case err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK): // not every network file system can
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", lockFile, err)
+	case errors.Is(err, filelock.ErrHeld):
+		return errors.New("another forebay runs on it; stop that one or choose another with --data-dir")
+	case err != nil:
+		return err
 	}
-	return f, nil
+	if s.lock = l; !l.Effective() {
+		s.log.WarnContext(ctx, "the file system cannot lock: nothing keeps a second server away from the data directory", "directory", s.cfg.DataDir)
+	}
+	return nil
 }
 
 // replaceFile writes a file that only its owner can read. Whenever it is interrupted, the

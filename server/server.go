@@ -26,6 +26,7 @@ import (
 	"forebay/custom"
 	"forebay/dispatch"
 	"forebay/identity"
+	"forebay/internal/filelock"
 	"forebay/meter"
 	"forebay/meter/tracing"
 	"forebay/provision"
@@ -44,7 +45,7 @@ type Server struct {
 	cfg       config.Config // at the start; what can change since is in live
 	log       *slog.Logger
 	store     *store.Store
-	lock      *os.File // of the data directory
+	lock      *filelock.Lock // of the data directory
 	ledger    *meter.Ledger
 	dispatch  *dispatch.Dispatcher
 	metrics   *metrics
@@ -100,8 +101,8 @@ func (s *Server) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("the data directory cannot be made: %w", err)
 	}
-	var err error
-	if s.lock, err = lockDir(s.cfg.DataDir); err != nil {
+	err := s.own(ctx)
+	if err != nil {
 		return fmt.Errorf("the data directory %s cannot be used: %w", s.cfg.DataDir, err)
 	}
 	if s.store, err = store.Open(ctx, s.cfg.DataDir); err != nil {
