@@ -46,7 +46,7 @@ bench: build ## measure against the floors in one run; rewrites the tables of do
 	bin/bench suite -write docs/performance.md $(ARGS)
 
 .PHONY: generate
-generate: deps ## regenerate what is generated (shapes, schemas, documents)
+generate: $(VENV)/.installed ## regenerate what is generated (shapes, schemas, documents)
 	go generate ./...
 
 .PHONY: fmt
@@ -59,7 +59,7 @@ formatted: $(TOOLS)/golangci-lint ## show what make fmt would change, and fail i
 
 # What is generated is compared with what was there before, committed or not.
 .PHONY: generated
-generated: deps ## regenerate, and fail if anything was stale
+generated: $(VENV)/.installed ## regenerate, and fail if anything was stale
 	@echo "== generated files"; before=$$(git status --porcelain; git diff); go generate ./...; \
 	after=$$(git status --porcelain; git diff); \
 	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are new now: commit them"; git status --short; exit 1; }
