@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,7 +17,10 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 	r := start(t)
 	keys := credentials.NewStaticCredentialsProvider(r.cred.AccessKeyID, r.cred.SecretAccessKey, "")
 	control := bedrock.New(bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1})
-	runtime := bedrockruntime.New(bedrockruntime.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1})
+	runtime := bedrockruntime.New(bedrockruntime.Options{
+		Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1,
+		HTTPClient: &http.Client{Transport: plainBodies{http.DefaultTransport.(*http.Transport).Clone()}},
+	})
 	ctx := t.Context()
 	order := &bedrock.CreateProvisionedModelThroughputInput{
 		ProvisionedModelName: aws.String("chat"), ModelId: aws.String(haiku), ModelUnits: aws.Int32(2),
