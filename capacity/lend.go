@@ -184,9 +184,11 @@ func (s *State) begin(ci int32) {
 	s.relent(c)
 	s.countBorrowed(c, -1)
 	c.preemptible = false
-	if s.replicas.items[c.replica].up {
+	r := &s.replicas.items[c.replica]
+	if r.up {
 		s.occupy(c, true)
 	}
+	s.seatOwners(r) // who may ask for another one
 }
 
 // countBorrowed counts the slot of a call that can be recalled.
