@@ -35,9 +35,10 @@ func (b *Budget) take(n int64) bool {
 
 func (b *Budget) give(n int64) { b.used.Add(-n) }
 
-// Buffers of bodies are pooled by size, in powers of two: what a long stream lets go of (Drop) is
-// no larger than twice its body. Larger ones are left to the collector, or a burst of large bodies would pin
-// memory for ever.
+// Buffers of bodies are pooled by size, a step being twice the one before: what a long stream lets go of (Drop) is
+// no larger than about twice its body. Larger ones are left to the collector, or a burst of large bodies would pin
+// memory for ever. They are an eighth over powers of two, because net/http's buffers of 2 and 4 KB, which live as long
+// as their connection, would lie between them: what thousands of streams let go of would be holes and not pages to return.
 const (
 	smallestBuffer = 10 // 1 KB
 	largestBuffer  = 16 // 64 KB
@@ -49,14 +50,20 @@ const (
 
 var bodyPools [largestBuffer + 1]sync.Pool
 
+// roomOf returns the size of the buffers of a class.
+func roomOf(class int) int64 { return 9 << (class - 3) }
+
 // buffer returns an empty buffer with room for n bytes at least.
 func buffer(n int64) *[]byte {
-	class := max(smallestBuffer, bits.Len64(uint64(max(n, 1)-1)))
+	class := smallestBuffer
+	for class <= largestBuffer && roomOf(class) < n {
+		class++
+	}
 	if class <= largestBuffer {
 		if b, ok := bodyPools[class].Get().(*[]byte); ok {
 			return b
 		}
-		n = 1 << class
+		n = roomOf(class)
 	}
 	b := make([]byte, 0, n)
 	return &b
@@ -64,7 +71,7 @@ func buffer(n int64) *[]byte {
 
 // reuse gives a buffer of buffer back.
 func reuse(b *[]byte) {
-	if class := bits.Len64(uint64(cap(*b)) - 1); class >= smallestBuffer && class <= largestBuffer {
+	if class := bits.Len64(uint64(cap(*b))) - 1; class >= smallestBuffer && class <= largestBuffer && int64(cap(*b)) >= roomOf(class) {
 		*b = (*b)[:0]
 		bodyPools[class].Put(b)
 	}

@@ -139,9 +139,9 @@ type bucketHold struct {
 // counterHold is a call's hold on one counter.
 type counterHold struct {
 	counter int32
+	held    bool
 	period  int64
 	amount  int64
-	held    bool
 }
 
 func (c *call) before(d *call) bool {

@@ -23,7 +23,7 @@ type call struct {
 	lane    int            // of these, in which the call is
 	model   *servedModel   // that serves in it
 	charged *meter.Tariffs // by whose price
-	arrival capacity.Event
+	asked   demand
 	limits  []limit // of all lanes
 
 	start    time.Time // of the call, at the front door
@@ -60,29 +60,34 @@ func unbound(model string) *fault.Error {
 		WithReason("model %q is in the catalogue but bound to no engine; add models.%s.engines to the configuration", model, model)
 }
 
+// demand is what a call asks of its limits. The Arrive event itself is gone when the scheduler has seen it: a stream would
+// hold it to its end.
+type demand struct {
+	input, maxOutput int64
+	n                int64
+}
+
 // prepare finds the model and builds the Arrive event. Its errors are refusals that no
 // scheduler need see.
-func (c *call) prepare() error {
+func (c *call) prepare(ev *capacity.Event) error {
 	w := c.d.world.Load()
 	if err := c.lanesOf(w); err != nil {
 		return err
 	}
 	c.stand(w, 0)
 	f := &c.req.Facts
-	ev := &c.arrival
+	c.asked = demand{input: c.estimateInput(), maxOutput: c.maxOutput(), n: min(max(f.N, 1), 1<<20)}
 	ev.Kind = capacity.EventArrive
 	ev.Tier = schedTier(c.req.Tier)
 	ev.Account = w.accountID(c.req.Caller.Account)
 	ev.Principal = w.principalID(c.req.Caller)
-	ev.Input = c.estimateInput()
-	ev.N = int32(min(max(f.N, 1), 1<<20))
-	ev.MaxOutput = c.maxOutput()
+	ev.Input, ev.MaxOutput, ev.N = c.asked.input, c.asked.maxOutput, int32(c.asked.n)
 	ev.Prefix = f.PrefixHash
 	ev.Preemptible = !c.req.Stream && (c.req.Tier == infer.TierFlex || c.req.Tier == infer.TierBatch)
 	if !c.req.Deadline.IsZero() {
 		ev.Deadline = capacity.Instant(c.req.Deadline.Sub(c.d.origin))
 	}
-	if err := c.offerTo(w); err != nil {
+	if err := c.offerTo(w, ev); err != nil {
 		return err
 	}
 	c.stand(w, 0)
@@ -333,7 +338,7 @@ func (c *call) queueAgain(ctx context.Context) bool {
 // giveUp ends a call in the scheduler whose attempt failed with err and is not made again. It reports false.
 func (c *call) giveUp(err error) bool {
 	if fault.KindOf(err) == fault.Canceled { // the engine has read the prompt; what it had produced nobody has told
-		c.used = infer.Usage{Input: c.arrival.Input, Estimated: true}
+		c.used = infer.Usage{Input: c.asked.input, Estimated: true}
 	}
 	charge := c.price(c.used)
 	c.settle(c.used, c.spent(&charge))

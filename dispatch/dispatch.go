@@ -84,10 +84,9 @@ func (d *Dispatcher) Infer(ctx context.Context, req *infer.Request) (*infer.Resp
 		d.Refuse(ctx, req, err, 0)
 		return nil, err
 	}
-	if err := c.prepare(); err != nil {
+	if err := d.arrive(c); err != nil {
 		return nil, c.refused(ctx, err)
 	}
-	d.offer(c)
 	resp, err := c.run(ctx)
 	if err != nil {
 		return nil, c.refused(ctx, err)
@@ -175,13 +174,29 @@ func (d *Dispatcher) tick() {
 	d.step(&capacity.Event{Kind: capacity.EventTick})
 }
 
+var arrivals = sync.Pool{New: func() any { return new(capacity.Event) }}
+
+// arrive takes a call to the scheduler.
+func (d *Dispatcher) arrive(c *call) error {
+	ev := arrivals.Get().(*capacity.Event) // the pool's own
+	defer func() {
+		*ev = capacity.Event{}
+		arrivals.Put(ev)
+	}()
+	if err := c.prepare(ev); err != nil {
+		return err
+	}
+	d.offer(c, ev)
+	return nil
+}
+
 // offer registers the call and lets it arrive.
-func (d *Dispatcher) offer(c *call) {
+func (d *Dispatcher) offer(c *call, ev *capacity.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.nextCall++
 	c.id = d.nextCall
 	d.calls[c.id] = c
-	c.arrival.Call = c.id
-	d.step(&c.arrival)
+	ev.Call = c.id
+	d.step(ev)
 }

@@ -111,8 +111,7 @@ func joined(a, b []limit) []limit {
 }
 
 // list adds limits to those of the Arrive event, and to the masks of a lane.
-func (c *call) list(limits []limit, in *capacity.Lane) error {
-	ev := &c.arrival
+func (c *call) list(ev *capacity.Event, limits []limit, in *capacity.Lane) error {
 	for i := range limits {
 		l := &limits[i]
 		var at int
@@ -269,14 +268,14 @@ func overDepth(l *limit, c *call) *fault.Error {
 	}
 	return fault.Newf(fault.Invalid,
 		"The request may use %d tokens (estimated input %d plus the maximum output), more than the limit of %d %s of %s allows at once. Lower max_tokens.",
-		c.heldTokens(), c.arrival.Input, l.value, l.name, l.scope)
+		c.heldTokens(), c.asked.input, l.value, l.name, l.scope)
 }
 
 // heldTokens is what a token bucket holds for the call.
 func (c *call) heldTokens() int64 {
-	out := c.arrival.MaxOutput
+	out := c.asked.maxOutput
 	if out == 0 {
 		out = c.model.maxOutput
 	}
-	return c.arrival.Input + c.arrival.CacheWrite + int64(max(c.arrival.N, 1))*out
+	return c.asked.input + max(c.asked.n, 1)*out
 }

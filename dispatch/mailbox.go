@@ -12,7 +12,7 @@ import (
 type mailbox struct {
 	mu    sync.Mutex
 	list  []capacity.Action
-	first [2]capacity.Action
+	first [1]capacity.Action
 	wake  chan struct{}
 }
 

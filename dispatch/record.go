@@ -32,11 +32,11 @@ func (c *call) holdMoney(w *world, l *callLane, limits []limit) error {
 		if x.currency == "" {
 			continue
 		}
-		most := infer.Usage{Input: c.arrival.Input + c.arrival.CacheWrite, Output: c.arrival.MaxOutput}
+		most := infer.Usage{Input: c.asked.input, Output: c.asked.maxOutput}
 		if most.Output == 0 {
 			most.Output = l.model.maxOutput
 		}
-		most.Output *= int64(max(c.arrival.N, 1))
+		most.Output *= max(c.asked.n, 1)
 		lines := c.lines(w.chargedIn(l, c.req)[c.req.Tier], most)
 		if !lines.Known || lines.Currency() != x.currency {
 			e := fault.New(fault.BudgetExceeded, "The spend limit cannot be checked for this model.")
@@ -97,7 +97,7 @@ func (c *call) attempted(began time.Time, u infer.Usage, err error) {
 // lose puts on an attempt that was recalled what was lost with it: the engine has read the prompt, or part of it, for nobody. The
 // caller is not charged for it; that it costs us is known where the engine's price is.
 func (c *call) lose(a *meter.Attempt) {
-	a.Recalled, a.Input = true, c.arrival.Input
+	a.Recalled, a.Input = true, c.asked.input
 	a.Lost = c.lines(c.replica.cost[c.req.Tier], infer.Usage{Input: a.Input})
 }
 
@@ -249,7 +249,7 @@ func (c *call) row(outcome error) *meter.Record {
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
 		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
 		Region: r.RegionPrefix, Mode: c.mode(), Reservation: c.purchase(), TierAsked: cmp.Or(r.TierAsked, r.Tier.String()), Tier: r.Tier.String(), Stream: r.Stream,
-		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.arrival.Input,
+		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.asked.input,
 		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.heldMoney(), Explanation: c.explained,
 	}
 	if c.model != nil {

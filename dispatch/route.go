@@ -188,7 +188,7 @@ type callLane struct {
 
 // offerTo describes the lanes to the scheduler, with the limits of each. Lanes whose price cannot be held against a budget that
 // applies are left out; the error is that of the first when none is left.
-func (c *call) offerTo(w *world) error {
+func (c *call) offerTo(w *world, ev *capacity.Event) error {
 	shared := w.callerLimits(&c.req.Caller)
 	var limits [capacity.MaxLanes][]limit
 	var first error
@@ -215,12 +215,11 @@ func (c *call) offerTo(w *world) error {
 	if c.lanes = kept; len(kept) == 0 {
 		return first
 	}
-	ev := &c.arrival
 	ev.NumLanes = uint8(len(kept))
 	for i := range kept {
 		ev.Lanes[i] = kept[i].toScheduler()
 		c.limits = joined(c.limits, limits[i])
-		if err := c.list(limits[i], &ev.Lanes[i]); err != nil {
+		if err := c.list(ev, limits[i], &ev.Lanes[i]); err != nil {
 			return err
 		}
 		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane

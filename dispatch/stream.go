@@ -141,7 +141,7 @@ func (s *stream) conclude(outcome error) error {
 	c := s.c
 	u, known := s.resp.Usage()
 	if known = known && !unreported(&u); !known {
-		u = infer.Usage{Input: c.arrival.Input, Output: s.tokens, Estimated: true}
+		u = infer.Usage{Input: c.asked.input, Output: s.tokens, Estimated: true}
 	} else {
 		if outcome != nil && s.tokens > u.Output { // the engine's last report came before the end
 			u.Output, u.Estimated = s.tokens, true

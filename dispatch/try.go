@@ -51,22 +51,22 @@ type TriedLimit struct {
 // Try says what would become of a call now. It decides on a copy of the scheduler's state: nothing is held, queued or
 // recorded. Faults: those of calls that the scheduler never sees.
 func (d *Dispatcher) Try(req *infer.Request) (*Trial, error) {
-	c := d.take(req)
-	if err := c.prepare(); err != nil {
+	c, ev := d.take(req), new(capacity.Event)
+	if err := c.prepare(ev); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	now, snapshot := d.now(), d.state.Snapshot(nil)
-	c.arrival.Call = d.nextCall + 1
+	ev.Call = d.nextCall + 1
 	d.mu.Unlock()
 	copied, err := capacity.Restore(snapshot)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "")
 	}
 	copied.Step(now, capacity.Event{Kind: capacity.EventTick}, nil) // or levels would be those of the last event
-	out := &Trial{Outcome: TrialWaits, Lanes: c.tried(copied)}
-	for _, a := range copied.Step(now, c.arrival, nil) {
-		if a.Call == c.arrival.Call {
+	out := &Trial{Outcome: TrialWaits, Lanes: c.tried(copied, ev)}
+	for _, a := range copied.Step(now, *ev, nil) {
+		if a.Call == ev.Call {
 			c.observe(&a, out)
 		}
 	}
@@ -74,7 +74,7 @@ func (d *Dispatcher) Try(req *infer.Request) (*Trial, error) {
 	for i := range c.left {
 		out.Lanes[c.left[i].at].Left = c.left[i].String()
 	}
-	if e, ok := copied.Explain(c.arrival.Call); ok && out.Outcome == TrialWaits {
+	if e, ok := copied.Explain(ev.Call); ok && out.Outcome == TrialWaits {
 		out.Ahead = e.Ahead
 	}
 	return out, nil
@@ -97,7 +97,7 @@ func (c *call) observe(a *capacity.Action, out *Trial) {
 }
 
 // tried describes the lanes as they stand.
-func (c *call) tried(s *capacity.State) []TriedLane {
+func (c *call) tried(s *capacity.State, ev *capacity.Event) []TriedLane {
 	out := make([]TriedLane, len(c.lanes))
 	for i := range c.lanes {
 		l := &c.lanes[i]
@@ -112,7 +112,7 @@ func (c *call) tried(s *capacity.State) []TriedLane {
 		for k := range c.limits {
 			x := &c.limits[k]
 			id := limitID{x.bucket, x.counter}
-			if seen[id] || !c.applies(x, i) {
+			if seen[id] || !applies(ev, x, i) {
 				continue
 			}
 			seen[id] = true
@@ -129,8 +129,7 @@ type limitID struct {
 }
 
 // applies says whether a limit is in the masks of a lane.
-func (c *call) applies(l *limit, lane int) bool {
-	ev := &c.arrival
+func applies(ev *capacity.Event, l *limit, lane int) bool {
 	for i, id := range ev.Buckets[:ev.NumBuckets] {
 		if l.bucket != 0 && id == l.bucket {
 			return ev.Lanes[lane].Buckets>>i&1 == 1

@@ -58,18 +58,24 @@ type Stream struct {
 	usage    infer.Usage
 	hasUsage bool
 
-	held       []byte
-	heldName   string
-	heldTokens int64
-	holding    bool
-
-	pending        bool // a payload that was pulled to release the held one
-	pendingName    string
-	pendingPayload []byte
-	pendingNote    Note
+	note    Note // of the payload that was pulled last
+	holding bool // hold.payload is kept back
+	pending bool // hold.next was pulled to release it
+	hold    *hold
 
 	events []infer.Event // decoded and not yet delivered
 	next   int
+}
+
+// hold is what a stream needs near its end, and not while it waits for the events before.
+type hold struct {
+	payload []byte // likely the last for the client
+	name    string
+	tokens  int64
+
+	next     []byte // the payload behind it
+	nextName string
+	nextNote Note
 }
 
 // NewStream returns the events of res, whose payloads come from src.
@@ -107,24 +113,29 @@ func (s *Stream) Close() error {
 	return s.res.Close()
 }
 
-// pull returns the next payload and its note.
-func (s *Stream) pull() (string, []byte, Note, error) {
+// pull returns the next payload, and leaves its note in s.note: thousands of goroutines wait below this frame, which is
+// to be small.
+func (s *Stream) pull() (name string, payload []byte, err error) {
 	if s.pending {
 		s.pending = false
-		return s.pendingName, s.pendingPayload, s.pendingNote, nil
+		s.note = s.hold.nextNote
+		return s.hold.nextName, s.hold.next, nil
 	}
-	name, payload, err := s.src.Next()
-	if err != nil {
-		return "", nil, Note{}, err
+	if name, payload, err = s.src.Next(); err != nil {
+		return "", nil, err
 	}
-	note, err := s.rules.Look(name, payload)
-	if note.Tokens > 0 {
+	if err = s.look(name, payload); s.note.Payload != nil {
+		payload = s.note.Payload
+	}
+	return name, payload, err
+}
+
+func (s *Stream) look(name string, payload []byte) (err error) {
+	s.note, err = s.rules.Look(name, payload)
+	if s.note.Tokens > 0 {
 		s.res.Progress()
 	}
-	if note.Payload != nil {
-		payload = note.Payload
-	}
-	return name, payload, note, err
+	return err
 }
 
 func (s *Stream) nextRaw() (*infer.Event, error) {
@@ -132,41 +143,59 @@ func (s *Stream) nextRaw() (*infer.Event, error) {
 		if s.over {
 			return nil, s.finish()
 		}
-		name, payload, note, err := s.pull()
+		name, payload, err := s.pull()
 		if err != nil {
 			return nil, s.fail(err)
 		}
-		s.merge(note)
-		switch {
-		case note.End:
-			s.over = true
-			if s.holding {
-				return s.let(true), nil
-			}
-		case note.Silent:
-			if !s.holding {
-				return s.event(infer.EventUsage, "", nil, 0), nil
-			}
-		case s.holding:
-			s.pending, s.pendingName, s.pendingPayload, s.pendingNote = true, name, payload, note
-			return s.let(false), nil
-		case note.Hold:
-			s.held, s.heldName, s.heldTokens = append(s.held[:0], payload...), name, note.Tokens
-			s.holding = true
-		default:
-			s.over = note.Ends
-			ev := s.event(infer.EventRaw, name, payload, note.Tokens)
-			ev.Last, ev.HasUsage = note.Last || note.Ends, note.HasUsage
+		if ev := s.pass(name, payload); ev != nil {
 			return ev, nil
 		}
 	}
 	return nil, s.err
 }
 
+// pass returns the event that a payload with the note s.note leads to, nil for none.
+func (s *Stream) pass(name string, payload []byte) *infer.Event {
+	note := &s.note
+	s.merge(note)
+	switch {
+	case note.End:
+		s.over = true
+		if s.holding {
+			return s.let(true)
+		}
+	case note.Silent:
+		if !s.holding {
+			return s.event(infer.EventUsage, "", nil, 0)
+		}
+	case s.holding:
+		s.pending, s.hold.next, s.hold.nextName, s.hold.nextNote = true, payload, name, *note
+		return s.let(false)
+	case note.Hold:
+		s.keep(name, payload, note.Tokens)
+	default:
+		s.over = note.Ends
+		ev := s.event(infer.EventRaw, name, payload, note.Tokens)
+		ev.Last, ev.HasUsage = note.Last || note.Ends, note.HasUsage
+		return ev
+	}
+	return nil
+}
+
+// keep holds a payload back.
+func (s *Stream) keep(name string, payload []byte, tokens int64) {
+	if s.hold == nil {
+		s.hold = new(hold)
+	}
+	h := s.hold
+	h.payload, h.name, h.tokens = append(h.payload[:0], payload...), name, tokens
+	s.holding = true
+}
+
 // let delivers the payload that was held.
 func (s *Stream) let(last bool) *infer.Event {
 	s.holding = false
-	ev := s.event(infer.EventRaw, s.heldName, s.held, s.heldTokens)
+	ev := s.event(infer.EventRaw, s.hold.name, s.hold.payload, s.hold.tokens)
 	ev.Last = last
 	return ev
 }
@@ -181,7 +210,7 @@ func (s *Stream) event(kind infer.EventKind, name string, raw []byte, tokens int
 }
 
 // merge keeps the larger counts: protocols report input at the start and output at the end.
-func (s *Stream) merge(n Note) {
+func (s *Stream) merge(n *Note) {
 	if !n.HasUsage {
 		return
 	}
