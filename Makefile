@@ -48,6 +48,10 @@ bench: build ## measure against the floors in one run; rewrites the tables of do
 	go build -o bin/bench ./bench
 	bin/bench suite -write docs/performance.md $(ARGS)
 
+.PHONY: prove
+prove: build ## show by experiment what a reservation holds (a quarter of an hour); rewrites the results of docs/guarantees.md
+	bin/forebay prove --write docs/guarantees.md $(ARGS)
+
 .PHONY: generate
 generate: $(VENV)/.installed ## regenerate what is generated (shapes, schemas, documents)
 	go generate ./...

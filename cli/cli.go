@@ -1,4 +1,4 @@
-// Package cli is the command line. Every verb but up, demo, replay and what checks a file is a client of the
+// Package cli is the command line. Every verb but up, demo, prove, replay and what checks a file is a client of the
 // admin API of a running server.
 package cli
 
@@ -43,6 +43,7 @@ type commands struct {
 	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
 	Doctor     doctorCmd     `cmd:"" help:"Check everything a support person would ask for."`
+	Prove      proveCmd      `cmd:"" help:"Show by experiment what a reservation holds."`
 	Replay     replayCmd     `cmd:"" help:"Show recorded events of the scheduler, and decide them again."`
 	Completion completionCmd `cmd:"" help:"Print shell completion: source <(forebay completion bash)."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -25,6 +25,7 @@ var diagram = []node{
 	{"capacity/script", []string{"capacity"}, "the text form of what the scheduler takes and gives"},
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
 	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
+	{"prove", []string{"capacity", "capacity/eventlog", "perf"}, "experiments call a server from outside, as its clients do, and read its record"},
 	{"identity", []string{"infer", "fault"}, "identity evaluates what it is given; loading keys is for store, wiring for server"},
 	{"catalog", []string{"infer", "fault"}, "the catalogue is data"},
 
@@ -56,7 +57,7 @@ var diagram = []node{
 	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
 	{"server", []string{"api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
-	{"cli", []string{"api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "server", "wire/"}, "the command line is a client of the admin API; only up and demo start a server, and nothing opens a store"},
+	{"cli", []string{"api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "prove", "server", "wire/"}, "the command line is a client of the admin API; only up, demo and prove start a server, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},
 	{"internal/", []string{"internal/"}, "internal packages serve tests and builds and depend on nothing that they serve"},

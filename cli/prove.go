@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"forebay/config"
+	"forebay/internal/version"
+	"forebay/prove"
+	"forebay/server"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// proveCmd shows by experiment what a reservation holds.
+type proveCmd struct {
+	Only      []string      `help:"Make these experiments only: contention, idle, overshoot." placeholder:"NAME"`
+	Dir       string        `help:"Where the report, its plots, the server's configuration and the recording are kept; a folder of its own that is deleted when left out." type:"path"`
+	Length    time.Duration `help:"Length of one run." default:"2m"`
+	Pairs     int           `help:"Paired runs, each alone and among others." default:"3"`
+	Replicas  int           `help:"Simulated engines." default:"4"`
+	Slots     int           `help:"Calls that each engine takes at once." default:"12"`
+	Profile   string        `help:"Engine model of the simulated engines." default:"demo"`
+	Sold      float64       `help:"Share of the pool that is bought." default:"0.25"`
+	Tenants   int           `help:"On-demand tenants." default:"50"`
+	Overload  float64       `help:"What the tenants offer, in multiples of what the pool can do." default:"10"`
+	Isolation string        `help:"Give the reservation replicas of its own." enum:",replica" default:"" placeholder:"replica"`
+	Seed      uint64        `help:"Seed of the arrivals." default:"1"`
+	Write     string        `help:"Also write the results into this Markdown file, between its marks, and the plots beside it." type:"path" placeholder:"FILE"`
+	JSON      bool          `name:"json" help:"Print the report as JSON."`
+}
+
+var errNotProven = errors.New("a claim does not hold; see the report")
+
+// Run implements the verb.
+func (c *proveCmd) Run(e *env) error {
+	if c.Dir == "" {
+		dir, err := os.MkdirTemp("", "forebay-prove-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		c.Dir = dir
+	} else if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	s := prove.Default()
+	s.Length, s.Pairs, s.Replicas, s.Slots, s.Profile, s.Sold = c.Length, c.Pairs, c.Replicas, c.Slots, c.Profile, c.Sold
+	s.Tenants, s.Overload, s.Isolation, s.Seed = c.Tenants, c.Overload, c.Isolation, c.Seed
+	path, err := s.Files(c.Dir)
+	if err != nil {
+		return err
+	}
+	lab := &prove.Lab{Dir: c.Dir, Setting: s, Progress: c.progress(e)}
+	done, err := c.experiments(e, path, lab)
+	if err != nil {
+		return err
+	}
+	if err := lab.Finish(done); err != nil {
+		return err
+	}
+	s.Seconds = s.Length.Seconds()
+	report := prove.Report{At: time.Now(), Machine: fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), Version: version.String(), Setting: s}
+	for _, x := range done {
+		report.Experiments = append(report.Experiments, *x)
+	}
+	if err := c.write(e, &report); err != nil {
+		return err
+	}
+	if !report.Holds() {
+		return errNotProven
+	}
+	return nil
+}
+
+// experiments starts the server of the experiments, makes them, and stops it.
+func (c *proveCmd) experiments(e *env, path string, lab *prove.Lab) ([]*prove.Experiment, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Logging.Level = "error"
+	log, _ := logger(&cfg, e)
+	s, err := server.New(e.ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	var done []*prove.Experiment
+	ctx, stop := context.WithCancel(e.ctx)
+	defer stop()
+	err = run(&env{ctx: ctx, Streams: e.Streams, parser: e.parser}, s, func(context.Context) {}, func(ctx context.Context) error {
+		lab.URL, lab.Key = s.Credentials().URL, s.Credentials().APIKey
+		var err error
+		done, err = lab.Run(ctx, c.Only)
+		stop()
+		return err
+	})
+	if errors.Is(err, context.Canceled) && e.ctx.Err() == nil {
+		err = nil
+	}
+	return done, err
+}
+
+// progress tells on standard error what is under way, and until when.
+func (c *proveCmd) progress(e *env) func(string, time.Duration) {
+	return func(what string, length time.Duration) {
+		until := ""
+		if length > 0 {
+			until = " (until " + time.Now().Add(length).Format(time.TimeOnly) + ")"
+		}
+		_, _ = fmt.Fprintf(e.Err, "%s  %s%s\n", time.Now().Format(time.TimeOnly), what, until)
+	}
+}
+
+// write writes the report and its plots into the folder, and prints it.
+func (c *proveCmd) write(e *env, r *prove.Report) error {
+	text, err := json.Marshal(r, jsontext.Multiline(true))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, "report.json"), text, 0o600); err != nil {
+		return err
+	}
+	var md bytes.Buffer
+	if err := r.Markdown(&md, plots(c.Dir, "")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, "report.md"), md.Bytes(), 0o600); err != nil {
+		return err
+	}
+	if c.JSON {
+		md.Reset()
+		_, _ = md.Write(append(text, '\n'))
+	}
+	if _, err := md.WriteTo(e.Out); err != nil || c.Write == "" {
+		return err
+	}
+	return document(c.Write, r)
+}
+
+// plots returns what writes a plot into a folder of a document's, and names it as the document does.
+func plots(dir, folder string) func(prove.Plot) (string, error) {
+	return func(p prove.Plot) (string, error) {
+		name := filepath.Join(folder, p.Name+".svg")
+		return name, os.WriteFile(filepath.Join(dir, name), []byte(p.SVG()), 0o644) //nolint:gosec // a document's
+	}
+}
+
+// The marks of a document between which results stand.
+const (
+	resultsBegin = "<!-- results: begin -->\n"
+	resultsEnd   = "<!-- results: end -->\n"
+)
+
+// document writes results into a document, in place of the former ones, and the plots into a folder of its name.
+func document(path string, r *prove.Report) error {
+	old, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(old), resultsBegin)
+	_, after, ended := strings.Cut(rest, resultsEnd)
+	if !found || !ended {
+		return fmt.Errorf("%s has no place for results: put the lines %q and %q into it", path, strings.TrimSpace(resultsBegin), strings.TrimSpace(resultsEnd))
+	}
+	dir, folder := filepath.Dir(path), strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil { //nolint:gosec // a document's
+		return err
+	}
+	var md bytes.Buffer
+	if err := r.Markdown(&md, plots(dir, folder)); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(before+resultsBegin+"\n"+md.String()+resultsEnd+after), 0o644) //nolint:gosec // a document
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"forebay/prove"
+
+	"github.com/go-json-experiment/json"
+)
+
+// One experiment, too short to prove anything: what is asserted is that it was made, recorded, decided the same again and reported.
+func TestProve(t *testing.T) {
+	dir, doc := t.TempDir(), filepath.Join(t.TempDir(), "proof.md")
+	if err := os.WriteFile(doc, []byte("# Proof\n"+resultsBegin+"old\n"+resultsEnd+"end\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := runCLI(t, "prove", "--only", "contention", "--length", "1s", "--pairs", "1", "--replicas", "1", "--slots", "8", "--tenants", "3", "--overload", "2",
+		"--sold", "0.5", "--dir", dir, "--write", doc)
+	if code != exitFault || !strings.Contains(errs, errNotProven.Error()) { // there are not 10,000 calls
+		t.Fatalf("%d %s %s", code, out, errs)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r prove.Report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Experiments) != 1 || len(r.Experiments[0].Checks) == 0 {
+		t.Fatalf("report %s", text)
+	}
+	checks := r.Experiments[0].Checks
+	if last := checks[len(checks)-1]; !last.Holds || !strings.HasPrefix(last.Figure, "0 of ") || strings.HasSuffix(last.Figure, "of 0 events differ") {
+		t.Errorf("the record: %+v", last)
+	}
+	written, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(written); strings.Contains(s, "old\n") || !strings.HasSuffix(s, resultsEnd+"end\n") || !strings.Contains(s, "(proof/contention.svg)") {
+		t.Errorf("the document:\n%s", s)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(doc), "proof", "contention.svg")); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(doc, []byte("# Proof\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := document(doc, &r); err == nil || !strings.Contains(err.Error(), "results: begin") {
+		t.Errorf("a document without marks: %v", err)
+	}
+}
+
+// Every experiment is in the help, and one that there is not is told.
+func TestProveNames(t *testing.T) {
+	_, out, _ := runCLI(t, "prove", "--help")
+	for _, name := range prove.Experiments() {
+		if !strings.Contains(out, name) {
+			t.Errorf("the help does not name %s", name)
+		}
+	}
+	if code, _, errs := runCLI(t, "prove", "--only", "nothing"); code != exitFault || !strings.Contains(errs, `there is no experiment "nothing"`) {
+		t.Errorf("%d %s", code, errs)
+	}
+}

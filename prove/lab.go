@@ -1,0 +1,169 @@
+package prove
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Lab is where experiments run: a server, and what belongs to it.
+type Lab struct {
+	URL string
+	// Key is of the account that buys, and may call.
+	Key string
+	// Dir is that of Setting.Files.
+	Dir     string
+	Setting Setting
+	// Progress, if any, is told what is under way, and how long it takes.
+	Progress func(what string, length time.Duration)
+
+	r      rates
+	watch  []visitor
+	finish []func()
+}
+
+// Run makes the experiments that are named, all when none is, one after the other. Finish completes the report.
+func (l *Lab) Run(ctx context.Context, names []string) ([]*Experiment, error) {
+	var err error
+	if l.r, err = l.Setting.rates(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !slices.Contains(Experiments(), name) {
+			return nil, fmt.Errorf("there is no experiment %q; there are %s", name, strings.Join(Experiments(), ", "))
+		}
+	}
+	var out []*Experiment
+	for _, x := range experiments {
+		if len(names) > 0 && !slices.Contains(names, x.name) {
+			continue
+		}
+		done, err := x.run(l, ctx)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", x.name, err)
+		}
+		out = append(out, done)
+	}
+	return out, nil
+}
+
+// Finish decides the scheduler's record again, when the server has stopped, and completes the experiments with what it shows.
+func (l *Lab) Finish(experiments []*Experiment) error {
+	l.say(0, "deciding the recorded events again")
+	again, err := replay(filepath.Join(l.Dir, "recording"), l.watch...)
+	if err != nil {
+		return err
+	}
+	for _, f := range l.finish {
+		f()
+	}
+	for _, x := range experiments {
+		x.check(again.Differ == 0, "every recorded event is decided the same again, to the byte", "%d of %d events differ", again.Differ, again.Events)
+	}
+	return nil
+}
+
+// Experiments names those that there are.
+func Experiments() []string {
+	var names []string
+	for _, x := range experiments {
+		names = append(names, x.name)
+	}
+	return names
+}
+
+var experiments = []struct {
+	name string
+	run  func(*Lab, context.Context) (*Experiment, error)
+}{
+	{"contention", (*Lab).contention},
+	{"idle", (*Lab).idle},
+	{"overshoot", (*Lab).overshoot},
+}
+
+func (l *Lab) say(length time.Duration, format string, args ...any) {
+	if l.Progress != nil {
+		l.Progress(fmt.Sprintf(format, args...), length)
+	}
+}
+
+// ask makes a call of the Bedrock API.
+func (l *Lab) ask(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, l.URL+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+l.Key)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	switch {
+	case err != nil:
+		return err
+	case res.StatusCode/100 != 2:
+		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, text)
+	case out == nil:
+		return nil
+	default:
+		return json.Unmarshal(text, out)
+	}
+}
+
+// buy buys model units and returns the ARN once they are in service.
+func (l *Lab) buy(ctx context.Context, name string, units int) (string, error) {
+	var made struct {
+		ARN string `json:"provisionedModelArn"`
+	}
+	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", map[string]any{
+		"provisionedModelName": name, "modelId": Model, "modelUnits": units,
+	}, &made)
+	if err != nil {
+		return "", err
+	}
+	for {
+		var is struct {
+			Status string `json:"status"`
+			Why    string `json:"failureMessage"`
+		}
+		if err := l.ask(ctx, http.MethodGet, "/provisioned-model-throughput/"+name, nil, &is); err != nil {
+			return "", err
+		}
+		switch is.Status {
+		case "InService":
+			return made.ARN, nil
+		case "Failed":
+			return "", errors.New("the purchase failed: " + is.Why)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// sell ends a purchase.
+func (l *Lab) sell(ctx context.Context, name string) error {
+	return l.ask(ctx, http.MethodDelete, "/provisioned-model-throughput/"+name, nil, nil)
+}

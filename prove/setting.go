@@ -1,0 +1,144 @@
+package prove
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"forebay/perf"
+)
+
+// Setting is what an experiment runs on and with.
+type Setting struct {
+	// Profile is the engine model of each replica, Replicas how many there are, Slots how many calls each takes at once (its batch ceiling).
+	Profile  string `json:"profile"`
+	Replicas int    `json:"replicas"`
+	Slots    int    `json:"slots"`
+	// Input and Output are the tokens of every call.
+	Input  int `json:"input_tokens"`
+	Output int `json:"output_tokens"`
+	// Sold is the share of the pool's calls that the purchase covers, and Used how much of the purchase is used.
+	Sold float64 `json:"sold"`
+	Used float64 `json:"used"`
+	// Tenants share what is left; together they offer Overload times what the pool can do.
+	Tenants  int     `json:"tenants"`
+	Overload float64 `json:"overload"`
+	// Isolation is "" for shared replicas or "replica".
+	Isolation string `json:"isolation,omitempty"`
+	// Length is of one run, Pairs how many pairs of runs there are. Seconds is Length in reports.
+	Length  time.Duration `json:"-"`
+	Seconds float64       `json:"seconds"`
+	Pairs   int           `json:"pairs"`
+	Seed    uint64        `json:"seed"`
+}
+
+// Default is what `make prove` runs: about twenty minutes on two cores, 10,000 reserved calls under load.
+func Default() Setting {
+	return Setting{
+		Profile: "demo", Replicas: 4, Slots: 12, Input: 60, Output: 16, Sold: 0.25, Used: 0.95,
+		Tenants: 50, Overload: 10, Length: 2 * time.Minute, Pairs: 3, Seed: 1,
+	}
+}
+
+// Model is the id of the model that the experiments call.
+const Model = "forebay.proof-v1:0"
+
+// rates are what follows from a setting.
+type rates struct {
+	profile perf.Profile
+	// pool is how many calls a second the engines complete with all slots busy.
+	pool float64
+	// bought is how many calls a second the purchase covers.
+	bought float64
+	// A unit is a hundredth of the pool: so many tokens a minute. units are bought.
+	units                 int
+	unitInput, unitOutput int64
+}
+
+func (s *Setting) rates() (rates, error) {
+	p, err := perf.Named(s.Profile)
+	if err != nil {
+		return rates{}, err
+	}
+	w, ok := p.W(s.Slots, int64(s.Input), int64(s.Output))
+	if !ok {
+		return rates{}, fmt.Errorf("%d calls of %d + %d tokens do not fit into an engine of profile %s", s.Slots, s.Input, s.Output, s.Profile)
+	}
+	r := rates{profile: p, pool: float64(s.Replicas*s.Slots) / (float64(w) / 1e9)}
+	r.units = max(1, int(s.Sold*100))
+	r.unitInput = int64(r.pool * 60 / 100 * float64(s.Input))
+	r.unitOutput = int64(r.pool * 60 / 100 * float64(s.Output))
+	r.bought = r.pool * float64(r.units) / 100
+	return r, nil
+}
+
+// Two clients beside the tenants: one with a quota of requests that obeys its refusals, and one with a quota of tokens.
+const (
+	metered   = -1
+	bounded   = -2
+	perMinute = 60     // requests of metered
+	tokens    = 60_000 // a minute, of bounded
+)
+
+// client is the name of a tenant.
+func client(tenant int) string {
+	switch tenant {
+	case metered:
+		return "metered"
+	case bounded:
+		return "bounded"
+	default:
+		return fmt.Sprintf("tenant-%02d", tenant)
+	}
+}
+
+// keyOf names the key file of a tenant.
+func keyOf(dir string, tenant int) string { return filepath.Join(dir, client(tenant)+".key") }
+
+// Files writes the configuration of the server that the experiments run against, and the tenants' keys, into a directory, and returns the
+// path of the configuration. The keys hold for that server only.
+func (s *Setting) Files(dir string) (string, error) {
+	r, err := s.rates()
+	if err != nil {
+		return "", err
+	}
+	var y strings.Builder
+	fmt.Fprintf(&y, "# What `forebay prove` runs against.\nserver: {listen: \"127.0.0.1:0\"}\ndata_dir: %q\n", filepath.Join(dir, "data"))
+	fmt.Fprintf(&y, "recording: {dir: %q, segment: 64MiB, total: 8GiB}\nengines:\n", filepath.Join(dir, "recording"))
+	var bindings []string
+	for i := range s.Replicas {
+		fmt.Fprintf(&y, "  replica-%d: {type: simulated, profile: %q, slots: %d, seed: %d, directives: true, cost: {input: 0.05 USD, output: 0.20 USD}}\n", i+1, s.Profile, s.Slots, i+1)
+		bindings = append(bindings, fmt.Sprintf("{engine: replica-%d}", i+1))
+	}
+	fmt.Fprintf(&y, "models:\n  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s, price: {input: 0.10 USD, output: 0.40 USD, flex: 0.5},\n", Model)
+	fmt.Fprintf(&y, "     unit: {input: %d, output: %d, hour: 10.00 USD}, engines: [%s]}\n", r.unitInput, r.unitOutput, strings.Join(bindings, ", "))
+	var accounts, keys strings.Builder
+	for i := bounded; i < s.Tenants; i++ {
+		limits := ""
+		switch i {
+		case metered:
+			limits = fmt.Sprintf(", limits: {requests_per_minute: %d}", perMinute)
+		case bounded:
+			limits = fmt.Sprintf(", limits: {tokens_per_minute: %d}", tokens)
+		}
+		fmt.Fprintf(&accounts, "  %q: {name: %s%s}\n", account(i), client(i), limits)
+		path := keyOf(dir, i)
+		if err := os.WriteFile(path, fmt.Appendf(nil, "fb-proof-%s-%016x\n", client(i), s.Seed), 0o600); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&keys, "  - {name: %s, kind: api-key, account: %q, secret: %q}\n", client(i), account(i), "file:"+path)
+	}
+	fmt.Fprintf(&y, "accounts:\n%skeys:\n%s", &accounts, &keys)
+	path := filepath.Join(dir, "forebay.yaml")
+	return path, os.WriteFile(path, []byte(y.String()), 0o600)
+}
+
+func account(tenant int) string { return fmt.Sprintf("1%011d", tenant+10) }
+
+// key reads the key of a tenant.
+func key(dir string, tenant int) (string, error) {
+	b, err := os.ReadFile(keyOf(dir, tenant))
+	return strings.TrimSpace(string(b)), err
+}
