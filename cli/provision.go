@@ -122,7 +122,9 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 		rows = append(rows, []string{"commitment", term(p)})
 	}
 	if u := p.Use; u != nil {
-		rows = append(rows, []string{"input", level(u.Input)}, []string{"output", level(u.Output)}, []string{"slots", count(int64(u.Slots)) + " back it"})
+		rows = append(rows, []string{"input", level(u.Input)}, []string{"output", level(u.Output)},
+			[]string{"slots", fmt.Sprintf("%d back it; %d of its calls run, %d wait", u.Slots, u.Running, u.Waiting)},
+			[]string{"pool", fmt.Sprintf("%d of %d slots are sold; %d of those are lent to calls that can be recalled", u.Pool.Sold, u.Pool.Slots, u.Pool.Lent)})
 	}
 	return table(e, strings.ToUpper("what\tvalue"), rows)
 }

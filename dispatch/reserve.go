@@ -100,18 +100,27 @@ func (c *call) purchase() string {
 	return c.lanes[c.lane].reserved.ID
 }
 
-// ReservationStatus is where a reservation stands.
+// ReservationStatus is where a reservation stands, and the pool that it is in.
 type ReservationStatus struct {
-	Input  Level `json:"input,omitzero"`
-	Output Level `json:"output,omitzero"`
-	Slots  int32 `json:"slots"`
+	Input, Output Level
+	Slots         int32 // that back it
+	Running       int32 // calls of it that run and cannot be recalled
+	Waiting       int32 // calls of it that wait
+	Pool          PoolSlots
 }
 
-// Level is the level of a leaky bucket.
+// PoolSlots are the slots of a pool.
+type PoolSlots struct {
+	Slots int32
+	Sold  int32 // of all purchases
+	Lent  int32 // sold ones in which calls run that can be recalled
+}
+
+// Level is the level of a leaky bucket, in tokens.
 type Level struct {
-	Fill  int64 `json:"fill"`  // tokens that have not drained
-	Depth int64 `json:"depth"` // beyond which calls are refused
-	Rate  int64 `json:"rate"`  // tokens that drain a minute
+	Fill  int64 // that have not drained
+	Depth int64 // beyond which calls are refused
+	Rate  int64 // that drain a minute
 }
 
 // Reserved returns where a reservation stands; false when it is not served.
@@ -125,5 +134,9 @@ func (d *Dispatcher) Reserved(id string) (ReservationStatus, bool) {
 	d.step(&capacity.Event{Kind: capacity.EventTick}) // buckets drain with time
 	st, ok := d.state.Reservation(r.id)
 	level := func(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }
-	return ReservationStatus{Input: level(st.Input), Output: level(st.Output), Slots: st.Slots}, ok
+	pool, _ := d.state.Pool(r.lane.model.pool)
+	return ReservationStatus{
+		Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Running: st.Firm, Waiting: st.Waiting,
+		Pool: PoolSlots{Slots: pool.Slots, Sold: pool.Sold, Lent: pool.Lent},
+	}, ok
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"forebay/catalog"
@@ -19,49 +20,40 @@ const unitPrompt = 1000 // tokens
 // maxUnits stands for more units than can be ordered.
 const maxUnits = 1 << 31
 
-// minute is in nanoseconds, as times of package perf are.
-const minute = 60_000_000_000
-
-// engineRoom is what one engine gives to a model: slots that are all busy with calls like those that a unit is
-// sold for, each for as long as perf says.
-type engineRoom struct {
-	name     string
-	replicas int64
-	slots    int64 // of all replicas
-	// wait is how long a call takes with all slots busy; 0 for an engine whose units were given.
-	wait perf.Instant
-	// given is how many units the configuration says that a replica backs.
+// backer is an engine of a model that can back what is sold of it.
+type backer struct {
+	name string
+	pool perf.Pool // where measured
+	// given is how many units the configuration says that all its replicas back; 0 where it is measured.
 	given int64
+	slots int64 // of all replicas
 }
 
-// answerTokens is how long the answers are to the prompts that units of a size are computed for.
-func answerTokens(u *catalog.Unit) int64 {
-	return max(1, (unitPrompt*u.Output+u.Input/2)/u.Input)
-}
-
-// rooms lists the engines of a model that can back units of a size. why tells what keeps the others from it.
-func (p *serving) rooms(model string, u *catalog.Unit) (rooms []engineRoom, grows bool, why string) {
+// backers lists the engines of a model that can back what is sold of it. why tells what keeps the last of the others from it; grows, whether
+// an engine may have more replicas in a while.
+func (p *serving) backers(model string) (list []backer, grows bool, why string) {
 	for _, b := range p.bindings(model) {
 		e := p.engine(b.Engine)
-		r := engineRoom{name: b.Engine, replicas: 1, given: b.Units}
+		replicas := int64(1)
 		if o := p.opened[b.Engine]; o != nil && o.name != nil {
-			r.replicas, grows = int64(len(o.name.live())), true
+			replicas, grows = int64(len(o.name.live())), true
 		}
+		profile, measured := profileOf(&e)
 		switch {
 		case b.Standby:
 			why = "engine " + b.Engine + " is a standby"
-			continue
 		case b.Units > 0:
-			r.slots = r.replicas * int64(cmp.Or(e.Slots, dispatch.DefaultSlots))
-		case e.Type == simulatedEngine:
-			r.measure(&e, u)
+			list = append(list, backer{name: b.Engine, given: b.Units * replicas, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas})
+		case measured:
+			slots := cmp.Or(int(e.Slots), profile.MaxBatch)
+			list = append(list, backer{
+				name: b.Engine, pool: perf.Pool{Profile: profile, Replicas: replicas, Slots: slots}, slots: int64(min(slots, profile.MaxBatch)) * replicas,
+			})
 		default:
 			why = fmt.Sprintf("nobody has measured what engine %s can do, or said how many units it backs (models.%s.engines.units)", b.Engine, model)
-			continue
 		}
-		rooms = append(rooms, r)
 	}
-	return rooms, grows, why
+	return list, grows, why
 }
 
 // bindings are the engines of a model, the simulated one where none is declared.
@@ -72,134 +64,165 @@ func (p *serving) bindings(model string) []config.Binding {
 	return []config.Binding{{Engine: simulatedEngine}}
 }
 
+// profileOf is the model of an engine, false where none is known.
+func profileOf(e *config.Engine) (perf.Profile, bool) {
+	if e.Type != simulatedEngine {
+		return perf.Profile{}, false
+	}
+	profile, err := perf.Named(cmp.Or(e.Profile, demoProfile))
+	return profile, err == nil
+}
+
 // batchOf is how many calls a simulated engine runs at once.
 func batchOf(e *config.Engine) int32 {
-	profile, err := perf.Named(cmp.Or(e.Profile, demoProfile))
-	if err != nil {
-		return 0 // the configuration has been checked
-	}
+	profile, _ := profileOf(e)
 	return int32(min(profile.MaxBatch, 1<<20))
 }
 
-// measure asks the engine's published model for the time of a call with as many others beside it as fit.
-func (r *engineRoom) measure(e *config.Engine, u *catalog.Unit) {
-	profile, err := perf.Named(cmp.Or(e.Profile, demoProfile))
-	if err != nil {
-		return
-	}
-	out := answerTokens(u)
-	n := profile.MaxBatch
-	if e.Slots > 0 {
-		n = min(n, int(e.Slots))
-	}
-	n = int(min(int64(n), profile.KV/(unitPrompt+out)))
-	for ; n > 0; n-- {
-		if w, ok := profile.W(n, unitPrompt, out); ok {
-			r.slots, r.wait = r.replicas*int64(n), w
-			return
-		}
-	}
+// demand is so many units as package perf has them.
+func demand(u *catalog.Unit, units int64) perf.Demand {
+	return perf.Demand{Input: u.Input * units, Output: u.Output * units, Prompt: unitPrompt}
 }
 
-// slotsFor is how many slots a rate of so many units takes, by Little's law at the times of a full engine: never less than one.
-func (r *engineRoom) slotsFor(units int64, u *catalog.Unit) int64 {
-	if r.given > 0 {
-		return max(1, divUp(mulDiv(units, r.slots, 1), max(1, r.given*r.replicas)))
+// weight is the engine's share of what is sold of a model: its slots, or where units are given for all of the engines, its units.
+func (b *backer) weight(given bool) int64 {
+	if given {
+		return b.given
 	}
-	calls := mulDiv(units, u.Input, unitPrompt) + 1 // a minute
-	return max(1, mulDiv(calls, int64(r.wait), minute)+1)
+	return b.slots
 }
 
-// unitsOf is how many units so many slots can back.
-func (r *engineRoom) unitsOf(slots int64, u *catalog.Unit) int64 {
-	switch {
-	case slots <= 0:
-		return 0
-	case r.given > 0 && r.slots > 0:
-		return mulDiv(r.given*r.replicas, slots, r.slots)
-	case r.given > 0:
-		return r.given * r.replicas
-	case r.wait == 0:
-		return maxUnits
+// divide says how many units of each throughput each of its model's engines backs: what is sold of a model in all is
+// spread over them in proportion to their weights.
+func (p *serving) divide(list []provision.Throughput) (among [][]backer, shares [][]int64) {
+	before := map[string]int64{} // units of the model in the throughputs so far
+	for i := range list {
+		t := &list[i]
+		backers, _, _ := p.backers(t.Model.ID)
+		from, to := before[t.Model.ID], before[t.Model.ID]+t.Units
+		before[t.Model.ID] = to
+		among, shares = append(among, backers), append(shares, spread(backers, from, to))
 	}
-	return min(maxUnits, mulDiv(mulDiv(slots, minute, int64(r.wait)), unitPrompt, u.Input))
+	return among, shares
 }
 
-// mulDiv is a*b/c, and the largest number where that is none.
-func mulDiv(a, b, c int64) int64 {
-	const most = 1 << 62
-	if a > 0 && b > most/a {
-		if c >= a || c >= b { // divide first, as exactly as it goes
-			big, small := max(a, b), min(a, b)
-			return min(most, big/c*small+big%c*small/c)
-		}
-		return most
+// spread divides the units between two counts of what is sold of a model.
+func spread(backers []backer, from, to int64) []int64 {
+	given, all := true, int64(0)
+	for i := range backers {
+		given = given && backers[i].given > 0
 	}
-	return a * b / c
-}
-
-func divUp(a, b int64) int64 { return a/b + min(a%b, 1) }
-
-// Room implements provision.Pools. What is sold of other models counts where it runs on the same engines.
-func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput) provision.Room {
-	rooms, grows, why := p.rooms(model, &u)
-	out := provision.Room{Grows: grows, Why: why}
-	used := p.sold(sold)
-	for i := range rooms {
-		r := &rooms[i]
-		out.Units = min(maxUnits, out.Units+r.unitsOf(r.slots-used[r.name], &u))
+	for i := range backers {
+		all += backers[i].weight(given)
 	}
-	if len(rooms) == 0 {
-		return out
+	out := make([]int64, len(backers))
+	sum := int64(0)
+	for i := range backers {
+		below := sum
+		sum += backers[i].weight(given)
+		upTo := func(units int64) int64 { return units*sum/max(all, 1) - units*below/max(all, 1) }
+		out[i] = max(0, upTo(to)-upTo(from))
 	}
-	names := make([]string, len(rooms))
-	for i := range rooms {
-		names[i] = rooms[i].name
-	}
-	out.Why = fmt.Sprintf("the engines of %s (%s) back no more of %d input and %d output tokens a minute beside what is sold of them", model, strings.Join(names, ", "), u.Input, u.Output)
 	return out
 }
 
-// sold is how many slots of each engine are sold.
-func (p *serving) sold(list []provision.Throughput) map[string]int64 {
-	used := map[string]int64{}
-	for i := range list {
-		t := &list[i]
-		rooms, _, _ := p.rooms(t.Model.ID, &t.Unit)
-		var all int64
-		for k := range rooms {
-			all += max(1, rooms[k].slots)
+// slotsFor is how many slots of the engine back so many units.
+func (b *backer) slotsFor(u *catalog.Unit, units int64) int64 {
+	if units == 0 {
+		return 0
+	}
+	if b.given > 0 {
+		return min(b.slots, (units*b.slots+b.given-1)/b.given)
+	}
+	h, err := b.pool.Profile.Headroom(demand(u, units), b.pool.Slots, callsOf(u), perf.Usual)
+	if err != nil {
+		return b.slots
+	}
+	return min(b.slots, h.Slots)
+}
+
+// callsOf is the size of the calls that a unit is sold for.
+func callsOf(u *catalog.Unit) perf.Mix {
+	d := demand(u, 1)
+	return d.Mix()
+}
+
+// room is how many units the engine can back beside what is sold of it, and what ends them.
+func (b *backer) room(u *catalog.Unit, sold []part) (units int64, why string) {
+	if b.given > 0 {
+		units = b.given
+		for _, s := range sold {
+			units -= s.units
 		}
-		for k := range rooms {
-			r := &rooms[k]
-			part := divUp(mulDiv(t.Units, max(1, r.slots), 1), max(1, all)) // units, in proportion to the slots
-			used[r.name] += r.slotsFor(part, &t.Unit)
+		return units, "what the configuration says"
+	}
+	demands := make([]perf.Demand, len(sold))
+	for i := range sold {
+		demands[i] = demand(&sold[i].unit, sold[i].units)
+	}
+	room, err := b.pool.Room(demands, demand(u, 1))
+	if err != nil {
+		return 0, err.Error()
+	}
+	return min(room.Units, maxUnits), string(room.Bound)
+}
+
+// part is what one engine backs of a throughput.
+type part struct {
+	unit  catalog.Unit
+	units int64
+}
+
+// Room implements provision.Pools. What is sold of other models counts where it runs on the same engines.
+func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput) provision.Room {
+	list, grows, why := p.backers(model)
+	out := provision.Room{Grows: grows, Why: why}
+	if len(list) == 0 {
+		return out
+	}
+	used := p.sold(sold)
+	var names []string
+	var bound string
+	for i := range list {
+		b := &list[i]
+		n, what := b.room(&u, used[b.name])
+		out.Units, bound = min(maxUnits, out.Units+max(n, 0)), what
+		names = append(names, b.name)
+	}
+	out.Why = fmt.Sprintf("%s back no more of %d input and %d output tokens a minute beside what is sold of them, by their %s",
+		strings.Join(names, ", "), u.Input, u.Output, bound)
+	return out
+}
+
+// sold is what each engine backs already.
+func (p *serving) sold(list []provision.Throughput) map[string][]part {
+	used := map[string][]part{}
+	among, shares := p.divide(list)
+	for i := range list {
+		for k, units := range shares[i] {
+			if units > 0 {
+				b := &among[i][k]
+				used[b.name] = append(used[b.name], part{list[i].Unit, units})
+			}
 		}
 	}
 	return used
 }
 
-// headroom is the slots that back a throughput.
-func (p *serving) headroom(t *provision.Throughput) int32 {
-	rooms, _, _ := p.rooms(t.Model.ID, &t.Unit)
-	var n int64
-	for i := range rooms {
-		r := &rooms[i]
-		n += min(r.slotsFor(divUp(t.Units, int64(len(rooms))), &t.Unit), r.slots)
-	}
-	return int32(min(n, 1<<20))
-}
-
-// reservations are the throughputs that calls run on, as the scheduler takes them.
+// reservations are the throughputs that calls run on, as the scheduler takes them, each with the slots that back it.
 func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservation {
+	all = slices.DeleteFunc(slices.Clone(all), func(t provision.Throughput) bool { return !t.Status.Serves() })
+	among, shares := p.divide(all)
 	var out []dispatch.Reservation
 	for i := range all {
 		t := &all[i]
-		if t.Status.Serves() {
-			out = append(out, dispatch.Reservation{
-				ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: p.headroom(t),
-			})
+		var slots int64
+		for k, units := range shares[i] {
+			slots += among[i][k].slotsFor(&t.Unit, units)
 		}
+		out = append(out, dispatch.Reservation{
+			ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: int32(min(slots, 1<<20)),
+		})
 	}
 	return out
 }

@@ -185,7 +185,9 @@ type provisionAdmin struct{ s *Server }
 func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 	out := &admin.Provisioned{Throughput: *t}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
-		out.Use = &admin.Use{Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots}
+		out.Use = &admin.Use{
+			Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
+		}
 	}
 	return out
 }

@@ -334,3 +334,28 @@ func TestPurchaseIsALimit(t *testing.T) {
 	s = run(t, c)
 	refused()
 }
+
+// What is sold of a model is spread over its engines, so that each backs what it can and all of it can be sold.
+func TestUnitsAreSpreadOverEngines(t *testing.T) {
+	c := testConfig(t)
+	c.Engines["a"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1", Slots: 4}
+	c.Engines["b"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1", Slots: 4}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "a", Units: 1}, {Engine: "b", Units: 2}}}
+	s := run(t, c)
+	for i, want := range []string{"InService", "InService", "InService", "Failed"} {
+		if x := throughput(t, s, buy(t, s, fmt.Sprintf(`{"provisionedModelName":"n%d","modelId":%q,"modelUnits":1}`, i, haiku))); x["status"] != want {
+			t.Errorf("%d: %v", i, x)
+		}
+	}
+	var slots int32
+	for i := range 3 {
+		x, err := provisionAdmin{s}.Get(t.Context(), c.Account.ID, fmt.Sprint("n", i))
+		if err != nil || x.Use == nil {
+			t.Fatal(x, err)
+		}
+		slots += x.Use.Slots
+	}
+	if slots != 8 {
+		t.Errorf("%d of 8 slots back all that can be sold", slots)
+	}
+}

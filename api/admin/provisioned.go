@@ -35,9 +35,21 @@ type Level struct {
 
 // Use is what is used of a throughput, in tokens and slots.
 type Use struct {
-	Input  Level `json:"input,omitzero"`
-	Output Level `json:"output,omitzero"`
-	Slots  int32 `json:"slots"` // that back it
+	Input   Level `json:"input,omitzero"`
+	Output  Level `json:"output,omitzero"`
+	Slots   int32 `json:"slots"`   // that back it
+	Running int32 `json:"running"` // calls of it that cannot be recalled
+	Waiting int32 `json:"waiting"` // calls of it
+	// Pool are the slots of all engines of the model: how many there are, how many are sold, and how many of these are lent to
+	// calls that can be recalled.
+	Pool PoolSlots `json:"pool"`
+}
+
+// PoolSlots are the slots of a pool.
+type PoolSlots struct {
+	Slots int32 `json:"slots"`
+	Sold  int32 `json:"sold"`
+	Lent  int32 `json:"lent"`
 }
 
 // Provisioned is a throughput as it is shown.
