@@ -14,7 +14,9 @@ func TestTiersInEveryAPI(t *testing.T) {
 	s := run(t, testConfig(t))
 	messages := `"messages":[{"role":"user","content":"hi"}],"max_tokens":9`
 	chat := func(more string) string { return `{"model":"` + haiku + `",` + messages + more + `}` }
-	converse := func(more string) string { return `{"messages":[{"role":"user","content":[{"text":"hi"}]}]` + more + `}` }
+	converse := func(more string) string {
+		return `{"messages":[{"role":"user","content":[{"text":"hi"}]}]` + more + `}`
+	}
 	header := func(tier string) func(*http.Request) { return set("X-Amzn-Bedrock-Service-Tier", tier) }
 	none := func(*http.Request) {}
 	for _, x := range []struct {
