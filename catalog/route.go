@@ -10,8 +10,9 @@ type Route struct {
 
 // Lane is one way of a route to serve a call.
 type Lane struct {
-	Name  string // as it is shown
-	Model *Model
+	Number int    // in the configuration, from 0, where lanes that do not serve now have theirs, too
+	Name   string // as it is shown
+	Model  *Model
 	// Pool names the engines that serve in it: the model's id, or that with the engines to which the lane is restricted.
 	Pool string
 }
@@ -24,15 +25,14 @@ func (r *Resolution) Pool() string {
 	return r.Model.ID
 }
 
-// AddRoutes adds routes to the namespace. The name of a model or an alias goes before that of a route. It must be
-// called before the names are used.
-func (n *Names) AddRoutes(routes []*Route) {
-	if n.routes == nil {
-		n.routes = make(map[string]*Route, len(routes))
-	}
+// WithRoutes returns the namespace with these routes. The name of a model or an alias goes before that of a route.
+func (n *Names) WithRoutes(routes []*Route) *Names {
+	out := *n
+	out.routes = make(map[string]*Route, len(routes))
 	for _, r := range routes {
-		n.routes[r.Name] = r
+		out.routes[r.Name] = r
 	}
+	return &out
 }
 
 // Routes returns the names of the routes, ordered.

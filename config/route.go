@@ -19,6 +19,7 @@ type Route struct {
 type Lane struct {
 	Name     string        `yaml:"name,omitempty" doc:"What answers and reports call it; the model, with its engines, when left out."`
 	Model    string        `yaml:"model,omitempty" doc:"Id of a model that serves on demand."`
+	Bought   string        `yaml:"provisioned,omitempty" doc:"In place of a model: the name of a provisioned throughput of the operator's account, or the ARN of any. While it does not serve, calls pass the lane over."`
 	Engines  []string      `yaml:"engines,omitempty" doc:"Of the model's engines, those that serve in this lane; all when left out."`
 	Spill    string        `yaml:"spill,omitempty" enum:",never,over-rate,over-latency,over-rate-or-latency" doc:"When a call goes on to the next lane instead of being refused or waiting: never (when left out), when a limit of this lane has no room for it, or when it would wait longer than max_wait."`
 	MaxWait  time.Duration `yaml:"max_wait,omitempty" doc:"The expected wait beyond which over-latency applies; a full queue and a deadline that cannot be met count in any case."`
@@ -61,6 +62,8 @@ func (l *Lane) Title() string {
 	switch {
 	case l.Name != "":
 		return l.Name
+	case l.Bought != "":
+		return l.Bought[strings.LastIndexByte(l.Bought, '/')+1:]
 	case len(l.Engines) > 0:
 		return l.Model + "@" + strings.Join(l.Engines, "+")
 	default:
@@ -86,8 +89,8 @@ func (c *Config) checkRoutes(k *checker) {
 			if l.Name != "" {
 				k.name(l.Name, at+".name")
 			}
-			place := l.Model + " on " + strings.Join(slices.Sorted(slices.Values(l.Engines)), ",")
-			if first, twice := places[place]; twice && l.Model != "" {
+			place := l.Model + l.Bought + " on " + strings.Join(slices.Sorted(slices.Values(l.Engines)), ",")
+			if first, twice := places[place]; twice && l.Model+l.Bought != "" {
 				k.bad(at, "serves as lane %d does already", first+1)
 			} else if title := l.Title(); titles[title] && title != "" {
 				k.bad(at+".name", "%q is the name of another lane of this route", title)
@@ -118,8 +121,13 @@ func (c *Config) checkRouteName(k *checker, name, path string) {
 // checkLane checks what a lane of a route refers to.
 func (c *Config) checkLane(k *checker, route string, l *Lane, path string) {
 	switch {
+	case l.Bought != "":
+		if l.Model != "" || len(l.Engines) > 0 {
+			k.bad(path+".provisioned", "says which model serves, and where; leave out model and engines")
+		}
+		return
 	case l.Model == "":
-		k.bad(path+".model", "is missing")
+		k.bad(path+".model", "is missing: name a model, or what was bought of one under provisioned")
 		return
 	case l.Model == route:
 		k.bad(path+".model", "is the route itself: its calls would go round in a circle")
@@ -172,20 +180,20 @@ func checkRules(k *checker, l *Lane, path string, last bool) {
 	}
 }
 
-// checkMakes checks that all lanes of a route make the same: text, or vectors of one model.
+// checkMakes checks that all lanes of a route make the same: text, or vectors of one model. What was bought is known only when
+// it serves.
 func (c *Config) checkMakes(k *checker, r *Route, path string) {
-	if len(r.Lanes) == 0 {
-		return
-	}
-	first := r.Lanes[0].Model
-	embeds := c.embeds(first)
-	for i := range r.Lanes[1:] {
-		m := r.Lanes[i+1].Model
-		at := element(path+".lanes", i+1) + ".model"
+	first := ""
+	for i := range r.Lanes {
+		m := r.Lanes[i].Model
+		at := element(path+".lanes", i) + ".model"
 		switch {
-		case c.embeds(m) != embeds:
+		case m == "":
+		case first == "":
+			first = m
+		case c.embeds(m) != c.embeds(first):
 			k.bad(at, "%s and %s make different things, text and vectors", first, m)
-		case embeds && m != first:
+		case c.embeds(m) && m != first:
 			k.bad(at, "the vectors of %s and of %s cannot be compared", first, m)
 		}
 	}

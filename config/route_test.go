@@ -38,6 +38,7 @@ func TestFaultsOfRoutes(t *testing.T) {
 		"named as a profile": {
 			"  us.m: {lanes: [{model: n}]}\n", `9: routes.us.m: is a system inference profile of the model m`,
 		},
+		"bought and said":    {"  r: {lanes: [{provisioned: x, model: m}]}\n", `9: routes.r.lanes[0].provisioned: says which model serves`},
 		"a bad name":         {"  'a b': {lanes: [{model: n}]}\n", `9: routes.a b: the name of a route has`},
 		"twice the same":     {"  r: {lanes: [{model: m, spill: over-rate}, {model: m}]}\n", `9: routes.r.lanes[1]: serves as lane 1 does already`},
 		"the same in order":  {"  r: {lanes: [{model: m, engines: [own, aws], spill: over-rate}, {model: m, engines: [aws, own]}]}\n", `9: routes.r.lanes[1]: serves as lane 1 does already`},

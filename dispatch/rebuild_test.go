@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"forebay/capacity"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/infer"
@@ -165,5 +166,33 @@ func TestRebuildKnowsTheBillingZone(t *testing.T) {
 		if fill := r.level(limitTPM); fill != 0 { // 200 tokens drain in two seconds
 			t.Errorf("%d tokens", fill)
 		}
+	})
+}
+
+// The quotas of engines, and what may still spill, are where they were before a restart.
+func TestRebuildOfRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		setting := routed(func(r *rig, lanes []Lane) {
+			r.top.Models[0].Bindings[0].Quota = identity.Limits{RequestsPerMinute: 1}
+			lanes[0].Spill = capacity.SpillOverRate
+			lanes[1].Budget = &Budget{Nano: 70_000, Currency: "USD", Period: PeriodMonth, Zone: time.UTC}
+		})
+		before := newRig(t, setting, second(), second())
+		var rows past
+		for range 3 {
+			before.mustDo(before.viaRoute())
+		}
+		for _, row := range before.book.all() {
+			rows = append(rows, meter.Charge{
+				Account: row.Account, Key: row.Key, Model: row.Model, Engine: row.Engine, Route: row.Route, Lane: row.LaneName, At: row.Arrived, Requests: 1,
+				Input: row.Input, Output: row.Output, Money: row.Charge.Total(), Currency: row.Charge.Currency(),
+			})
+		}
+		r := newRig(t, setting, second(), second())
+		if err := r.Rebuild(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.do(t.Context(), r.viaRoute()) // neither the engine nor the budget has room for it
+		wantKind(t, err, fault.Throttled)
 	})
 }

@@ -18,6 +18,7 @@ type world struct {
 	models       map[string]*servedModel
 	pools        map[string]*servedModel // by pool: the models, and models on some of their engines
 	routes       map[string]*route
+	upstream     map[[2]string]scopeRef // whose quota a model, the second, uses on an engine
 	reservations map[string]*reserved
 	replicas     map[capacity.ReplicaID]*replica
 	scopes       map[scopeRef][]limit
@@ -157,6 +158,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		models:       make(map[string]*servedModel),
 		pools:        make(map[string]*servedModel),
 		routes:       make(map[string]*route),
+		upstream:     make(map[[2]string]scopeRef),
 		reservations: make(map[string]*reserved),
 		replicas:     make(map[capacity.ReplicaID]*replica),
 		scopes:       make(map[scopeRef][]limit),
@@ -235,12 +237,12 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 	}
 	b.w.pools[key] = sm
 	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
-	sm.quota = b.quota(bindings)
+	sm.quota = b.quota(sm.name, bindings)
 }
 
 // quota returns the limits of the engine that serves a pool, nil where there are several: which of them a call
 // gets is not known when it arrives.
-func (b *builder) quota(bindings []Binding) []limit {
+func (b *builder) quota(model string, bindings []Binding) []limit {
 	if len(bindings) == 0 {
 		return nil
 	}
@@ -251,6 +253,9 @@ func (b *builder) quota(bindings []Binding) []limit {
 		}
 	}
 	ref := scopeRef{scopeUpstream, "", first.declared() + " for " + first.Upstream}
+	for i := range bindings {
+		b.w.upstream[[2]string{bindings[i].Engine, model}] = ref
+	}
 	if ls, done := b.w.scopes[ref]; done { // of another pool on the same engine
 		return ls
 	}

@@ -248,6 +248,7 @@ func (l *Ledger) ClientsGaveUp(ctx context.Context, account string, since time.T
 type Charge struct {
 	Account, Team, Key, Model string
 	Reservation               string // that served it, "" for none
+	Engine, Route, Lane       string // that served it; "" without a route
 	At                        time.Time
 	Requests                  int64
 	Input, Output, CacheWrite int64
@@ -261,10 +262,11 @@ const chargeSlot = 15 * time.Minute
 
 // chargesSQL has one row for each call since the second instant, and sums before it.
 const chargesSQL = `SELECT account, COALESCE(team, ''), COALESCE(key, ''), COALESCE(model, ''), COALESCE(reservation, ''),
+ COALESCE(engine, ''), COALESCE(route, ''), COALESCE(lane_name, ''),
  CASE WHEN arrived >= ?2 THEN arrived ELSE arrived / ?3 * ?3 END AS at, SUM(count), SUM(input), SUM(output), SUM(cache_write),
  SUM(COALESCE(charge, spent, 0)), COALESCE(currency, '')
  FROM calls WHERE arrived >= ?1 AND outcome <> 'refused'
- GROUP BY account, team, key, model, reservation, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
+ GROUP BY account, team, key, model, reservation, engine, route, lane_name, currency, at, CASE WHEN arrived >= ?2 THEN id END ORDER BY at`
 
 // Charges calls f with what admitted calls since an instant took, in order of arrival: each call
 // that arrived at exact or later by itself, older ones summed by caller, model and quarter of an hour.
@@ -277,7 +279,7 @@ func (l *Ledger) Charges(ctx context.Context, since, exact time.Time, f func(Cha
 	for rows.Next() {
 		var c Charge
 		var at int64
-		if err := rows.Scan(&c.Account, &c.Team, &c.Key, &c.Model, &c.Reservation, &at, &c.Requests, &c.Input, &c.Output, &c.CacheWrite, &c.Money, &c.Currency); err != nil {
+		if err := rows.Scan(&c.Account, &c.Team, &c.Key, &c.Model, &c.Reservation, &c.Engine, &c.Route, &c.Lane, &at, &c.Requests, &c.Input, &c.Output, &c.CacheWrite, &c.Money, &c.Currency); err != nil {
 			return fmt.Errorf("charges: %w", err)
 		}
 		c.At = time.Unix(0, at)

@@ -281,10 +281,6 @@ func (p *serving) topology(models map[string]*catalog.Model, engines []dispatch.
 		}
 		top.Models = append(top.Models, m)
 	}
-	var err error
-	if top.Routes, err = p.routes(); err != nil {
-		return top, err
-	}
 	tenants := p.cfg.Tenants()
 	for _, id := range slices.Sorted(maps.Keys(tenants)) {
 		if err := p.tenant(&top, id, tenants[id]); err != nil {

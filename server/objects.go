@@ -167,8 +167,22 @@ func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]
 		if err := s.lent(o.APIKey); err != nil {
 			return nil, err
 		}
+	case *config.Route:
+		if err := s.boughtFor(o); err != nil {
+			return nil, err
+		}
 	}
 	return config.EncodeObject(object)
+}
+
+// boughtFor refuses a route over what nobody has bought. What forebay.yaml declares may be bought later.
+func (s *Server) boughtFor(r *config.Route) error {
+	for i := range r.Lanes {
+		if id := r.Lanes[i].Bought; id != "" && s.provisioned.Load().lookup(s.cfg.Account.ID, id) == nil {
+			return fault.Newf(fault.Invalid, "lanes[%d].provisioned: there is no provisioned throughput %q; see `forebay provision`", i, id)
+		}
+	}
+	return nil
 }
 
 // priced returns the body of a model with another price. What is stored of it stays; of a built-in

@@ -41,6 +41,14 @@ func (p *provisioned) find(account, id string) *provision.Throughput {
 	return t
 }
 
+// lookup returns a throughput by the ARN of any, or by its name in an account, nil for none.
+func (p *provisioned) lookup(account, id string) *provision.Throughput {
+	if t := p.byARN[id]; t != nil {
+		return t
+	}
+	return p.byName[[2]string{account, id}]
+}
+
 // openBook opens what was bought. Nothing is served of it before the first apply.
 func (s *Server) openBook() {
 	s.provisioned.Store(newProvisioned(nil))

@@ -14,31 +14,63 @@ import (
 	"forebay/meter"
 )
 
-// routes are the routes as the scheduler takes them.
-func (p *serving) routes() ([]dispatch.Route, error) {
+// routed returns p with the routes as they are with what is bought now, and the routes as the scheduler takes them. Lanes of
+// what does not serve are left out, and routes without a lane.
+func (p *serving) routed(bought *provisioned) (*serving, []dispatch.Route, error) {
 	zone, err := time.LoadLocation(p.cfg.Account.Zone)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []dispatch.Route
+	out := *p // which calls may be reading
+	out.speaks = maps.Clone(p.speaks)
+	var routes []dispatch.Route
+	var names []*catalog.Route
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Routes)) {
 		r := p.cfg.Routes[name]
-		to := dispatch.Route{Name: name}
+		to, named := dispatch.Route{Name: name}, &catalog.Route{Name: name}
 		for i := range r.Lanes {
-			l := &r.Lanes[i]
-			lane := dispatch.Lane{
-				Name: l.Title(), Mode: meter.ModeOnDemand, Model: l.Model, Engines: l.Engines, Spill: l.Rules(), MaxWait: l.MaxWait,
+			lane, ok := p.lane(&r.Lanes[i], bought)
+			if !ok {
+				continue
 			}
 			if i > 0 {
 				if lane.Budget, err = budget(r.Lanes[i-1].Budget, zone); err != nil {
-					return nil, fmt.Errorf("routes.%s: %w", name, err)
+					return nil, nil, fmt.Errorf("routes.%s: %w", name, err)
 				}
 			}
 			to.Lanes = append(to.Lanes, lane)
+			named.Lanes = append(named.Lanes, catalog.Lane{Number: i, Name: lane.Name, Model: p.model(lane.Model), Pool: out.pool(&lane)})
 		}
-		out = append(out, to)
+		if len(to.Lanes) > 0 {
+			routes, names = append(routes, to), append(names, named)
+		}
 	}
-	return out, nil
+	out.names = p.names.WithRoutes(names)
+	return &out, routes, nil
+}
+
+// lane is a lane as the scheduler takes it; false where what was bought for it does not serve.
+func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool) {
+	out := dispatch.Lane{
+		Name: l.Title(), Mode: meter.ModeOnDemand, Model: l.Model, Engines: l.Engines, Spill: l.Rules(), MaxWait: l.MaxWait,
+	}
+	if l.Bought != "" {
+		t := bought.lookup(p.cfg.Account.ID, l.Bought)
+		if t == nil || !t.Status.Serves() {
+			return out, false
+		}
+		out.Mode, out.Model, out.Reservation = meter.ModeProvisioned, t.Model.ID, t.ARN
+	}
+	return out, p.model(out.Model) != nil
+}
+
+// pool names the engines that serve in a lane, whose clients become known by it.
+func (p *serving) pool(l *dispatch.Lane) string {
+	name := dispatch.PoolName(l.Model, l.Engines)
+	if _, known := p.speaks[name]; !known {
+		p.speaks[name] = p.clients(l)
+	}
+	return name
 }
 
 // budget is what the lane before lets into a lane.
@@ -52,25 +84,6 @@ func budget(b *config.Budget, zone *time.Location) (*dispatch.Budget, error) {
 		out.Period = dispatch.PeriodDay
 	}
 	return out, err
-}
-
-// named are the routes as names are resolved; what serves in each lane becomes known to p.speaks.
-func (p *serving) named(models map[string]*catalog.Model) []*catalog.Route {
-	var out []*catalog.Route
-	for i := range p.base.Routes {
-		r := &p.base.Routes[i]
-		to := &catalog.Route{Name: r.Name}
-		for k := range r.Lanes {
-			l := &r.Lanes[k]
-			pool := dispatch.PoolName(l.Model, l.Engines)
-			to.Lanes = append(to.Lanes, catalog.Lane{Name: l.Name, Model: models[l.Model], Pool: pool})
-			if _, known := p.speaks[pool]; !known {
-				p.speaks[pool] = p.clients(l)
-			}
-		}
-		out = append(out, to)
-	}
-	return out
 }
 
 // clients are those of the engines that serve in a lane.

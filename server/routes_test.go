@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,5 +167,66 @@ func TestRoutesAtRunTime(t *testing.T) {
 	}
 	if got := post(t, s, "/v1/models", "", func(r *http.Request) { r.Method = http.MethodGet }); !strings.Contains(got.body, `"declared"`) {
 		t.Errorf("the route is not listed: %s", got.body)
+	}
+}
+
+// What was bought is a lane, too: it serves up to the purchase, what exceeds it goes on, and the ledger tells the two apart. While
+// it does not serve, the lane is passed over.
+func TestSpillFromWhatWasBought(t *testing.T) {
+	c := testConfig(t)
+	m := c.Models[haiku]
+	m.Unit = &config.Unit{Input: 100, Output: 100}
+	c.Models[haiku] = m
+	declared := config.Route{Lanes: []config.Lane{{Name: "bought", Bought: "units", Spill: "over-rate"}, {Model: novaLite}}}
+	c.Routes = map[string]config.Route{"chat": declared}
+	s := run(t, c)
+	talk := func(words int) answer {
+		return post(t, s, chatPath, `{"model":"chat","max_tokens":9,"messages":[{"role":"user","content":"`+strings.Repeat("word ", words)+`"}]}`)
+	}
+	lane := func(got answer) string {
+		t.Helper()
+		if got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return got.header.Get("X-Forebay-Lane")
+	}
+	if got := lane(talk(1)); got != novaLite {
+		t.Errorf("before the purchase the call is served in lane %s", got)
+	}
+	if got := ask(t, s, http.MethodPost, "routes/other", `{"lanes":[{"provisioned":"nothing"}]}`); got.status != 400 || !strings.Contains(got.body, "no provisioned throughput") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	arn := buy(t, s, `{"provisionedModelName":"units","modelId":"`+haiku+`","modelUnits":1}`)
+	if got := ask(t, s, http.MethodPost, "routes/by-arn", `{"lanes":[{"provisioned":"`+arn+`"}]}`); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := lane(talk(400)); got != "bought" { // charged as it is used, so that one call may take more than is left
+		t.Errorf("after the purchase the call is served in lane %s", got)
+	}
+	rest := talk(1)
+	if got := lane(rest); got != novaLite || !strings.HasPrefix(rest.header.Get("X-Forebay-Spill"), "bought: over-rate (input tokens/min of") {
+		t.Errorf("beyond it, in lane %s: %q", got, rest.header.Get("X-Forebay-Spill"))
+	}
+	if got := ask(t, s, http.MethodGet, "routes/chat/test", ""); !strings.Contains(got.body, `"left"`) || !strings.Contains(got.body, `"provisioned"`) {
+		t.Errorf("%s", got.body)
+	}
+	rows := usage(t, s, "route", "lane", "mode")[1:] // the first is the route that was refused
+	want := [][]string{{"chat", novaLite, "on-demand"}, {"chat", "bought", "provisioned"}}
+	for i, row := range rows {
+		if len(rows) != 2 || !slices.Equal(row.Group, want[i]) || (row.Charge == 0) != (i == 1) || row.Requests != int64(2-i) {
+			t.Errorf("%+v", row)
+		}
+	}
+	if got := post(t, s, throughputPath+"/units", "", method(http.MethodDelete)); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if got := lane(talk(1)); got != novaLite {
+		t.Errorf("after it has ended, in lane %s", got)
+	}
+	if got := ask(t, s, http.MethodGet, "routes/chat/test", ""); !strings.Contains(got.body, "closed to it") {
+		t.Errorf("%s", got.body)
+	}
+	if got := post(t, s, chatPath, `{"model":"by-arn","messages":[{"role":"user","content":"x"}]}`); got.status != 404 {
+		t.Errorf("a route without a lane: %d %s", got.status, got.body)
 	}
 }

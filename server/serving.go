@@ -61,7 +61,6 @@ func build(declared, cfg *config.Config, brought []*custom.Model, old *serving) 
 			p.speaks[m.ID] = append(p.speaks[m.ID], p.opened[b.Engine].client)
 		}
 	}
-	p.names.AddRoutes(p.named(models))
 	return p, nil
 }
 
@@ -204,6 +203,10 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 		return err
 	}
 	top.Reservations = p.reservations(bought)
+	found := newProvisioned(bought)
+	if p, top.Routes, err = p.routed(found); err != nil {
+		return err
+	}
 	tenants := p.cfg.Tenants()
 	for i := range keys {
 		k := &keys[i]
@@ -223,7 +226,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	}
 	s.keyring.Store(ring)
 	s.live.Store(p)
-	s.provisioned.Store(newProvisioned(bought))
+	s.provisioned.Store(found)
 	return nil
 }
 

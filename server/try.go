@@ -39,7 +39,7 @@ func (v adminView) TryRoute(_ context.Context, q *admin.RouteQuestion) (*admin.R
 	if err != nil {
 		return nil, err
 	}
-	return answered(q.Route, trial, lanes), nil
+	return answered(q.Route, trial, lanes, &res), nil
 }
 
 // asked is the principal of a key, the operator's without one.
@@ -65,19 +65,26 @@ func (v adminView) lanes(req *infer.Request, who *identity.Principal, res *catal
 	}
 	byName := may(res.Route.Name)
 	r := v.s.live.Load().cfg.Routes[res.Route.Name]
-	out := make([]admin.RouteLane, len(res.Route.Lanes))
+	out := make([]admin.RouteLane, len(r.Lanes))
+	for i := range r.Lanes {
+		l := &r.Lanes[i]
+		out[i] = admin.RouteLane{
+			Number: i + 1, Name: l.Title(), Model: l.Model, Spill: cmp.Or(l.Spill, "never"), Failover: l.Failover, State: laneClosed, Why: "what was bought does not serve",
+		}
+	}
 	for i := range res.Route.Lanes {
 		l := &res.Route.Lanes[i]
-		out[i] = admin.RouteLane{Number: i + 1, Name: l.Name, Model: l.Model.ID, State: "closed to it"}
-		if i < len(r.Lanes) {
-			out[i].Spill, out[i].Failover = cmp.Or(r.Lanes[i].Spill, "never"), r.Lanes[i].Failover
+		if l.Number >= len(out) {
+			continue // the route is being changed
 		}
+		to := &out[l.Number]
+		to.Model, to.Why = l.Model.ID, ""
 		if err := may(l.Model.ID); byName != nil && err != nil {
-			out[i].Why = fault.From(err).Message
+			to.Why = fault.From(err).Message
 			continue
 		}
 		if req.Stream && !l.Model.Streaming {
-			out[i].Why = "the model has no streams"
+			to.Why = "the model has no streams"
 			continue
 		}
 		req.Lanes = append(req.Lanes, infer.Lane{Number: i, Model: l.Model.ID})
@@ -89,8 +96,11 @@ func (v adminView) lanes(req *infer.Request, who *identity.Principal, res *catal
 	return out, nil
 }
 
+// laneClosed is the state of a lane that the call cannot use.
+const laneClosed = "closed to it"
+
 // answered puts a trial together with what is known of the lanes.
-func answered(route string, t *dispatch.Trial, lanes []admin.RouteLane) *admin.RouteAnswer {
+func answered(route string, t *dispatch.Trial, lanes []admin.RouteLane, res *catalog.Resolution) *admin.RouteAnswer {
 	out := &admin.RouteAnswer{Route: route, Outcome: t.Outcome, Engine: t.Engine, Ahead: t.Ahead, Lanes: lanes}
 	if e := t.Refused; e != nil {
 		out.Why, out.RetryAfterMs, out.RetryEstimated = cmp.Or(e.Reason, e.Message, e.Kind.String()), e.RetryAfter.Milliseconds(), e.RetryEstimated
@@ -99,7 +109,10 @@ func answered(route string, t *dispatch.Trial, lanes []admin.RouteLane) *admin.R
 	}
 	for i := range t.Lanes {
 		from := &t.Lanes[i]
-		to := &lanes[from.Number]
+		to := &lanes[0]
+		if res.Route != nil {
+			to = &lanes[res.Route.Lanes[from.Number].Number]
+		}
 		to.Mode = from.Mode
 		switch {
 		case from.Left != "":
