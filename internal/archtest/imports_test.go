@@ -34,7 +34,7 @@ var diagram = []node{
 	{"dialect", []string{"infer", "fault", "wire", "wire/"}, "a dialect translates; it depends on the vocabulary alone"},
 
 	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
-	{"api/admin", []string{"api", "catalog", "fault", "identity", "infer", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
+	{"api/admin", []string{"accrual", "api", "catalog", "fault", "identity", "infer", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
 	{"api/bedrock", []string{"api", "catalog", "custom", "fault", "identity", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
 	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
 
@@ -47,6 +47,7 @@ var diagram = []node{
 	{"dispatch", []string{"capacity", "capacity/eventlog", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
 	{"meter/tracing", []string{"fault", "infer"}, "tracing is told of calls by those who carry them; it asks nobody"},
 	{"meter", []string{"catalog", "fault", "infer", "internal/filelock"}, "metering takes finished records; it never asks the road they came"},
+	{"accrual", []string{"meter", "provision"}, "accrual posts what was bought; by which cost, and in which zone, is for server to connect"},
 	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
 	{"provision", []string{"catalog", "fault", "resource", "store"}, "what is bought, and when it begins and ends; pools and models answer through its ports, and server connects them"},
 	{"resource", []string{"fault", "store"}, "how resources are named, tagged and listed; what a kind of them is belongs to its own package"},
@@ -56,8 +57,8 @@ var diagram = []node{
 	{"profile", []string{"catalog", "fault", "resource", "store"}, "profiles are names for models; how calls by them are served is not theirs"},
 	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
-	{"server", []string{"api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
-	{"cli", []string{"api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "prove", "server", "wire/"}, "the command line is a client of the admin API; only up, demo and prove start a server, and nothing opens a store"},
+	{"server", []string{"accrual", "api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
+	{"cli", []string{"accrual", "api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "prove", "server", "wire/"}, "the command line is a client of the admin API; only up, demo and prove start a server, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},
 	{"internal/", []string{"internal/"}, "internal packages serve tests and builds and depend on nothing that they serve"},

@@ -1,0 +1,262 @@
+package accrual
+
+import (
+	"log/slog"
+	"math/big"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"forebay/meter"
+)
+
+func ledgerOptions(dir string) meter.LedgerOptions {
+	return meter.LedgerOptions{Path: filepath.Join(dir, "ledger.db"), Log: slog.New(slog.DiscardHandler)}
+}
+
+// openLedger opens the ledger of a directory.
+func openLedger(t testing.TB, dir string) *meter.Ledger {
+	t.Helper()
+	l, err := meter.OpenLedger(t.Context(), ledgerOptions(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func zone(t testing.TB, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func at(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func usd(nano int64) Rate { return Rate{Known: true, Nano: nano, Currency: "USD"} }
+func eur(nano int64) Rate { return Rate{Known: true, Nano: nano, Currency: "EUR"} }
+
+// halfEven rounds a rational number that is not negative.
+func halfEven(r *big.Rat) *big.Int {
+	q, rest := new(big.Int).QuoRem(r.Num(), r.Denom(), new(big.Int))
+	switch c := rest.Lsh(rest, 1).Cmp(r.Denom()); {
+	case c > 0, c == 0 && q.Bit(0) == 1:
+		q.Add(q, big.NewInt(1))
+	}
+	return q
+}
+
+// Terms are calendar months of the billing zone: at the same time of day, across summer time, on the last day of short months.
+func TestExpiry(t *testing.T) {
+	rome, utc := zone(t, "Europe/Rome"), time.UTC
+	for _, c := range []struct {
+		term    Term
+		zone    *time.Location
+		created string
+		want    []string // of the first terms
+	}{
+		{OneMonth, utc, "2026-01-31T09:30:00Z", []string{"2026-02-28T09:30:00Z", "2026-03-31T09:30:00Z", "2026-04-30T09:30:00Z", "2026-05-31T09:30:00Z"}},
+		{OneMonth, utc, "2028-01-31T00:00:00Z", []string{"2028-02-29T00:00:00Z", "2028-03-31T00:00:00Z"}},
+		{OneMonth, rome, "2026-02-28T23:30:00+01:00", []string{"2026-03-28T23:30:00+01:00", "2026-04-28T23:30:00+02:00"}},
+		{OneMonth, rome, "2026-03-31T00:30:00+02:00", []string{"2026-04-30T00:30:00+02:00", "2026-05-31T00:30:00+02:00"}},
+		{SixMonths, utc, "2026-08-31T12:00:00Z", []string{"2027-02-28T12:00:00Z", "2027-08-31T12:00:00Z"}},
+		{SixMonths, rome, "2026-01-10T08:00:00+01:00", []string{"2026-07-10T08:00:00+02:00", "2027-01-10T08:00:00+01:00"}},
+	} {
+		begins := at(c.created)
+		for i, want := range c.want {
+			got := c.term.Expiry(at(c.created), begins, c.zone)
+			if !got.Equal(at(want)) {
+				t.Errorf("term %d of %s from %s: until %v, want %s", i+1, c.term, c.created, got, want)
+			}
+			begins = got
+		}
+	}
+	if !TermNone.Expiry(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"), utc).IsZero() {
+		t.Error("no commitment expires")
+	}
+}
+
+// Worked by hand: two units at 20.50 USD from 10:20:30 to 12:00:10 are 39 minutes and a half, an hour and ten seconds.
+func TestPartsOfHours(t *testing.T) {
+	b := NewBook(openLedger(t, t.TempDir()))
+	p := &Purchase{
+		ID: "p", Name: "titan", Account: "a", Team: "search", Model: "m", Units: 2, Created: at("2026-01-01T10:20:30.9Z"), Ended: at("2026-01-01T12:00:10.1Z"),
+		Prices: []Price{{Charge: usd(20_500_000_000), Date: "2024-01-01", Source: "a page"}}, Size: Size{Input: 1000, Output: 100, Basis: "given"},
+	}
+	if err := b.Post(t.Context(), p, at("2026-01-01T12:00:10Z")); err != nil {
+		t.Fatal(err)
+	}
+	list, more, err := b.Postings(t.Context(), &meter.UsageQuery{})
+	if err != nil || more {
+		t.Fatal(err)
+	}
+	want := []struct {
+		kind, at, until string
+		charge          int64
+	}{
+		{KindBegin, "2026-01-01T10:20:30Z", "", 0},
+		{KindHour, "2026-01-01T10:20:30Z", "2026-01-01T11:00:00Z", 26_991_666_667}, // 41 x 2370/3600 = 26.991666666666...
+		{KindHour, "2026-01-01T11:00:00Z", "2026-01-01T12:00:00Z", 41_000_000_000},
+		{KindHour, "2026-01-01T12:00:00Z", "2026-01-01T12:00:10Z", 113_888_889},
+		{KindEnd, "2026-01-01T12:00:10Z", "", 0},
+	}
+	if len(list) != len(want) {
+		t.Fatalf("%d postings: %+v", len(list), list)
+	}
+	for i, w := range want {
+		p := &list[i]
+		if p.Kind != w.kind || !p.At.Equal(at(w.at)) || w.until != "" && !p.Until.Equal(at(w.until)) || p.Charge.Nano != w.charge || p.Charge.Known != (w.kind == KindHour) {
+			t.Errorf("%d: %s %v %v %v, want %+v", i, p.Kind, p.At, p.Until, p.Charge, w)
+		}
+		if p.Cost.Known {
+			t.Errorf("%d: a cost that nobody named is %v", i, p.Cost)
+		}
+	}
+	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 3 || v.Charges["USD"] != 68_105_555_556 || len(v.Costs) != 0 {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// A clock that goes back over an hour posts nothing until it has caught up, and a purchase that is deleted meanwhile ends
+// where it has been posted.
+func TestClockGoesBack(t *testing.T) {
+	b := NewBook(openLedger(t, t.TempDir()))
+	p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Created: at("2026-01-01T10:00:00Z"), Prices: []Price{{Charge: usd(3_600_000_000)}}}
+	total := func(now string) int64 {
+		t.Helper()
+		if err := b.Post(t.Context(), p, at(now)); err != nil {
+			t.Fatal(err)
+		}
+		v, err := b.Verify(t.Context(), time.Time{}, time.Time{})
+		if err != nil || v.Wrong != 0 {
+			t.Fatalf("%+v %v", v, err)
+		}
+		return v.Charges["USD"] / 1_000_000 // seconds
+	}
+	for _, x := range []struct {
+		now  string
+		want int64
+	}{
+		{"2026-01-01T09:59:59Z", 0}, // before it begins
+		{"2026-01-01T12:30:00Z", 7200},
+		{"2026-01-01T10:30:00Z", 7200},
+		{"2026-01-01T11:59:59Z", 7200},
+		{"2026-01-01T12:59:59Z", 7200},
+		{"2026-01-01T13:00:00Z", 3 * 3600},
+		{"2026-01-01T11:15:00Z", 3 * 3600},
+	} {
+		if got := total(x.now); got != x.want {
+			t.Errorf("at %s %d seconds are posted, want %d", x.now, got, x.want)
+		}
+	}
+	p.Ended = at("2026-01-01T11:20:00Z")
+	if got := total("2026-01-01T11:20:00Z"); got != 3*3600 {
+		t.Errorf("%d seconds after the deletion", got)
+	}
+	if got := total("2026-01-02T00:00:00Z"); got != 3*3600 {
+		t.Errorf("%d seconds a day after the deletion", got)
+	}
+	list, _, err := b.Postings(t.Context(), &meter.UsageQuery{})
+	if last := list[len(list)-1]; err != nil || last.Kind != KindEnd || !last.At.Equal(at("2026-01-01T13:00:00Z")) {
+		t.Errorf("%+v %v", last, err)
+	}
+}
+
+// The charge of a commitment holds for its term and changes with the renewal; without one it changes when the price does. A price
+// that was not known when a term began holds from when it is.
+func TestPriceChanges(t *testing.T) {
+	prices := []Price{
+		{Charge: usd(10), Cost: eur(1), Date: "d1"},
+		{Since: at("2026-01-10T06:30:00Z"), Charge: usd(20), Cost: eur(1), Date: "d2"},
+		{Since: at("2026-01-20T00:00:00Z"), Charge: usd(20), Cost: eur(2), Date: "d3"},
+	}
+	for _, c := range []struct {
+		name   string
+		term   Term
+		prices []Price
+		want   []string // contracts: kind, instant, rates, date
+	}{
+		{"none", TermNone, prices, []string{
+			"begin 2026-01-01T00:00:00Z 10 1 d1", "price 2026-01-10T06:30:00Z 20 1 d2", "price 2026-01-20T00:00:00Z 20 2 d3",
+		}},
+		{"month", OneMonth, prices, []string{
+			"begin 2026-01-01T00:00:00Z 10 1 d1", "price 2026-01-20T00:00:00Z 10 2 d1", "renewal 2026-02-01T00:00:00Z 20 2 d3",
+		}},
+		{"unknown", OneMonth, prices[1:], []string{
+			"begin 2026-01-01T00:00:00Z unknown unknown ", "price 2026-01-10T06:30:00Z 20 1 d2", "price 2026-01-20T00:00:00Z 20 2 d2", "renewal 2026-02-01T00:00:00Z 20 2 d3",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := NewBook(openLedger(t, t.TempDir()))
+			p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Term: c.term, Created: at("2026-01-01T00:00:00Z"), Prices: c.prices}
+			for _, now := range []string{"2026-01-01T00:00:00Z", "2026-01-15T00:00:00Z", "2026-02-02T00:00:00Z"} {
+				if err := b.Post(t.Context(), p, at(now)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			list, _, err := b.Postings(t.Context(), &meter.UsageQuery{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for i := range list {
+				if p := &list[i]; p.Kind != KindHour {
+					got = append(got, p.Kind+" "+text(p.At)+" "+rateText(p.ChargeRate)+" "+rateText(p.CostRate)+" "+p.Date)
+				}
+			}
+			if len(got) != len(c.want) {
+				t.Fatalf("%q", got)
+			}
+			for i := range got {
+				if got[i] != c.want[i] {
+					t.Errorf("%q, want %q", got[i], c.want[i])
+				}
+			}
+			if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 32*24+1 { // one is in two parts
+				t.Errorf("%+v %v", v, err)
+			}
+		})
+	}
+}
+
+func rateText(r Rate) string {
+	if !r.Known {
+		return "unknown"
+	}
+	return big.NewInt(r.Nano).String()
+}
+
+// A new name or owner is posted, and holds from the next hour; what is beyond the range of money is not known.
+func TestChangesAndBounds(t *testing.T) {
+	b := NewBook(openLedger(t, t.TempDir()))
+	p := &Purchase{ID: "p", Name: "old", Account: "a", Team: "one", Model: "m", Units: 1 << 62, Created: at("2026-01-01T00:00:00Z"), Prices: []Price{{Charge: usd(1 << 62)}}}
+	post := func(now string) {
+		t.Helper()
+		if err := b.Post(t.Context(), p, at(now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post("2026-01-01T01:00:00Z")
+	p.Name, p.Team, p.Units = "new", "two", 1
+	post("2026-01-01T02:00:00Z")
+	list, _, err := b.Postings(t.Context(), &meter.UsageQuery{})
+	if err != nil || len(list) != 4 || list[1].Charge.Known || list[2].Kind != KindChange || list[2].Name != "new" || list[3].Team != "two" || list[3].Charge.Nano != 1<<62 {
+		t.Errorf("%+v %v", list, err)
+	}
+	rows, err := b.Usage(t.Context(), &meter.UsageQuery{By: []string{"team"}})
+	if err != nil || len(rows) != 2 || rows[0].Unpriced == 0 || rows[0].Charge != 0 || rows[1].Charge != 1<<62 || rows[1].Unpriced != 0 || rows[1].Unmeasured != 3600 {
+		t.Errorf("%+v %v", rows, err)
+	}
+	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 {
+		t.Errorf("%+v %v", v, err)
+	}
+}

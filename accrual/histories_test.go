@@ -1,0 +1,326 @@
+package accrual
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"forebay/meter"
+
+	"pgregory.net/rapid"
+)
+
+var errCrash = errors.New("the process died")
+
+// crashing is a ledger whose process dies at the next transaction.
+type crashing struct {
+	Ledger
+
+	at string // "", "before" the commit, or "after" it
+}
+
+func (c *crashing) Update(ctx context.Context, f func(*sql.Tx) error) error {
+	at := c.at
+	c.at = ""
+	err := c.Ledger.Update(ctx, func(tx *sql.Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		if at == "before" {
+			return errCrash
+		}
+		return nil
+	})
+	if err == nil && at == "after" {
+		return errCrash
+	}
+	return err
+}
+
+// interval is what must be posted: from one instant to another, at one rate.
+type interval struct {
+	at, until int64
+	charge    Rate
+}
+
+// expected computes from the rules what must be posted of a purchase at an instant, which is its end or just now. It sorts
+// the instants that no posting crosses, where the code under test looks for the next one.
+func expected(p *Purchase, horizon time.Time, ends bool) []interval {
+	from, to := p.Created.Unix(), horizon.Unix()
+	var cuts []int64
+	for h := from / 3600 * 3600; h <= to+3600; h += 3600 {
+		cuts = append(cuts, h)
+	}
+	z := p.zone()
+	for day := p.Created.In(z).AddDate(0, 0, -1); day.Unix() <= to+86400; day = day.AddDate(0, 0, 1) {
+		cuts = append(cuts, time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, z).Unix())
+	}
+	for _, x := range p.Prices {
+		cuts = append(cuts, x.Since.Unix())
+	}
+	var terms []int64 // their beginnings
+	for n := 0; p.Term != TermNone; n++ {
+		months := n * map[Term]int{OneMonth: 1, SixMonths: 6}[p.Term]
+		c := p.Created.In(z)
+		first := time.Date(c.Year(), c.Month(), 1, c.Hour(), c.Minute(), c.Second(), 0, z).AddDate(0, months, 0)
+		day := first
+		for d := 1; d < c.Day() && day.AddDate(0, 0, 1).Month() == first.Month(); d++ {
+			day = day.AddDate(0, 0, 1)
+		}
+		begin := time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), c.Second(), 0, z).Unix()
+		if begin > to {
+			break
+		}
+		terms, cuts = append(terms, begin), append(cuts, begin)
+	}
+	cuts = append(cuts, from)
+	if ends {
+		cuts = append(cuts, to)
+	}
+	slices.Sort(cuts)
+	cuts = slices.Compact(cuts)
+	var out []interval
+	for i, c := range cuts[:len(cuts)-1] {
+		if c < from || cuts[i+1] > to {
+			continue
+		}
+		out = append(out, interval{at: c, until: cuts[i+1], charge: p.rateAt(c, terms)})
+	}
+	return out
+}
+
+// rateAt is the charge that holds at an instant: that of the price list, or with a commitment that of the beginning of the
+// term, or where none was known then the first one since that is.
+func (p *Purchase) rateAt(at int64, terms []int64) Rate {
+	list := func(at int64) (r Rate) {
+		for _, x := range p.Prices {
+			if x.Since.Unix() <= at {
+				r = x.Charge
+			}
+		}
+		return r
+	}
+	if p.Term == TermNone {
+		return list(at)
+	}
+	begin := terms[0]
+	for _, t := range terms {
+		if t <= at {
+			begin = t
+		}
+	}
+	if r := list(begin); r.Known {
+		return r
+	}
+	for _, x := range p.Prices {
+		if s := x.Since.Unix(); s > begin && s <= at && x.Charge.Known {
+			return x.Charge
+		}
+	}
+	return Rate{}
+}
+
+// drawPurchase draws a purchase that is made, and prices that change, within some seconds of each other.
+func drawPurchase(r *rapid.T, n int, origin time.Time, within int64, zones []*time.Location) Purchase {
+	p := Purchase{
+		ID: fmt.Sprintf("p%d", n), Account: "a", Model: "m", Units: rapid.Int64Range(1, 1000).Draw(r, "units"),
+		Term:    rapid.SampledFrom([]Term{TermNone, TermNone, OneMonth, SixMonths}).Draw(r, "term"),
+		Created: origin.Add(time.Duration(rapid.Int64Range(0, within).Draw(r, "created")) * time.Second), Zone: rapid.SampledFrom(zones).Draw(r, "zone"),
+	}
+	since := time.Time{}
+	for range rapid.IntRange(0, 4).Draw(r, "prices") {
+		x := Price{Since: since}
+		if rapid.IntRange(0, 4).Draw(r, "known") > 0 {
+			x.Charge = usd(rapid.Int64Range(0, 100_000_000_000).Draw(r, "rate"))
+		}
+		p.Prices = append(p.Prices, x)
+		if since.IsZero() {
+			since = origin
+		}
+		since = since.Add(time.Duration(rapid.Int64Range(1, within).Draw(r, "since")) * time.Second)
+	}
+	return p
+}
+
+// poster posts; it is one of several processes.
+type poster interface {
+	Post(ctx context.Context, p *Purchase, now time.Time) error
+}
+
+// memory is the rules alone: postings in a list, and how far they have got read from it.
+type memory struct{ list *[]Posting }
+
+func (m memory) Post(_ context.Context, p *Purchase, now time.Time) error {
+	for {
+		var s standing
+		for i := range *m.list {
+			x := &(*m.list)[i]
+			switch {
+			case x.Purchase != p.ID:
+			case x.Kind == KindHour:
+				s.until = x.Until
+			default:
+				s = standing{begun: true, ended: x.Kind == KindEnd, until: x.At, terms: Terms{
+					Name: x.Name, Account: x.Account, Team: x.Team, Model: x.Model, Units: x.Units, Term: x.Term, Expires: x.Expires, Charge: x.ChargeRate, Cost: x.CostRate,
+					Date: x.Date, Source: x.Source, Size: x.Size,
+				}}
+			}
+		}
+		due := s.due(p, now, 1000)
+		if len(due) == 0 {
+			return nil
+		}
+		for _, d := range due {
+			*m.list = append(*m.list, Posting{
+				Kind: d.kind, Purchase: p.ID, At: d.at, Until: d.until, Account: d.terms.Account, Model: d.terms.Model, Units: d.terms.Units, Term: d.terms.Term,
+				Expires: d.terms.Expires, ChargeRate: d.terms.Charge, Charge: d.charge,
+			})
+		}
+	}
+}
+
+// history is one random run: purchases, a wall clock that goes where it likes, and processes that die.
+type history struct {
+	r         *rapid.T
+	restart   func() poster
+	crash     *string // what happens to the next transaction
+	books     [2]poster
+	purchases []Purchase
+	now       time.Time
+	// seen is the latest instant at which each purchase was looked at before it was deleted.
+	seen []time.Time
+	far  int64 // hours of a long step
+}
+
+func (h *history) post(i int) {
+	p := &h.purchases[i]
+	if p.Ended.IsZero() && h.now.After(h.seen[i]) && !p.Created.After(h.now) {
+		h.seen[i] = h.now
+	}
+	*h.crash = rapid.SampledFrom([]string{"", "", "", "before", "after"}).Draw(h.r, "crash")
+	who := rapid.IntRange(0, 1).Draw(h.r, "process")
+	err := h.books[who].Post(context.Background(), p, h.now)
+	*h.crash = ""
+	if errors.Is(err, errCrash) {
+		h.books[who] = h.restart()
+		err = h.books[who].Post(context.Background(), p, h.now)
+	}
+	if err != nil {
+		h.r.Fatal(err)
+	}
+}
+
+func (h *history) step() {
+	switch rapid.SampledFrom([]string{"on", "on", "on", "far", "back", "delete", "restart"}).Draw(h.r, "step") {
+	case "on":
+		h.now = h.now.Add(time.Duration(rapid.Int64Range(1, 10_000).Draw(h.r, "seconds")) * time.Second)
+	case "far":
+		h.now = h.now.Add(time.Duration(rapid.Int64Range(1, h.far).Draw(h.r, "hours")) * time.Hour)
+	case "back":
+		h.now = h.now.Add(-time.Duration(rapid.Int64Range(1, h.far*3600).Draw(h.r, "seconds back")) * time.Second)
+	case "delete":
+		if p := &h.purchases[rapid.IntRange(0, len(h.purchases)-1).Draw(h.r, "which")]; p.Ended.IsZero() && !p.Created.After(h.now) {
+			p.Ended = h.now
+		}
+	case "restart":
+		h.books[rapid.IntRange(0, 1).Draw(h.r, "who")] = h.restart()
+	}
+	for i := range h.purchases {
+		h.post(i)
+	}
+}
+
+// run draws a history of some days and carries it to its end.
+func (h *history) run(t *testing.T, days int) {
+	zones := []*time.Location{nil, zone(t, "Europe/Rome"), zone(t, "Asia/Kolkata"), zone(t, "America/New_York"), zone(t, "Australia/Lord_Howe")}
+	origin := at("2026-03-28T17:00:00Z") // summer time begins, or ends, within some days in every zone that has one
+	h.now, h.far = origin, int64(days)*2
+	h.books = [2]poster{h.restart(), h.restart()}
+	for n := range rapid.IntRange(1, 3).Draw(h.r, "purchases") {
+		h.purchases = append(h.purchases, drawPurchase(h.r, n, origin, int64(days)*86400/4, zones))
+	}
+	h.seen = make([]time.Time, len(h.purchases))
+	for range rapid.IntRange(1, 15).Draw(h.r, "steps") {
+		h.step()
+	}
+	if end := origin.AddDate(0, 0, days).Add(17*time.Minute + 3*time.Second); h.now.Before(end) {
+		h.now = end
+	}
+	for i := range h.purchases {
+		h.post(i)
+	}
+}
+
+// Whatever clocks and processes do: in the end each purchase is posted from its beginning to its end without a hole or an
+// overlap, each part once and at the rate that held.
+func TestAnyHistory(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var list []Posting
+		h := &history{r: r, crash: new(string), restart: func() poster { return memory{&list} }}
+		h.run(t, rapid.SampledFrom([]int{3, 45, 200}).Draw(r, "days"))
+		h.check(list)
+	})
+}
+
+// The same in the file, where transactions fail before and after their commit, for some days.
+func TestAnyHistoryOfALedger(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		ledger := openLedger(t, t.TempDir())
+		defer func() { _ = ledger.Close() }()
+		c := &crashing{Ledger: ledger}
+		h := &history{r: r, crash: &c.at, restart: func() poster { return NewBook(c) }}
+		h.run(t, 1)
+		b := NewBook(ledger)
+		list, more, err := b.Postings(context.Background(), &meter.UsageQuery{})
+		if err != nil || more {
+			r.Fatal(err, more)
+		}
+		h.check(list)
+		if v, err := b.Verify(context.Background(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 {
+			r.Fatalf("%+v %v", v, err)
+		}
+	})
+}
+
+func (h *history) check(list []Posting) {
+	for i := range h.purchases {
+		p := &h.purchases[i]
+		want := expected(p, h.now, false)
+		if !p.Ended.IsZero() {
+			want = expected(p, p.Ended, true)
+			// What was posted before the deletion, by a clock that was ahead of it, stays.
+			ahead := expected(p, h.seen[i], false)
+			if n := len(ahead); n > 0 && ahead[n-1].until > p.Ended.Unix() {
+				want = ahead
+			}
+		}
+		got := 0
+		for k := range list {
+			x := &list[k]
+			if x.Purchase != p.ID || x.Kind != KindHour {
+				continue
+			}
+			if got >= len(want) {
+				h.r.Fatalf("%s: posted %v to %v, and nothing more is due", p.ID, x.At, x.Until)
+			}
+			w := want[got]
+			if x.At.Unix() != w.at || x.Until.Unix() != w.until {
+				h.r.Fatalf("%s: posted %v to %v, want %v to %v", p.ID, x.At, x.Until, time.Unix(w.at, 0).UTC(), time.Unix(w.until, 0).UTC())
+			}
+			cell := new(big.Rat).SetFrac64(p.Units*(w.until-w.at), 3600)
+			cell.Mul(cell, new(big.Rat).SetInt64(w.charge.Nano))
+			if x.Charge.Known != w.charge.Known || w.charge.Known && halfEven(cell).Cmp(big.NewInt(x.Charge.Nano)) != 0 {
+				h.r.Fatalf("%s: %v is charged %v, want %v for the rate %v", p.ID, x.At, x.Charge, halfEven(cell), w.charge)
+			}
+			got++
+		}
+		if got < len(want) {
+			h.r.Fatalf("%s: %d parts of %d are posted", p.ID, got, len(want))
+		}
+	}
+}

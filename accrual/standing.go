@@ -1,0 +1,149 @@
+package accrual
+
+import (
+	"math"
+	"time"
+
+	"forebay/meter"
+)
+
+// Kinds of postings.
+const (
+	KindBegin   = "begin"   // a purchase begins, and with it its first term
+	KindRenewal = "renewal" // a term is over and the next one begins
+	KindPrice   = "price"   // the rate of charge or cost changes
+	KindChange  = "change"  // its name, owner, model or size changes
+	KindHour    = "hour"
+	KindEnd     = "end"
+)
+
+// Terms are what hours are posted by.
+type Terms struct {
+	Name    string
+	Account string
+	Team    string
+	Model   string
+	Units   int64
+	Term    Term
+	Expires time.Time // of the commitment; zero for none
+	Charge  Rate
+	Cost    Rate
+	Date    string // of the charge's rate, with its source
+	Source  string
+	Size    Size
+}
+
+// Amount is an amount of money in nano-units.
+type Amount struct {
+	Known bool
+	Nano  int64
+}
+
+// posting is one row of the ledger: an hour or part of one, or a contract, that is what holds from At on.
+type posting struct {
+	kind   string
+	at     time.Time
+	until  time.Time // of an hour
+	terms  Terms
+	charge Amount // of an hour
+	cost   Amount
+}
+
+// standing is how far a purchase has been posted.
+type standing struct {
+	begun bool
+	ended bool
+	until time.Time // hours are posted up to here
+	terms Terms     // of the last contract
+}
+
+// due returns the postings that are due at an instant of the wall clock, at most limit and some, in their order, and brings
+// the standing to where they lead.
+func (s *standing) due(p *Purchase, now time.Time, limit int) []posting {
+	var out []posting
+	contract := func(kind string, t *Terms) {
+		s.terms = *t
+		out = append(out, posting{kind: kind, at: s.until, terms: *t})
+	}
+	now = second(now)
+	if created := second(p.Created); !s.begun {
+		if created.After(now) {
+			return nil
+		}
+		s.begun, s.until = true, created
+		contract(KindBegin, p.agreed(created))
+	}
+	ended := second(p.Ended)
+	for !s.ended && len(out) < limit {
+		if !ended.IsZero() && !ended.After(s.until) {
+			s.ended = true
+			contract(KindEnd, &s.terms)
+			break
+		}
+		if e := s.terms.Expires; !e.IsZero() && !s.until.Before(e) {
+			contract(KindRenewal, p.agreed(s.until))
+		}
+		next := p.boundary(s.until, s.terms.Expires)
+		if !ended.IsZero() && ended.Before(next) {
+			next = ended
+		}
+		if next.After(now) {
+			break // it may still end, or change its price
+		}
+		if kind, t := s.changed(p); kind != "" {
+			contract(kind, t)
+		}
+		out = append(out, s.hour(next))
+		s.until = next
+	}
+	return out
+}
+
+// agreed is what a term that begins at an instant is agreed to be.
+func (p *Purchase) agreed(at time.Time) *Terms {
+	price := p.price(at)
+	for _, r := range []*Rate{&price.Charge, &price.Cost} {
+		if !r.Known {
+			*r = Rate{} // as it comes back from the ledger
+		}
+	}
+	return &Terms{
+		Name: p.Name, Account: p.Account, Team: p.Team, Model: p.Model, Units: p.Units, Term: p.Term,
+		Expires: second(p.Term.Expiry(p.Created, at, p.zone())), Charge: price.Charge, Cost: price.Cost, Date: price.Date, Source: price.Source, Size: p.Size,
+	}
+}
+
+// changed returns what holds from s.until on and its kind, or "" when nothing has changed. The charge
+// of a commitment is agreed for its term, once it is known; the cost is not.
+func (s *standing) changed(p *Purchase) (string, *Terms) {
+	t := p.agreed(s.until)
+	t.Expires = s.terms.Expires
+	if old := &s.terms; old.Term != TermNone && old.Charge.Known {
+		t.Charge, t.Date, t.Source = old.Charge, old.Date, old.Source
+	}
+	switch {
+	case t.Charge != s.terms.Charge || t.Cost != s.terms.Cost:
+		return KindPrice, t
+	case *t != s.terms:
+		return KindChange, t
+	default:
+		return "", nil
+	}
+}
+
+// hour is the posting from s.until on.
+func (s *standing) hour(until time.Time) posting {
+	h := posting{kind: KindHour, at: s.until, until: until, terms: s.terms}
+	seconds := until.Unix() - s.until.Unix()
+	h.charge, h.cost = s.terms.Charge.amount(s.terms.Units, seconds), s.terms.Cost.amount(s.terms.Units, seconds)
+	return h
+}
+
+// amount is rate x units x seconds / 3600. What is beyond the range of money is not known.
+func (r *Rate) amount(units, seconds int64) Amount {
+	if !r.Known || units < 0 || units > math.MaxInt64/3600 || seconds < 0 || seconds > 3600 {
+		return Amount{}
+	}
+	v, err := meter.Proportion(r.Nano, units*seconds, 3600)
+	return Amount{Known: err == nil, Nano: v}
+}

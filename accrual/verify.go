@@ -1,0 +1,180 @@
+package accrual
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Verification is the outcome of computing the reserved hours again from their contracts.
+type Verification struct {
+	Hours int64 `json:"hours"` // postings of hours and parts of hours
+	// Charges and Costs are the totals in nano-units by currency.
+	Charges map[string]int64 `json:"chargesNano"`
+	Costs   map[string]int64 `json:"costsNano"`
+	// Wrong is the number of hours and totals that do not follow from what they come from, and Faults says
+	// what is wrong with the first of them.
+	Wrong  int64    `json:"wrong"`
+	Faults []string `json:"faults,omitempty"`
+}
+
+// maxFaults bounds the faults that a Verification names; the rest is counted.
+const maxFaults = 20
+
+func (v *Verification) fault(format string, args ...any) {
+	v.Wrong++
+	if len(v.Faults) < maxFaults {
+		v.Faults = append(v.Faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// verifySQL has each hour with its contract, and the contract that the hour must be posted by: the last one that
+// began when it did, or before.
+const verifySQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires,
+ c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, c.at, c.id,
+ (SELECT id FROM contracts n WHERE n.purchase = h.purchase AND n.at <= h.at AND n.kind <> 'end' ORDER BY n.at DESC, n.id DESC LIMIT 1)
+ FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? ORDER BY h.purchase, h.at`
+
+// Verify computes every amount of the hours in a span of time again from contract and seconds, and looks for hours that are
+// missing, overlap, come before the beginning or after the end, or are posted by another contract than the
+// one that held. It reads one consistent state.
+func (b *Book) Verify(ctx context.Context, since, until time.Time) (*Verification, error) {
+	v := &Verification{Charges: map[string]int64{}, Costs: map[string]int64{}}
+	from, to := span(since, until)
+	err := b.ledger.View(ctx, func(tx *sql.Tx) error {
+		if err := v.hours(ctx, tx, from, to); err != nil {
+			return err
+		}
+		if err := v.ends(ctx, tx, from, to); err != nil {
+			return err
+		}
+		return v.totals(ctx, tx, from, to)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verify reserved hours: %w", err)
+	}
+	return v, nil
+}
+
+func (v *Verification) hours(ctx context.Context, tx *sql.Tx, from, to int64) error {
+	rows, err := tx.QueryContext(ctx, verifySQL, from, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var last Posting
+	for rows.Next() {
+		var h Posting
+		var began, contract, holds int64
+		s := postingScan{p: &h}
+		if err := rows.Scan(append(s.into(), &began, &contract, &holds)...); err != nil {
+			return err
+		}
+		s.done()
+		v.Hours++
+		v.hour(&h)
+		switch {
+		case contract != holds:
+			v.fault("%s at %s: posted by contract %d, and %d held", h.Purchase, text(h.At), contract, holds)
+		case h.At.Before(instant(began)):
+			v.fault("%s at %s: posted before its contract", h.Purchase, text(h.At))
+		}
+		if last.Purchase == h.Purchase && !last.Until.Equal(h.At) {
+			v.fault("%s: posted until %s and then from %s", h.Purchase, text(last.Until), text(h.At))
+		}
+		last = h
+	}
+	return rows.Err()
+}
+
+func text(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// hour computes the amounts of one hour again.
+func (v *Verification) hour(h *Posting) {
+	seconds := h.Until.Unix() - h.At.Unix()
+	if seconds <= 0 || seconds > 3600 {
+		v.fault("%s at %s: %d seconds", h.Purchase, text(h.At), seconds)
+	}
+	for _, x := range []struct {
+		what   string
+		posted Amount
+		rate   Rate
+		totals map[string]int64
+	}{{"charge", h.Charge, h.ChargeRate, v.Charges}, {"cost", h.Cost, h.CostRate, v.Costs}} {
+		if want := x.rate.amount(h.Units, seconds); want != x.posted {
+			v.fault("%s at %s: the %s is %s, and %d units for %d seconds at %d an hour make %s", h.Purchase, text(h.At), x.what, x.posted, h.Units, seconds, x.rate.Nano, want)
+		}
+		if x.posted.Known {
+			x.totals[x.rate.Currency] += x.posted.Nano
+		}
+	}
+}
+
+// String is for people.
+func (a Amount) String() string {
+	if !a.Known {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d nano", a.Nano)
+}
+
+// ends compares the first and last hour of each purchase with its beginning and end.
+func (v *Verification) ends(ctx context.Context, tx *sql.Tx, from, to int64) error {
+	rows, err := tx.QueryContext(ctx, `SELECT c.purchase, c.kind, c.at, COALESCE((SELECT MIN(at) FROM hours h WHERE h.purchase = c.purchase), c.at),
+ COALESCE((SELECT MAX(until) FROM hours h WHERE h.purchase = c.purchase), c.at)
+ FROM contracts c WHERE c.kind IN ('begin', 'end') AND c.at >= ? AND c.at < ? ORDER BY c.purchase, c.at`, from, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var purchase, kind string
+		var at, first, last int64
+		if err := rows.Scan(&purchase, &kind, &at, &first, &last); err != nil {
+			return err
+		}
+		if kind == KindBegin && at != first {
+			v.fault("%s: begins at %s and is posted from %s", purchase, text(instant(at)), text(instant(first)))
+		}
+		if kind == KindEnd && at != last {
+			v.fault("%s: ends at %s and is posted until %s", purchase, text(instant(at)), text(instant(last)))
+		}
+	}
+	return rows.Err()
+}
+
+// totals compares the sums of the hours with those of the file.
+func (v *Verification) totals(ctx context.Context, tx *sql.Tx, from, to int64) error {
+	for _, x := range []struct {
+		what, query string
+		computed    map[string]int64
+	}{
+		{"charges", `SELECT c.currency, SUM(h.charge) FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? AND h.charge IS NOT NULL GROUP BY 1`, v.Charges},
+		{"costs", `SELECT c.cost_currency, SUM(h.cost) FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? AND h.cost IS NOT NULL GROUP BY 1`, v.Costs},
+	} {
+		if err := v.total(ctx, tx, x.what, x.query, x.computed, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Verification) total(ctx context.Context, tx *sql.Tx, what, query string, computed map[string]int64, from, to int64) error {
+	rows, err := tx.QueryContext(ctx, query, from, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var currency sql.NullString
+		var sum int64
+		if err := rows.Scan(&currency, &sum); err != nil {
+			return err
+		}
+		if computed[currency.String] != sum {
+			v.fault("the %s of reserved hours in %s make %d nano and computed again %d", what, currency.String, sum, computed[currency.String])
+		}
+	}
+	return rows.Err()
+}
