@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,41 +56,11 @@ func halfEven(r *big.Rat) *big.Int {
 	return q
 }
 
-// Terms are calendar months of the billing zone: at the same time of day, across summer time, on the last day of short months.
-func TestExpiry(t *testing.T) {
-	rome, utc := zone(t, "Europe/Rome"), time.UTC
-	for _, c := range []struct {
-		term    Term
-		zone    *time.Location
-		created string
-		want    []string // of the first terms
-	}{
-		{OneMonth, utc, "2026-01-31T09:30:00Z", []string{"2026-02-28T09:30:00Z", "2026-03-31T09:30:00Z", "2026-04-30T09:30:00Z", "2026-05-31T09:30:00Z"}},
-		{OneMonth, utc, "2028-01-31T00:00:00Z", []string{"2028-02-29T00:00:00Z", "2028-03-31T00:00:00Z"}},
-		{OneMonth, rome, "2026-02-28T23:30:00+01:00", []string{"2026-03-28T23:30:00+01:00", "2026-04-28T23:30:00+02:00"}},
-		{OneMonth, rome, "2026-03-31T00:30:00+02:00", []string{"2026-04-30T00:30:00+02:00", "2026-05-31T00:30:00+02:00"}},
-		{SixMonths, utc, "2026-08-31T12:00:00Z", []string{"2027-02-28T12:00:00Z", "2027-08-31T12:00:00Z"}},
-		{SixMonths, rome, "2026-01-10T08:00:00+01:00", []string{"2026-07-10T08:00:00+02:00", "2027-01-10T08:00:00+01:00"}},
-	} {
-		begins := at(c.created)
-		for i, want := range c.want {
-			got := c.term.Expiry(at(c.created), begins, c.zone)
-			if !got.Equal(at(want)) {
-				t.Errorf("term %d of %s from %s: until %v, want %s", i+1, c.term, c.created, got, want)
-			}
-			begins = got
-		}
-	}
-	if !TermNone.Expiry(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"), utc).IsZero() {
-		t.Error("no commitment expires")
-	}
-}
-
 // Worked by hand: two units at 20.50 USD from 10:20:30 to 12:00:10 are 39 minutes and a half, an hour and ten seconds.
 func TestPartsOfHours(t *testing.T) {
 	b := NewBook(openLedger(t, t.TempDir()))
 	p := &Purchase{
-		ID: "p", Name: "titan", Account: "a", Team: "search", Model: "m", Units: 2, Created: at("2026-01-01T10:20:30.9Z"), Ended: at("2026-01-01T12:00:10.1Z"),
+		ID: "p", Name: "titan", Account: "a", Team: "search", Model: "m", Units: 2, Began: at("2026-01-01T10:20:30.9Z"), Ended: at("2026-01-01T12:00:10.1Z"),
 		Prices: []Price{{Charge: usd(20_500_000_000), Date: "2024-01-01", Source: "a page"}}, Size: Size{Input: 1000, Output: 100, Basis: "given"},
 	}
 	if err := b.Post(t.Context(), p, at("2026-01-01T12:00:10Z")); err != nil {
@@ -130,7 +101,7 @@ func TestPartsOfHours(t *testing.T) {
 // where it has been posted.
 func TestClockGoesBack(t *testing.T) {
 	b := NewBook(openLedger(t, t.TempDir()))
-	p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Created: at("2026-01-01T10:00:00Z"), Prices: []Price{{Charge: usd(3_600_000_000)}}}
+	p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Began: at("2026-01-01T10:00:00Z"), Prices: []Price{{Charge: usd(3_600_000_000)}}}
 	total := func(now string) int64 {
 		t.Helper()
 		if err := b.Post(t.Context(), p, at(now)); err != nil {
@@ -171,60 +142,53 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
-// The charge of a commitment holds for its term and changes with the renewal; without one it changes when the price does. A price
-// that was not known when a term began holds from when it is.
+// Prices and costs that change cut hours and are postings; what is not known is posted as unknown until it is.
 func TestPriceChanges(t *testing.T) {
-	prices := []Price{
-		{Charge: usd(10), Cost: eur(1), Date: "d1"},
-		{Since: at("2026-01-10T06:30:00Z"), Charge: usd(20), Cost: eur(1), Date: "d2"},
-		{Since: at("2026-01-20T00:00:00Z"), Charge: usd(20), Cost: eur(2), Date: "d3"},
+	b := NewBook(openLedger(t, t.TempDir()))
+	p := &Purchase{
+		ID: "p", Account: "a", Model: "m", Units: 1, Term: "OneMonth", Began: at("2026-01-01T00:00:00Z"),
+		Prices: []Price{{Since: at("2026-01-10T06:30:00Z"), Charge: usd(20), Date: "d2"}, {Since: at("2026-02-01T00:00:00Z"), Charge: usd(10), Date: "d3"}},
+		Terms:  []time.Time{at("2026-02-01T00:00:00Z")},
 	}
-	for _, c := range []struct {
-		name   string
-		term   Term
-		prices []Price
-		want   []string // contracts: kind, instant, rates, date
+	for _, x := range []struct {
+		now    string
+		change func()
 	}{
-		{"none", TermNone, prices, []string{
-			"begin 2026-01-01T00:00:00Z 10 1 d1", "price 2026-01-10T06:30:00Z 20 1 d2", "price 2026-01-20T00:00:00Z 20 2 d3",
-		}},
-		{"month", OneMonth, prices, []string{
-			"begin 2026-01-01T00:00:00Z 10 1 d1", "price 2026-01-20T00:00:00Z 10 2 d1", "renewal 2026-02-01T00:00:00Z 20 2 d3",
-		}},
-		{"unknown", OneMonth, prices[1:], []string{
-			"begin 2026-01-01T00:00:00Z unknown unknown ", "price 2026-01-10T06:30:00Z 20 1 d2", "price 2026-01-20T00:00:00Z 20 2 d2", "renewal 2026-02-01T00:00:00Z 20 2 d3",
-		}},
+		{"2026-01-01T00:00:00Z", func() {}},
+		{"2026-01-20T00:30:00Z", func() { p.Cost = eur(1) }},
+		{"2026-02-02T00:00:00Z", func() {}}, // nobody has said whether there is another term
+		{"2026-02-02T00:00:00Z", func() { p.Terms = append(p.Terms, at("2026-03-01T00:00:00Z")) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := NewBook(openLedger(t, t.TempDir()))
-			p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Term: c.term, Created: at("2026-01-01T00:00:00Z"), Prices: c.prices}
-			for _, now := range []string{"2026-01-01T00:00:00Z", "2026-01-15T00:00:00Z", "2026-02-02T00:00:00Z"} {
-				if err := b.Post(t.Context(), p, at(now)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			list, _, err := b.Postings(t.Context(), &meter.UsageQuery{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for i := range list {
-				if p := &list[i]; p.Kind != KindHour {
-					got = append(got, p.Kind+" "+text(p.At)+" "+rateText(p.ChargeRate)+" "+rateText(p.CostRate)+" "+p.Date)
-				}
-			}
-			if len(got) != len(c.want) {
-				t.Fatalf("%q", got)
-			}
-			for i := range got {
-				if got[i] != c.want[i] {
-					t.Errorf("%q, want %q", got[i], c.want[i])
-				}
-			}
-			if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 32*24+1 { // one is in two parts
-				t.Errorf("%+v %v", v, err)
-			}
-		})
+		if err := b.Post(t.Context(), p, at(x.now)); err != nil {
+			t.Fatal(err)
+		}
+		x.change()
+	}
+	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 31*24+1 { // one is in two parts
+		t.Errorf("%+v %v", v, err)
+	}
+	if err := b.Post(t.Context(), p, at("2026-02-02T00:00:00Z")); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := b.Postings(t.Context(), &meter.UsageQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range list {
+		if p := &list[i]; p.Kind != KindHour {
+			got = append(got, p.Kind+" "+text(p.At)+" until "+text(p.Expires)+": "+rateText(p.ChargeRate)+" "+rateText(p.CostRate)+" "+p.Date)
+		}
+	}
+	want := []string{
+		"begin 2026-01-01T00:00:00Z until 2026-02-01T00:00:00Z: unknown unknown ", "price 2026-01-10T06:30:00Z until 2026-02-01T00:00:00Z: 20 unknown d2",
+		"price 2026-01-20T00:00:00Z until 2026-02-01T00:00:00Z: 20 1 d2", "renewal 2026-02-01T00:00:00Z until 2026-03-01T00:00:00Z: 10 1 d3",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want\n%q", got, want)
+	}
+	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 32*24+1 {
+		t.Errorf("%+v %v", v, err)
 	}
 }
 
@@ -238,7 +202,7 @@ func rateText(r Rate) string {
 // A new name or owner is posted, and holds from the next hour; what is beyond the range of money is not known.
 func TestChangesAndBounds(t *testing.T) {
 	b := NewBook(openLedger(t, t.TempDir()))
-	p := &Purchase{ID: "p", Name: "old", Account: "a", Team: "one", Model: "m", Units: 1 << 62, Created: at("2026-01-01T00:00:00Z"), Prices: []Price{{Charge: usd(1 << 62)}}}
+	p := &Purchase{ID: "p", Name: "old", Account: "a", Team: "one", Model: "m", Units: 1 << 62, Began: at("2026-01-01T00:00:00Z"), Prices: []Price{{Charge: usd(1 << 62)}}}
 	post := func(now string) {
 		t.Helper()
 		if err := b.Post(t.Context(), p, at(now)); err != nil {

@@ -89,7 +89,7 @@ func (b *Book) standing(ctx context.Context, purchase string) (standing, error) 
 	return s, nil
 }
 
-const contractColumns = `at, kind, name, account, team, model, units, term, expires, currency, charge, cost_currency, cost, date, source,
+const contractColumns = `at, kind, name, account, team, model, units, term, expires, tags, currency, charge, cost_currency, cost, date, source,
  unit_input, unit_output, size`
 
 // read reads how far a purchase has been posted, and the id of its last contract.
@@ -130,7 +130,7 @@ func write(ctx context.Context, tx *sql.Tx, purchase string, contract int64, lis
 			}
 			continue
 		}
-		res, err := tx.ExecContext(ctx, `INSERT INTO contracts (purchase, posted, `+contractColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		res, err := tx.ExecContext(ctx, `INSERT INTO contracts (purchase, posted, `+contractColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 			append([]any{purchase, posted.UnixNano()}, contractValues(p)...)...)
 		if err != nil {
 			return err
@@ -167,7 +167,7 @@ func contractValues(p *posting) []any {
 	currency, charge := t.Charge.sql()
 	costCurrency, cost := t.Cost.sql()
 	return []any{
-		p.at.UnixNano(), p.kind, t.Name, t.Account, t.Team, t.Model, t.Units, string(t.Term), expires, currency, charge, costCurrency, cost,
+		p.at.UnixNano(), p.kind, t.Name, t.Account, t.Team, t.Model, t.Units, t.Term, expires, sql.NullString{String: t.Tags, Valid: t.Tags != ""}, currency, charge, costCurrency, cost,
 		t.Date, t.Source, t.Size.Input, t.Size.Output, t.Size.Basis,
 	}
 }
@@ -177,20 +177,21 @@ type contractRow struct {
 	at                     int64
 	expires, charge, cost  sql.NullInt64
 	currency, costCurrency sql.NullString
+	tags                   sql.NullString
 	p                      posting
 }
 
 func (c *contractRow) into() []any {
 	t := &c.p.terms
 	return []any{
-		&c.at, &c.p.kind, &t.Name, &t.Account, &t.Team, &t.Model, &t.Units, &t.Term, &c.expires, &c.currency, &c.charge, &c.costCurrency, &c.cost,
+		&c.at, &c.p.kind, &t.Name, &t.Account, &t.Team, &t.Model, &t.Units, &t.Term, &c.expires, &c.tags, &c.currency, &c.charge, &c.costCurrency, &c.cost,
 		&t.Date, &t.Source, &t.Size.Input, &t.Size.Output, &t.Size.Basis,
 	}
 }
 
 func (c *contractRow) posting() posting {
 	p := c.p
-	p.at = instant(c.at)
+	p.at, p.terms.Tags = instant(c.at), c.tags.String
 	if c.expires.Valid {
 		p.terms.Expires = instant(c.expires.Int64)
 	}

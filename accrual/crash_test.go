@@ -21,7 +21,8 @@ const (
 // fiveMonths is a purchase that takes several transactions to catch up with.
 func fiveMonths() (*Purchase, time.Time) {
 	return &Purchase{
-		ID: "p", Account: "a", Model: "m", Units: 3, Term: OneMonth, Created: at("2026-01-01T10:20:30Z"), Prices: []Price{{Charge: usd(1_000_000_007)}},
+		ID: "p", Account: "a", Model: "m", Units: 3, Term: "OneMonth", Began: at("2026-01-01T10:20:30Z"), Prices: []Price{{Charge: usd(1_000_000_007)}},
+		Terms: []time.Time{at("2026-02-01T10:20:30Z"), at("2026-03-01T10:20:30Z"), at("2026-04-01T10:20:30Z"), at("2026-05-01T10:20:30Z"), at("2026-06-01T10:20:30Z")},
 	}, at("2026-06-01T10:00:00Z")
 }
 

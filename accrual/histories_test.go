@@ -51,32 +51,23 @@ type interval struct {
 // expected computes from the rules what must be posted of a purchase at an instant, which is its end or just now. It sorts
 // the instants that no posting crosses, where the code under test looks for the next one.
 func expected(p *Purchase, horizon time.Time, ends bool) []interval {
-	from, to := p.Created.Unix(), horizon.Unix()
+	from, to := p.Began.Unix(), horizon.Unix()
 	var cuts []int64
 	for h := from / 3600 * 3600; h <= to+3600; h += 3600 {
 		cuts = append(cuts, h)
 	}
 	z := p.zone()
-	for day := p.Created.In(z).AddDate(0, 0, -1); day.Unix() <= to+86400; day = day.AddDate(0, 0, 1) {
+	for day := p.Began.In(z).AddDate(0, 0, -1); day.Unix() <= to+86400; day = day.AddDate(0, 0, 1) {
 		cuts = append(cuts, time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, z).Unix())
 	}
 	for _, x := range p.Prices {
 		cuts = append(cuts, x.Since.Unix())
 	}
-	var terms []int64 // their beginnings
-	for n := 0; p.Term != TermNone; n++ {
-		months := n * map[Term]int{OneMonth: 1, SixMonths: 6}[p.Term]
-		c := p.Created.In(z)
-		first := time.Date(c.Year(), c.Month(), 1, c.Hour(), c.Minute(), c.Second(), 0, z).AddDate(0, months, 0)
-		day := first
-		for d := 1; d < c.Day() && day.AddDate(0, 0, 1).Month() == first.Month(); d++ {
-			day = day.AddDate(0, 0, 1)
-		}
-		begin := time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), c.Second(), 0, z).Unix()
-		if begin > to {
-			break
-		}
-		terms, cuts = append(terms, begin), append(cuts, begin)
+	for _, end := range p.Terms {
+		cuts = append(cuts, end.Unix())
+	}
+	if n := len(p.Terms); n > 0 && !ends {
+		to = min(to, p.Terms[n-1].Unix()) // what comes then is not known
 	}
 	cuts = append(cuts, from)
 	if ends {
@@ -89,48 +80,34 @@ func expected(p *Purchase, horizon time.Time, ends bool) []interval {
 		if c < from || cuts[i+1] > to {
 			continue
 		}
-		out = append(out, interval{at: c, until: cuts[i+1], charge: p.rateAt(c, terms)})
+		out = append(out, interval{at: c, until: cuts[i+1], charge: p.rateAt(c)})
 	}
 	return out
 }
 
-// rateAt is the charge that holds at an instant: that of the price list, or with a commitment that of the beginning of the
-// term, or where none was known then the first one since that is.
-func (p *Purchase) rateAt(at int64, terms []int64) Rate {
-	list := func(at int64) (r Rate) {
-		for _, x := range p.Prices {
-			if x.Since.Unix() <= at {
-				r = x.Charge
-			}
-		}
-		return r
-	}
-	if p.Term == TermNone {
-		return list(at)
-	}
-	begin := terms[0]
-	for _, t := range terms {
-		if t <= at {
-			begin = t
-		}
-	}
-	if r := list(begin); r.Known {
-		return r
-	}
+// rateAt is the charge that holds at an instant.
+func (p *Purchase) rateAt(at int64) (r Rate) {
 	for _, x := range p.Prices {
-		if s := x.Since.Unix(); s > begin && s <= at && x.Charge.Known {
-			return x.Charge
+		if x.Since.Unix() <= at {
+			r = x.Charge
 		}
 	}
-	return Rate{}
+	return r
 }
 
 // drawPurchase draws a purchase that is made, and prices that change, within some seconds of each other.
 func drawPurchase(r *rapid.T, n int, origin time.Time, within int64, zones []*time.Location) Purchase {
 	p := Purchase{
 		ID: fmt.Sprintf("p%d", n), Account: "a", Model: "m", Units: rapid.Int64Range(1, 1000).Draw(r, "units"),
-		Term:    rapid.SampledFrom([]Term{TermNone, TermNone, OneMonth, SixMonths}).Draw(r, "term"),
-		Created: origin.Add(time.Duration(rapid.Int64Range(0, within).Draw(r, "created")) * time.Second), Zone: rapid.SampledFrom(zones).Draw(r, "zone"),
+		Began: origin.Add(time.Duration(rapid.Int64Range(0, within).Draw(r, "created")) * time.Second), Zone: rapid.SampledFrom(zones).Draw(r, "zone"),
+	}
+	if rapid.Bool().Draw(r, "committed") {
+		p.Term = "OneMonth"
+		end := p.Began
+		for range rapid.IntRange(1, 5).Draw(r, "terms") {
+			end = end.Add(time.Duration(rapid.Int64Range(1, 2*within).Draw(r, "term")) * time.Second)
+			p.Terms = append(p.Terms, end)
+		}
 	}
 	since := time.Time{}
 	for range rapid.IntRange(0, 4).Draw(r, "prices") {
@@ -199,7 +176,7 @@ type history struct {
 
 func (h *history) post(i int) {
 	p := &h.purchases[i]
-	if p.Ended.IsZero() && h.now.After(h.seen[i]) && !p.Created.After(h.now) {
+	if p.Ended.IsZero() && h.now.After(h.seen[i]) && !p.Began.After(h.now) {
 		h.seen[i] = h.now
 	}
 	*h.crash = rapid.SampledFrom([]string{"", "", "", "before", "after"}).Draw(h.r, "crash")
@@ -224,7 +201,7 @@ func (h *history) step() {
 	case "back":
 		h.now = h.now.Add(-time.Duration(rapid.Int64Range(1, h.far*3600).Draw(h.r, "seconds back")) * time.Second)
 	case "delete":
-		if p := &h.purchases[rapid.IntRange(0, len(h.purchases)-1).Draw(h.r, "which")]; p.Ended.IsZero() && !p.Created.After(h.now) {
+		if p := &h.purchases[rapid.IntRange(0, len(h.purchases)-1).Draw(h.r, "which")]; p.Ended.IsZero() && !p.Began.After(h.now) {
 			p.Ended = h.now
 		}
 	case "restart":

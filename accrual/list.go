@@ -20,8 +20,9 @@ type Posting struct {
 	Team     string
 	Model    string
 	Units    int64
-	Term     Term
-	Expires  time.Time // of the commitment; zero for none
+	Term     string    // of the commitment, "" for none
+	Expires  time.Time // of the term that runs
+	Tags     string    // a JSON object, "" for none
 
 	ChargeRate Rate // of a unit and hour
 	CostRate   Rate
@@ -42,19 +43,20 @@ type postingScan struct {
 	charge, cost                  sql.NullInt64
 	chargeRate, costRate          sql.NullInt64
 	chargeCurrency, costsCurrency sql.NullString
+	tags                          sql.NullString
 }
 
 func (s *postingScan) into() []any {
 	p := s.p
 	return []any{
-		&p.Purchase, &s.at, &s.until, &s.charge, &s.cost, &s.posted, &p.Name, &p.Account, &p.Team, &p.Model, &p.Units, &p.Term, &s.expires,
+		&p.Purchase, &s.at, &s.until, &s.charge, &s.cost, &s.posted, &p.Name, &p.Account, &p.Team, &p.Model, &p.Units, &p.Term, &s.expires, &s.tags,
 		&s.chargeCurrency, &s.chargeRate, &s.costsCurrency, &s.costRate, &p.Date, &p.Source, &p.Size.Input, &p.Size.Output, &p.Size.Basis,
 	}
 }
 
 func (s *postingScan) done() {
 	p := s.p
-	p.At, p.Posted = instant(s.at), instant(s.posted)
+	p.At, p.Posted, p.Tags = instant(s.at), instant(s.posted), s.tags.String
 	if s.until.Valid {
 		p.Until = instant(s.until.Int64)
 	}
@@ -70,12 +72,12 @@ const maxPostings = 10_000
 
 // postingsSQL has contracts and hours in their order: at one instant the end of an hour comes before the contract, and that before
 // the next hour.
-const postingsSQL = `SELECT kind, purchase, at, until, hour_charge, hour_cost, posted, name, account, team, model, units, term, expires,
+const postingsSQL = `SELECT kind, purchase, at, until, hour_charge, hour_cost, posted, name, account, team, model, units, term, expires, tags,
  currency, charge, cost_currency, cost, date, source, unit_input, unit_output, size FROM (
- SELECT kind, purchase, at, NULL AS until, NULL AS hour_charge, NULL AS hour_cost, posted, name, account, team, model, units, term, expires,
+ SELECT kind, purchase, at, NULL AS until, NULL AS hour_charge, NULL AS hour_cost, posted, name, account, team, model, units, term, expires, tags,
   currency, charge, cost_currency, cost, date, source, unit_input, unit_output, size, 0 AS class, id AS nth FROM contracts
  UNION ALL
- SELECT 'hour', h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires,
+ SELECT 'hour', h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
   c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, 1, 0 FROM hours h JOIN contracts c ON c.id = h.contract)
  WHERE at >= ? AND at < ? AND (?3 = '' OR account = ?3) AND (?4 = '' OR team = ?4) AND (?5 = '' OR model = ?5)
  ORDER BY at, purchase, class, nth LIMIT ?6`

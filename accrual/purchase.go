@@ -1,52 +1,11 @@
 package accrual
 
 import (
+	"cmp"
 	"time"
+
+	"forebay/provision"
 )
-
-// Term is the length of a commitment, in the words of Bedrock's API.
-type Term string
-
-// Terms of commitment.
-const (
-	TermNone  Term = "" // by the hour, until it is deleted
-	OneMonth  Term = "OneMonth"
-	SixMonths Term = "SixMonths"
-)
-
-// months is the length of a term in calendar months.
-func (t Term) months() int {
-	switch t {
-	case OneMonth:
-		return 1
-	case SixMonths:
-		return 6
-	default:
-		return 0
-	}
-}
-
-// minTerm is shorter than every term, and longer than what moves the end of one (summer time, another zone).
-const minTerm = 20 * 24 * time.Hour
-
-// Expiry returns when a term expires that begins at an instant, the first one at the purchase's creation: whole calendar
-// months of the zone after the creation, at the same time of day, on the last day of a month that has no such
-// day. It is zero without a commitment.
-func (t Term) Expiry(created, begins time.Time, zone *time.Location) time.Time {
-	if t.months() == 0 {
-		return time.Time{}
-	}
-	c := created.In(zone)
-	for n := 1; ; n++ {
-		y, m, d := c.Date()
-		m += time.Month(n * t.months())
-		last := time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day()
-		end := time.Date(y, m, min(d, last), c.Hour(), c.Minute(), c.Second(), 0, zone)
-		if end.Sub(begins) > minTerm {
-			return end
-		}
-	}
-}
 
 // Rate is the price of one unit for one hour.
 type Rate struct {
@@ -55,12 +14,11 @@ type Rate struct {
 	Currency string
 }
 
-// Price is what a unit and an hour cost from an instant on.
+// Price is what a unit and an hour are charged from an instant on.
 type Price struct {
-	Since  time.Time // zero: always
-	Charge Rate      // what the owner is shown
-	Cost   Rate      // what it costs us: instance-hours, or a commitment upstream
-	Date   string    // of the price, as its source says
+	Since  time.Time
+	Charge Rate
+	Date   string // of the price, as its source says
 	Source string
 }
 
@@ -77,28 +35,51 @@ type Purchase struct {
 	Name    string
 	Account string
 	Team    string // of the account, "" for none
+	Tags    map[string]string
 	Model   string
 	Units   int64
-	Term    Term
-	Created time.Time
-	Ended   time.Time      // zero while it lasts
-	Zone    *time.Location // the account's billing zone; nil is UTC
-	Prices  []Price        // of its model and term, by Since, ascending
-	Size    Size           // of a unit
+	Term    string // of the commitment, "" for none
+	// Terms are the ends of the terms of a commitment, ascending. The last one is running: whether there is another one,
+	// and at which price, is not known, so that nothing is posted beyond its end.
+	Terms []time.Time
+	Began time.Time
+	Ended time.Time      // zero while it lasts; it may lie ahead
+	Zone  *time.Location // the account's billing zone; nil is UTC
+	// Prices are what is charged, by Since, ascending; nothing is known before the first.
+	Prices []Price
+	Cost   Rate // what it costs us: a share of instance-hours, or of a commitment upstream
+	Size   Size // of a unit
 }
 
-func (p *Purchase) zone() *time.Location {
-	if p.Zone == nil {
-		return time.UTC
+// teamTag names the team that owns a purchase: Bedrock's API has no place for one but tags.
+const teamTag = "team"
+
+// Provisioned is a provisioned throughput as it must be paid for. A commitment that was cancelled ends with its term.
+func Provisioned(p *provision.Purchase, cost Rate, zone *time.Location) Purchase {
+	out := Purchase{
+		ID: p.ARN, Name: p.Name, Account: p.Account, Team: p.Tags[teamTag], Tags: p.Tags, Model: p.Model.ID, Units: p.Units, Term: string(p.Term),
+		Began: p.Began, Ended: p.Ended, Zone: zone, Cost: cost, Size: Size{Input: p.Unit.Input, Output: p.Unit.Output, Basis: string(p.Unit.Basis)},
 	}
-	return p.Zone
+	for n := range p.Terms {
+		out.Terms = append(out.Terms, p.Term.End(p.Began, n+1))
+	}
+	if p.Cancelled && p.Ended.IsZero() {
+		out.Ended = p.Expires
+	}
+	for i := range p.Rates {
+		r := &p.Rates[i]
+		out.Prices = append(out.Prices, Price{Since: r.From, Charge: Rate{Known: r.Known, Nano: r.Nano, Currency: r.Currency}, Date: r.Date, Source: r.Source})
+	}
+	return out
 }
 
-// price returns what holds at an instant; nothing is known before the first price.
+func (p *Purchase) zone() *time.Location { return cmp.Or(p.Zone, time.UTC) }
+
+// price returns what is charged from an instant on.
 func (p *Purchase) price(at time.Time) Price {
 	var out Price
 	for i := range p.Prices {
-		if p.Prices[i].Since.After(at) {
+		if second(p.Prices[i].Since).After(at) {
 			break
 		}
 		out = p.Prices[i]
@@ -106,8 +87,18 @@ func (p *Purchase) price(at time.Time) Price {
 	return out
 }
 
-// boundary returns the first instant after another that no posting crosses.
-func (p *Purchase) boundary(at, expires time.Time) time.Time {
+// expires returns the end of the term that runs at an instant, zero where none does.
+func (p *Purchase) expires(at time.Time) time.Time {
+	for _, end := range p.Terms {
+		if end = second(end); end.After(at) {
+			return end
+		}
+	}
+	return time.Time{}
+}
+
+// boundary returns the first instant after another that no posting crosses, zero where nothing is known beyond.
+func (p *Purchase) boundary(at time.Time) time.Time {
 	next := at.Truncate(time.Hour).Add(time.Hour)
 	earlier := func(t time.Time) {
 		if t.After(at) && t.Before(next) {
@@ -116,7 +107,13 @@ func (p *Purchase) boundary(at, expires time.Time) time.Time {
 	}
 	y, m, d := at.In(p.zone()).Date()
 	earlier(time.Date(y, m, d+1, 0, 0, 0, 0, p.zone()))
-	earlier(expires)
+	if len(p.Terms) > 0 {
+		expires := p.expires(at)
+		if expires.IsZero() && p.Ended.IsZero() {
+			return expires
+		}
+		earlier(expires)
+	}
 	for i := range p.Prices {
 		earlier(second(p.Prices[i].Since))
 	}

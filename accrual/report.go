@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"forebay/meter"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Row is the reserved hours of one group of usage, in one currency of charge and one of cost.
@@ -62,13 +64,28 @@ var dimensions = map[string]func(r *reserved, zone *time.Location) string{
 	"mode":     func(*reserved, *time.Location) string { return meter.ModeProvisioned },
 }
 
+// group is the hour's group by a dimension, tags of the purchase included.
+func (h *reserved) group(by string, zone *time.Location) string {
+	if tag, ok := strings.CutPrefix(by, "tag:"); ok {
+		var tags map[string]string
+		if h.Tags == "" || json.Unmarshal([]byte(h.Tags), &tags) != nil {
+			return ""
+		}
+		return tags[tag]
+	}
+	if f := dimensions[by]; f != nil {
+		return f(h, zone)
+	}
+	return ""
+}
+
 // reservedSQL has the hours with what was used of them. Tokens count in the hour in which their call arrived. Like the
 // buckets of a reservation it counts input that was not read from a cache, and output one to one.
-const reservedSQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires,
+const reservedSQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size,
  COALESCE(u.requests, 0), COALESCE(u.input, 0), COALESCE(u.output, 0)
  FROM hours h JOIN contracts c ON c.id = h.contract
- LEFT JOIN (SELECT x.purchase, x.at, SUM(calls.count) AS requests, SUM(calls.input + calls.cache_write) AS input, SUM(calls.output) AS output
+ LEFT JOIN (SELECT x.purchase, x.at, SUM(CASE calls.outcome WHEN 'refused' THEN 0 ELSE calls.count END) AS requests, SUM(calls.input + calls.cache_write) AS input, SUM(calls.output) AS output
   FROM hours x JOIN calls ON calls.reservation = x.purchase AND calls.arrived >= x.at AND calls.arrived < x.until
   WHERE x.at >= ?1 AND x.at < ?2 GROUP BY x.purchase, x.at) u ON u.purchase = h.purchase AND u.at = h.at
  WHERE h.at >= ?1 AND h.at < ?2 AND (?3 = '' OR c.account = ?3) AND (?4 = '' OR c.team = ?4) AND (?5 = '' OR c.model = ?5)
@@ -87,11 +104,7 @@ func (b *Book) Usage(ctx context.Context, q *meter.UsageQuery) ([]Row, error) {
 	err := b.hours(ctx, q, func(h *reserved) {
 		row := h.row()
 		for _, by := range q.By {
-			value := ""
-			if f := dimensions[by]; f != nil {
-				value = f(h, zone)
-			}
-			row.Group = append(row.Group, value)
+			row.Group = append(row.Group, h.group(by, zone))
 		}
 		key := strings.Join(append(slices.Clone(row.Group), row.Currency, row.CostCurrency), "\x00")
 		i, ok := at[key]

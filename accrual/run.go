@@ -16,8 +16,8 @@ const every = time.Minute
 
 // Options configure an Accruer.
 type Options struct {
-	// Purchases lists every purchase that may not have been posted to its end: those that last, and those that have ended.
-	Purchases func(ctx context.Context) ([]Purchase, error)
+	// Purchases lists the purchases that last and those that ended after an instant.
+	Purchases func(ctx context.Context, since time.Time) ([]Purchase, error)
 	Book      *Book
 	Log       *slog.Logger
 	// Now is the wall clock; time.Now when nil.
@@ -41,6 +41,7 @@ type Accruer struct {
 
 	// Of the goroutine that runs.
 	failed   string    // what has been logged
+	hour     time.Time // of the last pass
 	measured time.Time // the hour that used is of
 	used     []Row
 
@@ -82,7 +83,15 @@ func (a *Accruer) Run(ctx context.Context) error {
 // Pass posts once what is due now. The end of ctx ends it after a whole transaction. It is called by one goroutine at a time.
 func (a *Accruer) Pass(ctx context.Context) {
 	now := a.o.Now()
-	list, err := a.o.Purchases(ctx)
+	// Within an hour only what has ended in it is looked at; with each new one, by a clock that went back, too, and after a failure all
+	// that ever was.
+	var since time.Time
+	if hour := now.Truncate(time.Hour); hour.Equal(a.hour) && a.failed == "" {
+		since = hour.Add(-time.Second)
+	} else {
+		a.hour = hour
+	}
+	list, err := a.o.Purchases(ctx, since)
 	for i := range list {
 		if ctx.Err() != nil {
 			return
@@ -136,7 +145,7 @@ func (a *Accruer) measure(ctx context.Context, list []Purchase, now time.Time) e
 	}
 	for i := range list {
 		p := &list[i]
-		if !p.Ended.IsZero() || p.Created.After(now) {
+		if !p.Ended.IsZero() && !p.Ended.After(now) || p.Began.After(now) {
 			continue
 		}
 		s, err := a.o.Book.standing(ctx, p.ID)

@@ -36,8 +36,8 @@ func TestRun(t *testing.T) {
 	ledger := openLedger(t, t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBook(ledger)
-		p := Purchase{ID: "p", Account: "a", Model: "m", Units: 2, Created: time.Now(), Prices: []Price{{Charge: usd(1_000_000_000), Cost: eur(250_000_000)}}, Size: Size{Input: 10, Basis: "measured"}}
-		o := Options{Book: b, Log: slog.New(slog.DiscardHandler), Purchases: func(context.Context) ([]Purchase, error) { return []Purchase{p}, nil }}
+		p := Purchase{ID: "p", Account: "a", Model: "m", Units: 2, Began: time.Now(), Prices: []Price{{Charge: usd(1_000_000_000)}}, Cost: eur(250_000_000), Size: Size{Input: 10, Basis: "measured"}}
+		o := Options{Book: b, Log: slog.New(slog.DiscardHandler), Purchases: func(context.Context, time.Time) ([]Purchase, error) { return []Purchase{p}, nil }}
 		hours := func() int64 {
 			t.Helper()
 			v, err := b.Verify(context.Background(), time.Time{}, time.Time{})
@@ -90,11 +90,11 @@ func TestRunWhileTheLedgerFails(t *testing.T) {
 		b := NewBook(ledger)
 		_, stop := runs(t, Options{
 			Book: b, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Purchases: func(context.Context) ([]Purchase, error) {
+			Purchases: func(context.Context, time.Time) ([]Purchase, error) {
 				if broken.Load() {
 					return nil, errors.New("no purchases today")
 				}
-				return []Purchase{{ID: "p", Account: "a", Model: "m", Units: 1, Created: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}}, nil
+				return []Purchase{{ID: "p", Account: "a", Model: "m", Units: 1, Began: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}}, nil
 			},
 		})
 		time.Sleep(2 * time.Hour)
@@ -120,9 +120,9 @@ func TestUsageOfReservedHours(t *testing.T) {
 	b := NewBook(ledger)
 	sized := Size{Input: 1000, Output: 100, Basis: "placeholder"} // a unit: 60,000 and 6,000 an hour
 	for _, p := range []Purchase{
-		{ID: "one", Account: "a", Team: "search", Model: "m", Units: 2, Created: at("2026-01-31T22:00:00Z"), Size: sized, Prices: []Price{{Charge: usd(10_000_000_001), Cost: eur(4_000_000_000)}}},
-		{ID: "two", Account: "a", Team: "chat", Model: "n", Units: 1, Created: at("2026-01-31T22:00:00Z"), Prices: []Price{{Charge: usd(5_000_000_000)}}},
-		{ID: "other", Account: "b", Model: "m", Units: 1, Created: at("2026-01-31T22:00:00Z"), Size: sized},
+		{ID: "one", Account: "a", Team: "search", Model: "m", Units: 2, Began: at("2026-01-31T22:00:00Z"), Size: sized, Prices: []Price{{Charge: usd(10_000_000_001)}}, Cost: eur(4_000_000_000)},
+		{ID: "two", Account: "a", Team: "chat", Model: "n", Units: 1, Began: at("2026-01-31T22:00:00Z"), Prices: []Price{{Charge: usd(5_000_000_000)}}},
+		{ID: "other", Account: "b", Model: "m", Units: 1, Began: at("2026-01-31T22:00:00Z"), Size: sized},
 	} {
 		if err := b.Post(t.Context(), &p, at("2026-02-01T00:00:00Z")); err != nil {
 			t.Fatal(err)
@@ -201,7 +201,7 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		l := openLedger(t, t.TempDir())
 		b := NewBook(l)
 		p := &Purchase{
-			ID: "p", Account: "a", Model: "m", Units: 1, Created: at("2026-01-01T00:00:00Z"), Ended: at("2026-01-01T05:00:00Z"),
+			ID: "p", Account: "a", Model: "m", Units: 1, Began: at("2026-01-01T00:00:00Z"), Ended: at("2026-01-01T05:00:00Z"),
 			Prices: []Price{{Charge: usd(1_000_000_007)}, {Since: at("2026-01-01T03:00:00Z"), Charge: usd(1)}},
 		}
 		if err := b.Post(t.Context(), p, at("2026-01-02T00:00:00Z")); err != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"forebay/meter"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Kinds of postings.
@@ -24,8 +26,9 @@ type Terms struct {
 	Team    string
 	Model   string
 	Units   int64
-	Term    Term
-	Expires time.Time // of the commitment; zero for none
+	Term    string
+	Expires time.Time // of the term that runs; zero without a commitment
+	Tags    string    // a JSON object, "" for none
 	Charge  Rate
 	Cost    Rate
 	Date    string // of the charge's rate, with its source
@@ -66,12 +69,12 @@ func (s *standing) due(p *Purchase, now time.Time, limit int) []posting {
 		out = append(out, posting{kind: kind, at: s.until, terms: *t})
 	}
 	now = second(now)
-	if created := second(p.Created); !s.begun {
-		if created.After(now) {
+	if began := second(p.Began); !s.begun {
+		if began.After(now) {
 			return nil
 		}
-		s.begun, s.until = true, created
-		contract(KindBegin, p.agreed(created))
+		s.begun, s.until = true, began
+		contract(KindBegin, p.agreed(began))
 	}
 	ended := second(p.Ended)
 	for !s.ended && len(out) < limit {
@@ -80,17 +83,24 @@ func (s *standing) due(p *Purchase, now time.Time, limit int) []posting {
 			contract(KindEnd, &s.terms)
 			break
 		}
+		next := p.boundary(s.until)
+		if next.IsZero() {
+			break
+		}
 		if e := s.terms.Expires; !e.IsZero() && !s.until.Before(e) {
 			contract(KindRenewal, p.agreed(s.until))
 		}
-		next := p.boundary(s.until, s.terms.Expires)
 		if !ended.IsZero() && ended.Before(next) {
 			next = ended
 		}
 		if next.After(now) {
 			break // it may still end, or change its price
 		}
-		if kind, t := s.changed(p); kind != "" {
+		if t := p.agreed(s.until); *t != s.terms {
+			kind := KindChange
+			if t.Charge != s.terms.Charge || t.Cost != s.terms.Cost {
+				kind = KindPrice
+			}
 			contract(kind, t)
 		}
 		out = append(out, s.hour(next))
@@ -99,36 +109,30 @@ func (s *standing) due(p *Purchase, now time.Time, limit int) []posting {
 	return out
 }
 
-// agreed is what a term that begins at an instant is agreed to be.
+// agreed is what holds from an instant on.
 func (p *Purchase) agreed(at time.Time) *Terms {
-	price := p.price(at)
-	for _, r := range []*Rate{&price.Charge, &price.Cost} {
+	price, cost := p.price(at), p.Cost
+	for _, r := range []*Rate{&price.Charge, &cost} {
 		if !r.Known {
 			*r = Rate{} // as it comes back from the ledger
 		}
 	}
 	return &Terms{
-		Name: p.Name, Account: p.Account, Team: p.Team, Model: p.Model, Units: p.Units, Term: p.Term,
-		Expires: second(p.Term.Expiry(p.Created, at, p.zone())), Charge: price.Charge, Cost: price.Cost, Date: price.Date, Source: price.Source, Size: p.Size,
+		Name: p.Name, Account: p.Account, Team: p.Team, Model: p.Model, Units: p.Units, Term: p.Term, Expires: p.expires(at), Tags: tags(p.Tags),
+		Charge: price.Charge, Cost: cost, Date: price.Date, Source: price.Source, Size: p.Size,
 	}
 }
 
-// changed returns what holds from s.until on and its kind, or "" when nothing has changed. The charge
-// of a commitment is agreed for its term, once it is known; the cost is not.
-func (s *standing) changed(p *Purchase) (string, *Terms) {
-	t := p.agreed(s.until)
-	t.Expires = s.terms.Expires
-	if old := &s.terms; old.Term != TermNone && old.Charge.Known {
-		t.Charge, t.Date, t.Source = old.Charge, old.Date, old.Source
+// tags writes tags as JSON, the same for the same tags.
+func tags(m map[string]string) string {
+	if len(m) == 0 {
+		return ""
 	}
-	switch {
-	case t.Charge != s.terms.Charge || t.Cost != s.terms.Cost:
-		return KindPrice, t
-	case *t != s.terms:
-		return KindChange, t
-	default:
-		return "", nil
+	b, err := json.Marshal(m, json.Deterministic(true))
+	if err != nil {
+		return "" // not UTF-8, which no tag is
 	}
+	return string(b)
 }
 
 // hour is the posting from s.until on.

@@ -31,7 +31,7 @@ func (v *Verification) fault(format string, args ...any) {
 
 // verifySQL has each hour with its contract, and the contract that the hour must be posted by: the last one that
 // began when it did, or before.
-const verifySQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires,
+const verifySQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, c.at, c.id,
  (SELECT id FROM contracts n WHERE n.purchase = h.purchase AND n.at <= h.at AND n.kind <> 'end' ORDER BY n.at DESC, n.id DESC LIMIT 1)
  FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? ORDER BY h.purchase, h.at`

@@ -91,6 +91,9 @@ ALTER TABLE attempts ADD COLUMN input INTEGER;
 ALTER TABLE attempts ADD COLUMN output INTEGER;
 ALTER TABLE attempts ADD COLUMN cost INTEGER;
 ALTER TABLE attempts ADD COLUMN cost_tariff INTEGER REFERENCES tariffs (id);
+`, `
+-- The tags of a purchase, as a JSON object.
+ALTER TABLE contracts ADD COLUMN tags TEXT;
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.

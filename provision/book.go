@@ -175,12 +175,13 @@ func (b *Book) Purchases(ctx context.Context, since time.Time) (out []Purchase, 
 		rows, err := tx.Purchases(ctx, since)
 		for i := range rows {
 			var p Purchase
-			if err := json.Unmarshal(rows[i].Body, &p.Throughput); err != nil {
+			if err := json.Unmarshal(rows[i].Body, &p); err != nil {
 				return fmt.Errorf("the stored purchase %s: %w", rows[i].ARN, err)
 			}
-			p.Ended = rows[i].Ended
-			if p.Tags, err = tx.Tags(ctx, p.ARN); err != nil {
-				return err
+			if p.Ended = rows[i].Ended; p.Ended.IsZero() { // the tags of what was deleted went with it
+				if p.Tags, err = tx.Tags(ctx, p.ARN); err != nil {
+					return err
+				}
 			}
 			out = append(out, p)
 		}
@@ -194,7 +195,11 @@ func (t *Throughput) bought(ctx context.Context, tx *store.Tx, ended time.Time) 
 	if t.Began.IsZero() {
 		return nil
 	}
-	body, err := json.Marshal(t)
+	tags, err := tx.Tags(ctx, t.ARN)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(&Purchase{Throughput: *t, Tags: tags})
 	if err != nil {
 		return err
 	}

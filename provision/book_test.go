@@ -466,3 +466,22 @@ func (f failing) Update(ctx context.Context, do func(*store.Tx) error) error {
 		return f.err
 	})
 }
+
+// Who owns what was bought is known for as long as it is owed for, and no longer changes when it is gone.
+func TestTagsOutliveTheThroughput(t *testing.T) {
+	s := newShop(t)
+	o := s.order("a")
+	o.Tags = []resource.Tag{{Key: "team", Value: "search"}}
+	arn := s.create(o)
+	s.tend()
+	if err := (resource.Tagger{Store: database{s.db}}).Tag(t.Context(), account, arn, []resource.Tag{{Key: "team", Value: "chat"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), account, "a"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Purchases(t.Context(), time.Time{})
+	if err != nil || len(list) != 1 || list[0].Tags["team"] != "chat" {
+		t.Errorf("%+v %v", list, err)
+	}
+}
