@@ -167,7 +167,9 @@ func contractValues(p *posting) []any {
 	currency, charge := t.Charge.sql()
 	costCurrency, cost := t.Cost.sql()
 	return []any{
-		p.at.UnixNano(), p.kind, t.Name, t.Account, t.Team, t.Model, t.Units, t.Term, expires, sql.NullString{String: t.Tags, Valid: t.Tags != ""}, currency, charge, costCurrency, cost,
+		p.at.UnixNano(), p.kind, t.Name, t.Account, t.Team, t.Model, t.Units, t.Term, expires,
+		sql.NullString{String: t.Tags, Valid: t.Tags != ""},
+		currency, charge, costCurrency, cost,
 		t.Date, t.Source, t.Size.Input, t.Size.Output, t.Size.Basis,
 	}
 }

@@ -135,8 +135,8 @@ func (s *site) start() {
 
 func (s *site) stop() {
 	s.t.Helper()
-	for _, close := range []func() error{s.store.Close, s.ledger.Close} {
-		if err := close(); err != nil {
+	for _, end := range []func() error{s.store.Close, s.ledger.Close} {
+		if err := end(); err != nil {
 			s.t.Fatal(err)
 		}
 	}
