@@ -23,6 +23,7 @@ type node struct {
 	group   // an account's principals
 	key     nodeKey
 	parent  int32 // a principal's account
+	tenant  int32 // an account's, over all queues of the pool
 	refs    int32 // calls in flight
 	waiting int32 // calls in the queue, without those queued again
 	at      int32 // place in the active or the idle heap of its group, or at its seat
@@ -75,10 +76,20 @@ func (s *State) joinFair(ci int32) {
 	if c.reservation != 0 {
 		s.reservations.items[c.reservation].refs++
 	}
-	key := c.outerKey()
-	account := s.useNode(key, 0)
+	outer := c.outerKey()
+	key := outer
 	key.inner, key.principal = true, c.principal
-	c.fair = s.useNode(key, account)
+	if c.fair = s.nodeByKey[key]; c.fair == 0 {
+		account := s.nodeByKey[outer]
+		if account == 0 {
+			account = s.newNode(outer, 0)
+			s.joinTenant(&s.nodes.items[account])
+		}
+		c.fair = s.newNode(key, account)
+	}
+	account := s.nodes.items[c.fair].parent
+	s.useNode(account)
+	s.useNode(c.fair)
 	s.nameNode(c, account)
 }
 
@@ -102,20 +113,30 @@ func (c *call) outerKey() nodeKey {
 	return k
 }
 
-// useNode counts one more call of a node, which it makes if need be.
-func (s *State) useNode(key nodeKey, parent int32) int32 {
-	i := s.nodeByKey[key]
-	if i == 0 {
-		i = s.nodes.take()
-		n := &s.nodes.items[i]
-		n.key, n.parent = key, parent
-		s.nodeByKey[key] = i
-	} else if n := &s.nodes.items[i]; n.refs == 0 {
+// outerOf returns the node of the outer unit of fairness that the call belongs to, 0 if there is none.
+func (s *State) outerOf(c *call) int32 {
+	if c.seated() {
+		return s.reservations.items[c.reservation].node
+	}
+	return s.nodeByKey[c.outerKey()]
+}
+
+func (s *State) newNode(key nodeKey, parent int32) int32 {
+	i := s.nodes.take()
+	n := &s.nodes.items[i]
+	n.key, n.parent = key, parent
+	s.nodeByKey[key] = i
+	return i
+}
+
+// useNode counts one more call of a node.
+func (s *State) useNode(i int32) {
+	n := &s.nodes.items[i]
+	if n.refs == 0 && n.at != 0 { // it is idle, and not new
 		g := s.groupOf(n)
 		g.idle = heapRemove(g.idle, s.nodes.items, i)
 	}
-	s.nodes.items[i].refs++
-	return i
+	n.refs++
 }
 
 // leaveFair undoes joinFair.
@@ -177,6 +198,7 @@ func (s *State) forgetNode(g *group, i int32) {
 	for len(n.idle) > 0 {
 		s.forgetNode(&n.group, n.idle[len(n.idle)-1])
 	}
+	s.leaveTenant(n)
 	delete(s.nodeByKey, n.key)
 	active, idle := n.active[:0], n.idle[:0]
 	s.nodes.put(i)
@@ -191,6 +213,7 @@ func (s *State) pushFair(q *tierQueue, ci int32) {
 	n.calls.push(s.calls.items, ci)
 	n.waiting++
 	outer.waiting++
+	s.countTenant(outer, 1)
 	if n.waiting == 1 {
 		s.activate(&outer.group, inner)
 	}
@@ -222,6 +245,7 @@ func (s *State) removeFair(q *tierQueue, ci int32) {
 	n.calls.remove(s.calls.items, ci)
 	n.waiting--
 	outer.waiting--
+	s.countTenant(outer, -1)
 	if n.waiting == 0 {
 		outer.active = heapRemove(outer.active, s.nodes.items, inner)
 		outer.last = inner

@@ -158,7 +158,7 @@ func (s *State) checkPool(c *call) verdict {
 // canStart says whether the call would be admitted at once.
 func (s *State) canStart(p *pool, c *call) bool {
 	if c.seated() {
-		if i := s.nodeByKey[c.outerKey()]; i != 0 && s.nodes.items[i].waits() > 0 {
+		if i := s.outerOf(c); i != 0 && s.nodes.items[i].waits() > 0 {
 			return false
 		}
 	} else {
@@ -200,15 +200,11 @@ func (s *State) hasRoom(p *pool, c *call) bool {
 	if free <= 0 {
 		return false
 	}
-	var own int64
-	for t := TierPriority; int(t) < numTiers; t++ {
-		for k := range class(numClasses) {
-			if n := s.nodeByKey[nodeKey{pool: c.pool, tier: t, class: k, account: c.account}]; n != 0 {
-				own += int64(s.nodes.items[n].waiting)
-			}
-		}
+	own := int32(0)
+	if i := s.tenantByKey[tenantKey{c.pool, c.account}]; i != 0 {
+		own = s.tenants.items[i].waiting
 	}
-	return own < roomFactor*free
+	return int64(own) < roomFactor*free
 }
 
 // never is a wait for what does not come.
@@ -247,7 +243,7 @@ func (s *State) expectedWait(c *call) time.Duration {
 // accounts in its own queue, each as many as its own account has waiting, and one. Before one of a reservation are those of the reservation.
 func (s *State) ahead(p *pool, c *call) int64 {
 	own := int64(0)
-	if i := s.nodeByKey[c.outerKey()]; i != 0 {
+	if i := s.outerOf(c); i != 0 {
 		own = int64(s.nodes.items[i].waits())
 	}
 	if c.seated() {

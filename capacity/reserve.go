@@ -99,11 +99,11 @@ func (s *State) adopt(i int32) {
 // served in the reserved tier, and no others are.
 func (s *State) enterReservation(c *call) bool {
 	id := c.lanes[c.lane].Reservation
-	c.reservation, c.tier = s.reservationByID[id], c.ownTier
+	c.reservation, c.tier = 0, c.ownTier
 	if id == 0 {
 		return true
 	}
-	if c.reservation == 0 {
+	if c.reservation = s.reservationByID[id]; c.reservation == 0 {
 		return false
 	}
 	c.tier = TierReserved

@@ -255,6 +255,7 @@ func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
 		n.calls.push(s.calls.items, ci)
 		n.waiting++
 		outer.waiting++
+		s.countTenant(outer, 1)
 	}
 	q.waiting++
 	p.waiting++

@@ -214,6 +214,8 @@ func (x *snapshot) node(i int32) {
 	n.key = key
 	if key.inner {
 		n.parent = s.nodeByKey[outer]
+	} else {
+		s.joinTenant(n)
 	}
 	s.nodeByKey[key] = i
 	if g := s.groupOf(n); last && g.last != 0 {

@@ -16,6 +16,7 @@ type State struct {
 	pools        slab[pool]
 	replicas     slab[replica]
 	nodes        slab[node]
+	tenants      slab[tenant]
 	reservations slab[reservation]
 
 	callByID        map[CallID]int32
@@ -25,6 +26,7 @@ type State struct {
 	poolByID        map[PoolID]int32
 	replicaByID     map[ReplicaID]int32
 	nodeByKey       map[nodeKey]int32
+	tenantByKey     map[tenantKey]int32
 	reservationByID map[ReservationID]int32
 	calendars       map[CalendarID]calendar
 
@@ -47,6 +49,7 @@ func New() *State {
 		poolByID:        make(map[PoolID]int32),
 		replicaByID:     make(map[ReplicaID]int32),
 		nodeByKey:       make(map[nodeKey]int32),
+		tenantByKey:     make(map[tenantKey]int32),
 		reservationByID: make(map[ReservationID]int32),
 		calendars:       make(map[CalendarID]calendar),
 	}
