@@ -19,10 +19,12 @@ import (
 
 // Layout of a segment, the same on every machine: a mark with the version of the format, then records.
 // A record is the length of its payload and the payload's CRC-32C, four bytes each with the
-// lowest first, then the payload (see appendRow). An empty payload is a probe and stands for nothing.
+// lowest first, then the payload (see appendRow and entryTariff). An empty payload is a probe and stands for nothing. The
+// first version had rows alone.
 const (
-	segmentMark    = segmentProduct + "\x01"
+	segmentMark    = segmentProduct + string(rune(segmentVersion))
 	segmentProduct = "FBROWS\x00"
+	segmentVersion = 2
 	recordHead     = 8
 	// maxRecord bounds a payload; what claims to be longer is damage.
 	maxRecord = 16 << 20
@@ -146,18 +148,26 @@ func openSegment(name string, n uint64) (*segment, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	s := &segment{number: n, file: f}
-	switch rest, ours := bytes.CutPrefix(b, []byte(segmentMark)); {
-	case ours:
-		size, err := whole(rest)
+	switch version := markOf(b); {
+	case version > 0 && version <= segmentVersion:
+		size, err := whole(b[len(segmentMark):])
 		s.size = int64(len(segmentMark) + size)
 		s.torn = err == nil
 	case len(b) < len(segmentMark):
-		s.torn = strings.HasPrefix(segmentMark, string(b))
-	case strings.HasPrefix(string(b[:len(segmentMark)]), segmentProduct) && b[len(segmentProduct)] > segmentMark[len(segmentProduct)]:
+		s.torn = strings.HasPrefix(segmentMark, string(b)) // nothing is in it, whichever version it is
+	case version > segmentVersion:
 		return nil, errors.Join(fmt.Errorf("%s was written by a newer forebay: upgrade forebay", name), f.Close())
 	}
 	s.damaged = s.size < int64(len(b))
 	return s, nil
+}
+
+// markOf returns the version that a segment's mark names, 0 where it begins with none.
+func markOf(b []byte) byte {
+	if len(b) < len(segmentMark) || !bytes.HasPrefix(b, []byte(segmentProduct)) {
+		return 0
+	}
+	return b[len(segmentProduct)]
 }
 
 // whole returns the length of the records at the start of b that can be read. Its error is

@@ -40,10 +40,7 @@ func crash(t testing.TB, path string) string {
 // idle opens a ledger whose rows move only when the test says so.
 func idle(t testing.TB, path string, segment int64) *Ledger {
 	t.Helper()
-	l := &Ledger{
-		opts: LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler), fast: true}, stop: make(chan struct{}), much: make(chan struct{}, 1),
-		refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64),
-	}
+	l := newLedger(LedgerOptions{Path: path, Log: slog.New(slog.DiscardHandler), fast: true})
 	if err := l.open(context.Background()); err != nil {
 		t.Fatal(err)
 	}

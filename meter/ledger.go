@@ -28,9 +28,12 @@ type LedgerOptions struct {
 	Log   *slog.Logger
 	// MaxPages bounds the database, for tests of a full disk; 0 is no bound.
 	MaxPages int
-	// fast keeps the database from waiting for the disk, in tests that open many.
+	// fast keeps the database from waiting for the disk, and long for others, in tests that open many.
 	fast bool
 }
+
+// busyWait is how long a transaction waits for another program that has the database.
+const busyWait = 5 * time.Second
 
 // refusalsPerMinute is how many refusals of one key for one reason get rows of their own.
 const refusalsPerMinute = 120
@@ -41,7 +44,7 @@ type Ledger struct {
 	lock    *filelock.Lock
 	journal *journal
 	mover   *mover
-	write   *sql.DB // for what is not a row: the schema, tariffs and reserved hours
+	write   *sql.DB // for what is not a row: the schema and reserved hours
 	read    reader
 	stop    chan struct{}
 	much    chan struct{} // takes one value when much waits to be moved
@@ -56,21 +59,32 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	refused map[refusalKey]*refusal
-	tariffs map[*Tariff]int64 // places in the file
+	tariffs map[*Tariff]int64 // ids of those that were used last
+
+	pricing    sync.Mutex // held while a tariff is written
+	prices     map[Tariff]placed
+	lastTariff int64
+
+	waits atomic.Bool // rows stay in the journal because another program has the database
 }
 
 // OpenLedger opens or creates the ledger, and moves into its tables what an earlier run left in the journal. Close
 // must be called. A ledger has one owner: it cannot be opened twice.
 func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
-	l := &Ledger{
-		opts: o, stop: make(chan struct{}), much: make(chan struct{}, 1),
-		refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64),
-	}
+	l := newLedger(o)
 	if err := l.open(ctx); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", o.Path, errors.Join(err, l.release()))
 	}
 	l.ended.Go(l.run)
+	l.ended.Go(l.tally)
 	return l, nil
+}
+
+func newLedger(o LedgerOptions) *Ledger {
+	return &Ledger{
+		opts: o, stop: make(chan struct{}), much: make(chan struct{}, 1),
+		refused: make(map[refusalKey]*refusal), tariffs: make(map[*Tariff]int64), prices: make(map[Tariff]placed),
+	}
 }
 
 func (l *Ledger) open(ctx context.Context) error {
@@ -105,7 +119,10 @@ func (l *Ledger) open(ctx context.Context) error {
 	l.read.SetMaxOpenConns(4)
 	l.read.mover = l.mover
 	l.journal.added.Store(l.journal.waiting(at))
-	return l.mover.all(ctx)
+	if err := l.mover.all(ctx); err != nil {
+		return err
+	}
+	return l.loadTariffs(ctx)
 }
 
 // own makes the database file and takes the lock that keeps a second program from moving
@@ -132,10 +149,13 @@ func (l *Ledger) dsn() string {
 	if l.opts.Sync {
 		sync = "FULL"
 	}
+	wait := busyWait
 	if l.opts.fast {
-		sync = "OFF"
+		sync, wait = "OFF", busyWait/100
 	}
-	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(" + sync + ")", "busy_timeout(5000)", "foreign_keys(1)"}}
+	pragmas := url.Values{"_pragma": {
+		"journal_mode(WAL)", "synchronous(" + sync + ")", fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "foreign_keys(1)",
+	}}
 	if l.opts.MaxPages > 0 {
 		pragmas.Add("_pragma", fmt.Sprintf("max_page_count(%d)", l.opts.MaxPages))
 	}
@@ -202,22 +222,22 @@ func (l *Ledger) Rows() int64 { return l.rows.Load() }
 // Append writes a row and returns when it is durable. Where rows may be lost (Serve) it
 // never fails; else it fails with Unavailable. Refused calls beyond a rate, and those of callers that were not
 // authenticated (without an account), are counted and written by the minute.
-func (l *Ledger) Append(ctx context.Context, rec *Record) error {
+func (l *Ledger) Append(_ context.Context, rec *Record) error {
 	if rec.Count == 0 {
 		rec.Count = 1
 	}
 	if (rec.Outcome == OutcomeRefused || rec.Account == "") && l.aggregate(rec) {
 		return nil
 	}
-	if err := l.insert(ctx, rec); err != nil && !l.opts.Serve {
+	if err := l.insert(rec); err != nil && !l.opts.Serve {
 		return unwritable(err)
 	}
 	return nil
 }
 
 // insert writes one row, and counts one that cannot be written as lost.
-func (l *Ledger) insert(ctx context.Context, rec *Record) error {
-	err := l.put(ctx, rec)
+func (l *Ledger) insert(rec *Record) error {
+	err := l.put(rec)
 	if err != nil {
 		l.lost.Add(1)
 		l.fail(err)
@@ -226,8 +246,8 @@ func (l *Ledger) insert(ctx context.Context, rec *Record) error {
 }
 
 // put writes one row to the journal.
-func (l *Ledger) put(ctx context.Context, rec *Record) error {
-	at, err := l.places(ctx, rec)
+func (l *Ledger) put(rec *Record) error {
+	at, err := l.places(rec)
 	if err != nil {
 		return err
 	}
@@ -253,19 +273,27 @@ func (l *Ledger) run() {
 		case <-l.much:
 			l.move()
 		case <-tick.C:
-			l.flushRefusals(time.Now(), false)
 			l.move()
 			l.heal()
 		case <-l.stop:
-			l.flushRefusals(time.Now(), true)
 			return
 		}
 	}
 }
 
+// move moves what waits. While another program has the database the rows stay in the journal, which holds a
+// good many; that alone keeps no call from being answered.
 func (l *Ledger) move() {
-	if err := l.mover.all(context.Background()); err != nil {
+	err := l.mover.all(context.Background())
+	switch was := l.waits.Swap(locked(err)); {
+	case locked(err):
+		if !was {
+			l.opts.Log.Warn("another program has the ledger's database; rows wait in the journal", "error", err.Error())
+		}
+	case err != nil:
 		l.fail(err)
+	case was:
+		l.opts.Log.Info("the ledger's database is free again")
 	}
 }
 
@@ -291,13 +319,13 @@ func (l *Ledger) heal() {
 	if err == nil {
 		err = l.mover.all(context.Background())
 	}
-	if err == nil && l.broken.Swap(nil) != nil {
+	if (err == nil || locked(err)) && l.broken.Swap(nil) != nil {
 		l.opts.Log.Info("the ledger can be written again")
 	}
 }
 
 // Update runs f in a transaction beside the rows: all of it is on the ledger, or nothing. It is for what is posted now and
-// then; rows go through Append. While it lasts no row can be the first at its price.
+// then; rows go through Append.
 func (l *Ledger) Update(ctx context.Context, f func(*sql.Tx) error) error {
 	return transact(ctx, l.write, nil, f)
 }

@@ -130,7 +130,7 @@ func (m *mover) insert(ctx context.Context, b []byte) (int, error) {
 		if len(payload) == 0 {
 			continue
 		}
-		if err := m.insertRow(ctx, payload); unfit(err) {
+		if err := m.entry(ctx, payload); unfit(err) {
 			m.lose(err)
 		} else if err != nil {
 			return done, err
@@ -153,6 +153,10 @@ func (m *mover) insertRow(ctx context.Context, payload []byte) error {
 		return err
 	}
 	res, err := st.ExecContext(ctx, args)
+	if orphaned(err) {
+		m.row.forgetTariffs()
+		res, err = m.call.ExecContext(ctx, m.row.args[:])
+	}
 	if err != nil || len(m.row.tries) == 0 {
 		return err
 	}
