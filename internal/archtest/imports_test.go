@@ -26,6 +26,7 @@ var diagram = []node{
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
 	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
 	{"prove", []string{"capacity", "capacity/eventlog", "perf"}, "experiments call a server from outside, as its clients do, and read its record"},
+	{"calibrate", []string{"perf"}, "a fit of the engine model over measurements; who makes the calls, and where the result is kept, is for its callers"},
 	{"identity", []string{"infer", "fault"}, "identity evaluates what it is given; loading keys is for store, wiring for server"},
 	{"catalog", []string{"infer", "fault"}, "the catalogue is data"},
 
