@@ -59,6 +59,9 @@ func tell(out io.Writer, ex *meter.Explanation) error {
 	line("by", "%s", caller(ex))
 	line("arrived", "%s", ex.Arrived.Format(time.RFC3339Nano))
 	line("model", "%s", servedModel(ex))
+	if ex.Reservation != "" {
+		line("purchase", "%s", ex.Reservation)
+	}
 	if ex.Route != "" {
 		line("route", "%s", routed(ex))
 	}

@@ -189,7 +189,7 @@ func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput
 		out.Units, bound = min(maxUnits, out.Units+max(n, 0)), what
 		names = append(names, b.name)
 	}
-	out.Why = fmt.Sprintf("%s back no more of %d input and %d output tokens a minute beside what is sold of them, by their %s",
+	out.Why = fmt.Sprintf("the engines (%s) back no more units of %d input and %d output tokens a minute beside what is sold of them, by %s",
 		strings.Join(names, ", "), u.Input, u.Output, bound)
 	return out
 }
