@@ -243,6 +243,19 @@ func (g *stage) explain(what string) {
 		line += " placed=" + e.Placed.String()
 	}
 	g.out = append(g.out, strings.TrimRight(fmt.Sprintf("%s waited=%s retry-after=%s %s", line, e.Waited, e.RetryAfter, l), " "))
+	if text := e.Text(); text != "" {
+		g.out = append(g.out, "  "+text)
+	}
+	for _, u := range e.Units[:e.NumUnits] {
+		g.out = append(g.out, "  units "+u.Measure.String()+" "+fields{
+			{"reservation", int64(u.Reservation)},
+			{"bucket", int64(u.Bucket)},
+			{"charged", u.Charged},
+			{"fill", u.Fill},
+			{"depth", u.Depth},
+			{"rate", u.Rate},
+		}.String())
+	}
 	for _, x := range e.Limits[:e.NumLimits] {
 		g.out = append(g.out, "  "+x.Measure.String()+" "+fields{
 			{"bucket", int64(x.Bucket)}, {"counter", int64(x.Counter)}, {"hold", x.Hold}, {"fill", x.Fill}, {"depth", x.Depth}, {"rate", x.Rate},

@@ -34,6 +34,18 @@ type Explanation struct {
 	Ahead      int64         // calls expected to be served before a waiting one
 	NumLimits  int
 	Limits     [MaxBuckets + MaxCounters]LimitState
+
+	// Reservation is that of the lane, Units where its buckets stand.
+	Reservation ReservationID
+	NumUnits    int
+	Units       [2 * numUnitBuckets]UnitState
+	// Left is why the call left the lane before the present one, LeftBucket what had no room there.
+	Left       Reason
+	LeftBucket BucketID
+	// Waits is what a waiting call waits for, Slots what there is of it; Kind is what stands behind the pool.
+	Waits Wait
+	Slots SlotState
+	Kind  PoolKind
 }
 
 var callStateNames = [numCallStates]string{"unknown", "waiting", "running", "parked", "recalled", "lingering"}
@@ -62,6 +74,15 @@ func (s *State) explain(c *call) Explanation {
 		e.Replica = c.ran
 	}
 	lane := &c.lanes[c.lane]
+	e.Reservation, e.Left, e.LeftBucket = lane.Reservation, c.left, c.leftBucket
+	e.unitsOf(s, c)
+	if c.pool != 0 {
+		p := &s.pools.items[c.pool]
+		e.Slots, e.Kind = s.slotsOf(p, c), p.Kind
+		if c.state == callWaiting {
+			e.Waits = s.waitOf(p, c)
+		}
+	}
 	for i := range c.buckets[:c.numBuckets] {
 		if lane.Buckets>>i&1 == 0 || c.buckets[i].bucket == 0 {
 			continue

@@ -21,6 +21,8 @@ func (x *snapshot) call(i int32) CallID {
 	x.Bool(&c.requeued)
 	x.Bool(&c.listed)
 	below(x, &c.stop, numReasons)
+	below(x, &c.left, numReasons)
+	codec.Uint(x.Codec, &c.leftBucket)
 	below(x, &c.placed, numPlacements)
 	codec.Int(x.Codec, &c.attempts)
 	codec.Uint(x.Codec, &c.account)

@@ -92,7 +92,9 @@ type call struct {
 	numFailed   uint8
 	preemptible bool
 	stop        Reason // ReasonCancelled or ReasonExpired: told to stop, not to be queued again
-	requeued    bool   // waits in the list of calls that go first
+	left        Reason // why it left the lane before
+	leftBucket  BucketID
+	requeued    bool // waits in the list of calls that go first
 	placed      Placement
 	attempts    int32
 	account     AccountID

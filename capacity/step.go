@@ -168,6 +168,7 @@ func (s *State) offer(ci int32, lane uint8) {
 
 func (s *State) spill(c *call, lane uint8, v verdict) {
 	s.stats.Spilled++
+	c.left, c.leftBucket = v.reason, v.bucket
 	s.emit(Action{
 		Kind: ActionSpill, Call: c.id, Tier: c.tier, Lane: lane, Reason: v.reason, Reservation: v.reservation, Bucket: v.bucket, Counter: v.counter,
 		RetryAfter: v.retryAfter, Estimated: v.estimated,
