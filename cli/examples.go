@@ -26,6 +26,7 @@ var examples = map[string]string{
 	"route delete":     "forebay route delete chat",
 	"route test":       "forebay route test chat --input 2000 --max-tokens 500",
 	"engines list":     "forebay engines",
+	"engines show":     "forebay engines show local",
 	"engines add":      "forebay engines add local --url http://127.0.0.1:8000/v1 --flavour vllm --slots 64",
 	"engines remove":   "forebay engines remove local",
 	"accounts list":    "forebay accounts",

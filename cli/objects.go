@@ -2,8 +2,10 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"forebay/api/admin"
@@ -188,6 +190,7 @@ func (c *teamDelete) Run(e *env) error {
 
 type enginesCmd struct {
 	List   engineList   `cmd:"" default:"withargs" help:"List engines."`
+	Show   engineShow   `cmd:"" help:"Show what stands behind an engine, for each model, and what that guarantees."`
 	Add    engineAdd    `cmd:"" help:"Add an engine."`
 	Remove engineRemove `cmd:"" help:"Remove an engine that no model is bound to."`
 }
@@ -197,8 +200,50 @@ type engineList struct{ remote }
 // Run implements the verb.
 func (c *engineList) Run(e *env) error { return c.listObjects(e, "engines", "") }
 
+type engineShow struct {
+	remote
+	Name string `arg:"" help:"Name of the engine."`
+}
+
+// Run implements the verb.
+func (c *engineShow) Run(e *env) error {
+	var out admin.EngineInfo
+	if err := c.call(e.ctx, http.MethodGet, "engines/"+url.PathEscape(c.Name), nil, &out); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e, &out)
+	}
+	if _, err := fmt.Fprintf(e.Out, "%s, %s %s\n\n", out.Name, out.Type, out.URL); err != nil {
+		return err
+	}
+	var rows [][]string
+	said := map[string]string{} // guarantees by kind
+	for i := range out.Pools {
+		p := &out.Pools[i]
+		rows = append(rows, []string{p.Model, p.Upstream, p.Kind, p.Why, bound(int64(p.Slots)), bound(p.RequestsPerMinute), bound(p.TokensPerMinute)})
+		said[p.Kind] = p.Guarantee
+	}
+	err := table(e, "MODEL\tITS NAME THERE\tKIND\tBECAUSE\tSLOTS\tREQUESTS/MIN\tTOKENS/MIN", rows)
+	for _, kind := range slices.Sorted(maps.Keys(said)) {
+		_, _ = fmt.Fprintf(e.Out, "\n%s: %s\n", kind, said[kind])
+	}
+	return err
+}
+
+// bound is a number of which 0 is none.
+func bound(n int64) string {
+	if n == 0 {
+		return "no bound"
+	}
+	return count(n)
+}
+
 type engineAdd struct {
 	remote
+	Pool    string `help:"What stands behind it, where it does not follow from the rest." enum:",owned,rented,bought" default:""`
+	RPM     int64  `name:"requests-per-minute" help:"Calls a minute that its owner lets us make of each model."`
+	TPM     int64  `name:"tokens-per-minute" help:"Tokens a minute that its owner lets us have of each model."`
 	Name    string `arg:"" help:"A name of your choice."`
 	Type    string `help:"The API that it speaks." enum:"openai,anthropic,bedrock,simulated" default:"openai"`
 	URL     string `name:"url" help:"Its address, such as http://127.0.0.1:8000/v1."`
@@ -211,7 +256,8 @@ type engineAdd struct {
 // Run implements the verb.
 func (c *engineAdd) Run(e *env) error {
 	return c.change(e, http.MethodPost, "engines/"+url.PathEscape(c.Name), &config.Engine{
-		Type: c.Type, URL: c.URL, APIKey: c.APIKey, Region: c.Region, Flavour: c.Flavour, Slots: c.Slots,
+		Type: c.Type, URL: c.URL, APIKey: c.APIKey, Region: c.Region, Flavour: c.Flavour, Slots: c.Slots, Pool: c.Pool,
+		Quota: config.Quota{RequestsPerMinute: c.RPM, TokensPerMinute: c.TPM},
 	})
 }
 

@@ -260,8 +260,9 @@ func tellRoute(e *env, a *admin.RouteAnswer) error {
 		}
 		engines := make([]string, len(l.Engines))
 		for k, x := range l.Engines {
-			if engines[k] = x.Name; !x.Up {
-				engines[k] += " (down)"
+			engines[k] = x.Name + " (" + x.Kind + ")"
+			if !x.Up {
+				engines[k] = x.Name + " (" + x.Kind + ", down)"
 			}
 		}
 		lanes = append(lanes, []string{strconv.Itoa(l.Number), l.Name, l.Model, strings.Join(engines, ", "), state})

@@ -56,8 +56,12 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 	}
 	tokens := c.Input + c.CacheWrite + (c.Output*burndown+999)/1000
 	for _, ref := range []scopeRef{
-		{scopeKey, c.Account, c.Key}, {scopeTeam, c.Account, c.Team}, {scopeAccount, c.Account, c.Account}, {scopeModel, c.Account, c.Model},
-		w.upstream[[2]string{c.Engine, c.Model}], {scopeLane, c.Route, c.Lane},
+		{scopeKey, c.Account, c.Key},
+		{scopeTeam, c.Account, c.Team},
+		{scopeAccount, c.Account, c.Account},
+		{scopeModel, c.Account, c.Model},
+		w.upstream[[2]string{c.Engine, c.Model}],
+		{scopeLane, c.Route, c.Lane},
 	} {
 		for _, l := range w.scopes[ref] {
 			if !fresh[limitKey{ref, l.name}] {

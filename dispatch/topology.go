@@ -54,6 +54,7 @@ type Binding struct {
 	Engine   string
 	Declared string // the engine's name in lanes, which all addresses of a name share; Engine when empty
 	Upstream string
+	Kind     capacity.PoolKind // what stands behind it
 	Weight   int32
 	Standby  bool // used only while no other binding is up
 	Slots    int32

@@ -39,6 +39,7 @@ type TriedLane struct {
 // TriedEngine is an engine of a lane.
 type TriedEngine struct {
 	Name string
+	Kind string // of what stands behind it: "owned", "rented", "bought"
 	Up   bool
 }
 
@@ -106,7 +107,7 @@ func (c *call) tried(s *capacity.State, ev *capacity.Event) []TriedLane {
 			t.Name = t.Model
 		}
 		for _, r := range l.model.replicas {
-			t.Engines = append(t.Engines, TriedEngine{Name: r.name, Up: c.d.isUp(r)})
+			t.Engines = append(t.Engines, TriedEngine{Name: r.name, Kind: r.kind.String(), Up: c.d.isUp(r)})
 		}
 		seen := map[limitID]bool{}
 		for k := range c.limits {

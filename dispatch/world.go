@@ -63,6 +63,7 @@ type replica struct {
 	client    engine.Client
 	upstream  string
 	simulated bool
+	kind      capacity.PoolKind
 	cost      meter.Tariffs
 	engine    *engineState
 }
@@ -230,7 +231,7 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 		queue = defaultQueue
 	}
 	b.cfg.Pools = append(b.cfg.Pools, capacity.Pool{
-		ID: sm.pool, MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
+		ID: sm.pool, Kind: poolKind(bindings), MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
 	})
 	for i := range bindings {
 		b.bind(key, sm, &bindings[i])
@@ -238,6 +239,19 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 	b.w.pools[key] = sm
 	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
 	sm.quota = b.quota(sm.name, bindings)
+}
+
+// poolKind is that of all engines of a pool, or of a mixed one that which promises least: what is rented.
+func poolKind(bindings []Binding) capacity.PoolKind {
+	kind := capacity.PoolOwned
+	for i := range bindings {
+		if i == 0 {
+			kind = bindings[i].Kind
+		} else if bindings[i].Kind != kind {
+			return capacity.PoolRented
+		}
+	}
+	return kind
 }
 
 // quota returns the limits of the engine that serves a pool, nil where there are several: which of them a call
@@ -275,7 +289,7 @@ func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
 	}
 	r := &replica{
 		id:   handle(&b.ids.next, b.ids.replicas, [2]string{pool, bind.Engine}),
-		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost,
+		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost, kind: bind.Kind,
 	}
 	slots := bind.Slots
 	if slots == 0 {

@@ -352,12 +352,13 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 		if err != nil {
 			return out, fmt.Errorf("cost on engine %s: %w", b.Engine, err)
 		}
+		kind, _ := e.PoolKind(upstream)
 		name := b.Engine
 		if e.Type == "bedrock" {
 			name += "/" + string(m.Family)
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
-			Engine: name, Declared: b.Engine, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: slotsOf(&e), Cost: costs,
+			Engine: name, Declared: b.Engine, Kind: kind, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: slotsOf(&e), Cost: costs,
 		})
 	}
 	if len(out.Bindings) == 0 {

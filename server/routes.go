@@ -101,9 +101,6 @@ func (p *serving) clients(l *dispatch.Lane) (out []engine.Client) {
 
 // quota is what an engine's owner lets us have of a model.
 func quota(b *config.Binding, e *config.Engine) identity.Limits {
-	q := e.Quota
-	if b.Quota != nil {
-		q = *b.Quota
-	}
+	q := b.EffectiveQuota(e)
 	return identity.Limits{RequestsPerMinute: q.RequestsPerMinute, TokensPerMinute: q.TokensPerMinute}
 }

@@ -125,7 +125,7 @@ func answered(route string, t *dispatch.Trial, lanes []admin.RouteLane, res *cat
 			to.State = "not needed"
 		}
 		for _, e := range from.Engines {
-			to.Engines = append(to.Engines, admin.RouteEngine{Name: e.Name, Up: e.Up})
+			to.Engines = append(to.Engines, admin.RouteEngine{Name: e.Name, Kind: e.Kind, Up: e.Up})
 		}
 		for _, l := range from.Limits {
 			to.Limits = append(to.Limits, admin.RouteLimit{Of: l.Scope, Limit: l.Limit, Value: l.Value, Level: l.Level})

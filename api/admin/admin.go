@@ -34,6 +34,8 @@ type View interface {
 // Catalogue shows what can be called.
 type Catalogue interface {
 	Models() []ModelInfo
+	// Engine describes an engine. Faults: NotFound.
+	Engine(ctx context.Context, name string) (*EngineInfo, error)
 	// TryRoute says what would become of a call now. Faults: Invalid, NotFound, UnknownModel, Denied, and those with which a call is
 	// refused before it is weighed against others.
 	TryRoute(ctx context.Context, q *RouteQuestion) (*RouteAnswer, error)
@@ -129,6 +131,7 @@ var routes = slices.Concat([]route{
 		method: http.MethodGet, path: "routes/", suffix: "/test", action: actionRead, operator: true, handle: (*Service).tryRoute,
 		query: []string{"key", "tier", "input", "max_tokens", "stream"}, summary: "What would become of a call of a route, or a model, if it came now. Nothing is held.",
 	},
+	{method: http.MethodGet, path: "engines/", action: actionRead, operator: true, handle: (*Service).engine, summary: "An engine, what stands behind it for each model, and what that guarantees."},
 	{method: http.MethodPut, path: "prices/", action: actionWrite, operator: true, handle: (*Service).price, body: "Price", summary: "Set the price of a model."},
 	{method: http.MethodGet, path: "config", action: actionRead, operator: true, handle: (*Service).show, summary: "The configuration in force, as YAML. Secrets are references in it."},
 	{

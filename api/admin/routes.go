@@ -49,6 +49,7 @@ type RouteLane struct {
 // RouteEngine is an engine of a lane.
 type RouteEngine struct {
 	Name string `json:"name"`
+	Kind string `json:"kind"` // of what stands behind it: "owned", "rented", "bought"
 	Up   bool   `json:"up"`
 }
 
