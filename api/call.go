@@ -36,6 +36,8 @@ type Call struct {
 	Prompt string
 	// Trace follows the call where it is traced; else nil.
 	Trace infer.Trace
+	// Witness is told what the call answers, where somebody wants to know; else nil.
+	Witness Witness
 	// Sent is called when the body has reached the engine and is not needed any more.
 	Sent func()
 

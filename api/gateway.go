@@ -38,6 +38,8 @@ type Gateway struct {
 	// KeepAlive is the silence after which a server-sent event stream gets a comment.
 	KeepAlive time.Duration
 	Region    string
+	// Witness returns who wants to know what a call asks and answers, nil for nobody. It may be nil itself.
+	Witness func(c *Call) Witness
 }
 
 // Actions that policies allow or deny.
@@ -61,6 +63,8 @@ type Intent struct {
 	Action    string // the action to authorise; the invoke actions by Stream when empty
 	Counting  bool   // the body is only counted: a bound on output is not demanded
 	Tags      map[string]string
+	// Given are the caller's own of the tags, once those of a profile are among them.
+	Given     map[string]string
 	Guardrail *infer.Guardrail // that the caller names
 	Latency   string           // the performance configuration that the caller asks for
 	// Chat gives the body in no particular dialect where the operation has decoded it already.
@@ -75,6 +79,7 @@ func (g *Gateway) Resolve(c *Call, in *Intent) (catalog.Resolution, error) {
 		return res, err
 	}
 	c.Model = res.Model.ID
+	in.Given = in.Tags
 	if in.Tags, err = profileTags(in.Tags, &res); err != nil {
 		return res, err
 	}

@@ -36,6 +36,10 @@ func Whole(c *Call, g *Gateway, req *infer.Request, d infer.Dialect, head dialec
 	if err != nil {
 		return err
 	}
+	if c.Witness != nil {
+		c.Witness.Answer(body)
+		used(c.Witness, resp)
+	}
 	Answer(c.W.Header(), &resp.Head)
 	if also != nil {
 		also(resp)
@@ -81,6 +85,8 @@ type EventStream struct {
 	KeepAlive time.Duration
 	// Failure writes an error that came after the status.
 	Failure func(w *Writer, e *fault.Error)
+
+	witness Witness // nil where nobody wants to know
 }
 
 // Serve runs the call and writes its events. An error before the status was sent is returned for the
@@ -98,6 +104,9 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 		return st.fail(c, err)
 	}
 	defer func() { _ = resp.Close() }()
+	if st.witness = c.Witness; st.witness != nil {
+		defer used(st.witness, resp)
+	}
 	c.W.Prepare(func(h http.Header) { Answer(h, &resp.Head) })
 	served(&st.Head, req, resp)
 	if resp.Head.PassThrough {
@@ -204,6 +213,9 @@ func (st *EventStream) finish(w *Writer, resp *infer.Response, enc dialect.Strea
 }
 
 func (st *EventStream) write(w *Writer, scratch []byte, name string, payload []byte, flush bool) ([]byte, error) {
+	if st.witness != nil {
+		st.witness.Event(name, payload)
+	}
 	if st.EventName != nil {
 		name = st.EventName(name)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"forebay/api/admin"
 	"forebay/config"
 )
 
@@ -13,6 +14,7 @@ type configCmd struct {
 	Show     configShow     `cmd:"" help:"Show the configuration that a running server has in force, or what a file makes of the defaults."`
 	Schema   configSchema   `cmd:"" help:"Print the JSON schema of forebay.yaml, for editors."`
 	Export   configExport   `cmd:"" help:"Print what was made at run time, to be declared in forebay.yaml."`
+	Logging  configLogging  `cmd:"" help:"Show where the model invocations of an account are recorded, with prompts and answers."`
 }
 
 type configValidate struct {
@@ -98,5 +100,35 @@ type configSchema struct{}
 // Run implements the verb.
 func (configSchema) Run(e *env) error {
 	_, err := e.Out.Write(config.Schema())
+	return err
+}
+
+type configLogging struct {
+	remote
+	ofAccount
+}
+
+// Run implements the verb.
+func (c *configLogging) Run(e *env) error {
+	var out admin.Logging
+	if err := c.call(e.ctx, http.MethodGet, "logging"+c.query(), nil, &out); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e, &out)
+	}
+	if out.Location == "" {
+		_, err := fmt.Fprintln(e.Out, "model invocations are not recorded; see PutModelInvocationLoggingConfiguration, or logging.invocations of forebay.yaml")
+		return err
+	}
+	by := ""
+	if out.ManagedBy != "" {
+		by = ", as " + out.ManagedBy + " says"
+	}
+	d := out.Data
+	_, err := fmt.Fprintf(e.Out, "recorded in %s%s\nbodies of text %t, image %t, embedding %t, video %t, audio %t\n", out.Location, by, d.Text, d.Image, d.Embedding, d.Video, d.Audio)
+	if n := out.Records; err == nil && n != nil {
+		_, err = fmt.Fprintf(e.Out, "records since the start: %d written, %d dropped, %d failed\n", n.Written, n.Dropped, n.Failed)
+	}
 	return err
 }

@@ -50,6 +50,7 @@ var examples = map[string]string{
 	"config validate":  "forebay config validate forebay.yaml",
 	"config show":      "forebay config show",
 	"config schema":    "forebay config schema > forebay.schema.json",
+	"config logging":   "forebay config logging --json",
 	"config export":    "forebay config export > exported.yaml",
 	"doctor":           "forebay doctor",
 	"completion":       "source <(forebay completion bash)",

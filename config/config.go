@@ -245,6 +245,14 @@ type Logging struct {
 	Format  string `yaml:"format,omitempty" enum:"text,json" doc:"Form of log lines."`
 	Access  bool   `yaml:"access,omitempty" live:"true" doc:"One line for every request."`
 	Prompts bool   `yaml:"prompts,omitempty" live:"true" doc:"Add the bodies of requests to the lines of the access log."`
+
+	Invocations Invocations `yaml:"invocations,omitempty" live:"true" doc:"Where model invocations of all accounts are recorded, with prompts and answers. Off when left out."`
+}
+
+// Invocations says where records of model invocations go, and what they leave out.
+type Invocations struct {
+	Location string   `yaml:"location,omitempty" doc:"s3://BUCKET/KEY, or an absolute path."`
+	LeaveOut []string `yaml:"leave_out,omitempty" doc:"Kinds of bodies that are not recorded: text, image, embedding, video, audio."`
 }
 
 // Tracing says where OpenTelemetry traces go. Without an endpoint here or in the standard

@@ -32,6 +32,7 @@ func (c *Config) Validate() error {
 	c.checkEngines(&k)
 	c.checkModels(&k)
 	c.checkBuckets(&k)
+	c.checkInvocations(&k)
 	c.checkRoutes(&k)
 	c.checkOperation(&k)
 	return k.err()
@@ -369,6 +370,23 @@ func (c *Config) checkBase(k *checker, id string, m *Model, path string) {
 	}
 	if m.Family != "" {
 		k.bad(path+".family", "is the base's; leave it out")
+	}
+}
+
+func (c *Config) checkInvocations(k *checker) {
+	l := &c.Logging.Invocations
+	if l.Location == "" {
+		if len(l.LeaveOut) > 0 {
+			k.bad("logging.invocations.location", "is missing")
+		}
+		return
+	}
+	if _, err := artifact.Parse(l.Location); err != nil {
+		k.bad("logging.invocations.location", "%q is neither s3://BUCKET/KEY nor an absolute path", l.Location)
+	}
+	kinds := []string{"text", "image", "embedding", "video", "audio"}
+	for i, kind := range l.LeaveOut {
+		k.known("kinds of bodies", element("logging.invocations.leave_out", i), kind, kinds)
 	}
 }
 

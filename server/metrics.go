@@ -77,6 +77,19 @@ func newMetrics(s *Server) *metrics {
 	gauge("forebay_connections", "Open connections of clients.", func() float64 { return float64(s.doors.Open()) })
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "forebay_connections_refused_total", Help: "Connections that were turned away."},
 		func() float64 { return float64(s.doors.Refused()) }))
+	for _, x := range []struct {
+		outcome string
+		count   func() int64
+	}{
+		{"written", func() int64 { return s.invocations.Counts().Written }},
+		{"dropped", func() int64 { return s.invocations.Counts().Dropped }},
+		{"failed", func() int64 { return s.invocations.Counts().Failed }},
+	} {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "forebay_invocation_log_records_total", Help: "Records of model invocations: written, dropped for want of memory, failed to be written.",
+			ConstLabels: prometheus.Labels{"outcome": x.outcome},
+		}, func() float64 { return float64(x.count()) }))
+	}
 	gauge("forebay_ledger_rows_lost", "Rows that could not be written since the start.", func() float64 { return float64(s.ledger.Lost()) })
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{DisableCompression: true})

@@ -9,6 +9,7 @@ import (
 	"forebay/catalog"
 	"forebay/custom"
 	"forebay/fault"
+	"forebay/invocationlog"
 	"forebay/profile"
 	"forebay/resource"
 	"forebay/store"
@@ -22,6 +23,7 @@ func (s *Server) control() bedrock.Control {
 		Profiles:    &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
 		Provisioned: s.book,
 		Custom:      s.custom,
+		Logging:     invocationLogging{s},
 	}
 }
 
@@ -72,12 +74,16 @@ func (r resourceStore) Update(ctx context.Context, f func(*store.Tx) error) erro
 type directory struct {
 	profiles    map[string]profile.Target
 	deployments map[string]*custom.Deployment
+	logging     map[string]*invocationlog.Config // by account
 }
 
 func readDirectory(ctx context.Context, tx *store.Tx) (*directory, error) {
 	var d directory
 	var err error
 	if d.profiles, err = profile.Targets(ctx, tx); err != nil {
+		return nil, err
+	}
+	if d.logging, err = invocationlog.All(ctx, tx); err != nil {
 		return nil, err
 	}
 	list, err := custom.Deployments(ctx, tx)

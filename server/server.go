@@ -27,6 +27,7 @@ import (
 	"forebay/dispatch"
 	"forebay/identity"
 	"forebay/internal/filelock"
+	"forebay/invocationlog"
 	"forebay/meter"
 	"forebay/meter/tracing"
 	"forebay/provision"
@@ -66,6 +67,7 @@ type Server struct {
 	discovery *discovery
 
 	custom      *custom.Registry
+	invocations *invocationlog.Log
 	book        *provision.Book
 	provisioned atomic.Pointer[provisioned]
 	nextTend    time.Time     // when the book wants it; guarded by keys
@@ -125,6 +127,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.metrics = &metrics{}
 	s.openBook()
 	s.openCustom()
+	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
 		Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s),
 		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
@@ -155,13 +158,14 @@ func (m *lateMetrics) Called(r *meter.Record) { m.metrics.Called(r) }
 func (s *Server) services() *front {
 	g := &api.Gateway{
 		Models: (*modelsView)(s), Infer: s.dispatch.Infer, Count: s.count, KeepAlive: s.cfg.Server.KeepAlive, Region: s.cfg.Server.Region,
+		Witness: s.witness,
 	}
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
 		bedrock: bedrock.New(g, s.control()), sts: sts.New(),
 	}
-	f.admin = admin.New(adminView{s}, provisionAdmin{s}, config.ObjectSchemas("#/components/schemas/"))
+	f.admin = admin.New(adminView{s}, provisionAdmin{s}, s.loggingOf, config.ObjectSchemas("#/components/schemas/"))
 	return f
 }
 
@@ -267,6 +271,7 @@ func (s *Server) httpServer(secure bool) *http.Server {
 // called once.
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
+	endLog := s.runInvocations(ctx)
 	g.Go(func() error { return s.dispatch.Run(gctx) })
 	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error { return s.tendProvisioned(gctx) })
@@ -301,7 +306,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	err := g.Wait()
 	s.front.end()
-	return err
+	return errors.Join(err, endLog())
 }
 
 // Close releases everything. It may be called more than once.

@@ -12,6 +12,7 @@ import (
 	"forebay/dispatch"
 	"forebay/engine"
 	"forebay/identity"
+	"forebay/invocationlog"
 )
 
 // serving is what follows from the configuration and may change while the server runs. It
@@ -26,12 +27,14 @@ type serving struct {
 	opened   map[string]*opened         // by engine, as the scheduler knows it
 	custom   []*custom.Model            // that callers brought
 	variants map[string]*catalog.Model  // custom and imported models, by ARN
+	recorded *invocationlog.Config      // where the configuration lets model invocations go, nil for nowhere
 }
 
 // build makes what a configuration asks for, with what old has and did not change. It has no
 // effect on what is served. After an error nothing is left open.
 func build(declared, cfg *config.Config, brought []*custom.Model, old *serving) (*serving, error) {
 	p := &serving{declared: declared, cfg: *cfg, custom: brought, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
+	p.recorded = recorded(&p.cfg.Logging.Invocations)
 	models, err := p.models()
 	if err != nil {
 		return nil, err

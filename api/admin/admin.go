@@ -15,6 +15,7 @@ import (
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/identity"
+	"forebay/invocationlog"
 	"forebay/meter"
 
 	"github.com/go-json-experiment/json"
@@ -55,6 +56,15 @@ type Configuration interface {
 	Change(ctx context.Context, ch *Change) (Object, error)
 }
 
+// Logging says where an account's model invocations are recorded, and how many were.
+type Logging struct {
+	Location  string              `json:"location,omitzero"` // "" for nowhere
+	Data      *invocationlog.Data `json:"data,omitempty"`    // the kinds of bodies that are recorded
+	ManagedBy string              `json:"managedBy,omitzero"`
+	// Records are those of all accounts since the start; told to the operator.
+	Records *invocationlog.Counts `json:"records,omitempty"`
+}
+
 // LedgerView answers questions about calls.
 type LedgerView interface {
 	Usage(ctx context.Context, q meter.UsageQuery) ([]meter.UsageRow, error)
@@ -74,13 +84,14 @@ type ModelInfo struct {
 type Service struct {
 	view    View
 	bought  ProvisionAdmin
+	logged  func(account string) Logging
 	schemas map[string]any
 }
 
-// New returns the service over a view and what was bought. The schemas of the bodies that it takes (Policy, Tenant, Team,
+// New returns the service over a view, what was bought, and where the model invocations of an account are recorded. The schemas of the bodies that it takes (Policy, Tenant, Team,
 // Engine, Model, Price, under these names) become part of the published document.
-func New(v View, bought ProvisionAdmin, schemas map[string]any) *Service {
-	return &Service{v, bought, schemas}
+func New(v View, bought ProvisionAdmin, logging func(account string) Logging, schemas map[string]any) *Service {
+	return &Service{v, bought, logging, schemas}
 }
 
 // Name implements api.Service.
@@ -133,6 +144,7 @@ var routes = slices.Concat([]route{
 	},
 	{method: http.MethodGet, path: "engines/", action: actionRead, operator: true, handle: (*Service).engine, summary: "An engine, what stands behind it for each model, and what that guarantees."},
 	{method: http.MethodPut, path: "prices/", action: actionWrite, operator: true, handle: (*Service).price, body: "Price", summary: "Set the price of a model."},
+	{method: http.MethodGet, path: "logging", action: actionRead, handle: (*Service).logging, query: []string{"account"}, summary: "Where the model invocations of an account are recorded."},
 	{method: http.MethodGet, path: "config", action: actionRead, operator: true, handle: (*Service).show, summary: "The configuration in force, as YAML. Secrets are references in it."},
 	{
 		method: http.MethodGet, path: "config/export", action: actionRead, operator: true, handle: (*Service).export,

@@ -146,3 +146,15 @@ func (s *Service) export(c *api.Call, _ string) (any, error) {
 	text, err := s.view.Configuration().Export(c.Context())
 	return map[string]string{"yaml": string(text)}, err
 }
+
+func (s *Service) logging(c *api.Call, _ string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	out := s.logged(account)
+	if !s.operates(c) {
+		out.Records = nil
+	}
+	return &out, nil
+}

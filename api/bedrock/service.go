@@ -31,6 +31,7 @@ type Control struct {
 	Profiles    *profile.Profiles
 	Provisioned Provisioned
 	Custom      *custom.Registry
+	Logging     Logging
 }
 
 // New returns the service over a gateway's models.
@@ -41,6 +42,7 @@ func New(g *api.Gateway, control Control) *Service {
 	s.customModels()
 	s.modelImports()
 	s.customDeployments()
+	s.invocationLogging()
 	s.provisioning()
 	api.Handle(&s.AWS, api.Operation[shapes.ListFoundationModelsRequest, shapes.ListFoundationModelsResponse]{Shape: shapes.ListFoundationModels, Run: s.list})
 	api.Handle(&s.AWS, api.Operation[shapes.GetFoundationModelRequest, shapes.GetFoundationModelResponse]{Shape: shapes.GetFoundationModel, Run: s.get})

@@ -32,10 +32,10 @@ type Service struct {
 func New(g *api.Gateway) *Service {
 	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table}, Gateway: g}
 	api.Handle(&s.AWS, api.Operation[shapes.CountTokensRequest, shapes.CountTokensResponse]{Shape: shapes.CountTokens, Run: s.count})
-	s.Serves(shapes.InvokeModel, s.invoke)
-	s.Serves(shapes.InvokeModelWithResponseStream, s.invoke)
-	s.Serves(shapes.Converse, s.converse)
-	s.Serves(shapes.ConverseStream, s.converse)
+	s.Serves(shapes.InvokeModel, g.Witnessed(&s.AWS, s.invoke))
+	s.Serves(shapes.InvokeModelWithResponseStream, g.Witnessed(&s.AWS, s.invoke))
+	s.Serves(shapes.Converse, g.Witnessed(&s.AWS, s.converse))
+	s.Serves(shapes.ConverseStream, g.Witnessed(&s.AWS, s.converse))
 	return s
 }
 
