@@ -17,13 +17,16 @@ type counts struct {
 	reasoning             int64
 	inclusive             bool // input includes what was read from or written to a cache
 	seen                  bool
+	negative              bool // something cannot be, and counts as nothing
 }
 
 // set takes one member. Names: OpenAI and the engines that follow it (DeepSeek's
 // prompt_cache_hit_tokens, Moonshot's cached_tokens), Anthropic, Converse, and Bedrock's
 // invocation metrics.
 func (c *counts) set(parent, name string, n int64) {
-	n = max(n, 0)
+	if n < 0 {
+		n, c.negative = 0, true
+	}
 	switch name {
 	case "prompt_tokens":
 		c.input, c.inclusive, c.seen = n, true, true
@@ -47,7 +50,7 @@ func (c *counts) set(parent, name string, n int64) {
 }
 
 func (c *counts) usage() infer.Usage {
-	u := infer.Usage{Input: c.input, Output: c.output, CacheRead: c.cacheRead, CacheWrite: c.cacheWrite, Reasoning: min(c.reasoning, c.output)}
+	u := infer.Usage{Input: c.input, Output: c.output, CacheRead: c.cacheRead, CacheWrite: c.cacheWrite, Reasoning: min(c.reasoning, c.output), Estimated: c.negative}
 	if c.inclusive {
 		u.CacheRead = min(u.CacheRead, u.Input)
 		u.Input -= u.CacheRead
@@ -81,7 +84,7 @@ func (c *counts) read(b []byte) bool {
 		case t.Kind == scan.Number && t.Depth <= 2:
 			if n, err := strconv.ParseInt(string(b[t.Start:t.End]), 10, 64); err == nil {
 				c.set(string(parent), string(name), n)
-			} else if f, err := strconv.ParseFloat(string(b[t.Start:t.End]), 64); err == nil && f >= 0 && f < 1e15 {
+			} else if f, err := strconv.ParseFloat(string(b[t.Start:t.End]), 64); err == nil && f > -1e15 && f < 1e15 {
 				c.set(string(parent), string(name), int64(f)) // counts that an engine writes as 12.0
 			}
 		}

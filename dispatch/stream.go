@@ -83,12 +83,22 @@ func unreported(u *infer.Usage) bool {
 	return u.Estimated && u.Input == 0 && u.Output == 0 && u.CacheRead == 0 && u.CacheWrite == 0
 }
 
+// uncounted returns the bytes of an answer in one piece whose tokens the engine has not counted.
+func uncounted(ev *infer.Event) int64 {
+	switch {
+	case ev.Result != nil && unreported(&ev.Usage):
+		return ev.Result.TextBytes()
+	case ev.HasUsage:
+		return 0
+	default:
+		return ev.TextBytes
+	}
+}
+
 func (s *stream) count(ev *infer.Event) {
 	s.tokens += ev.Tokens
-	if ev.Result != nil && unreported(&ev.Usage) {
-		if n := textBytes(ev.Result); n > 0 {
-			s.tokens += s.c.model.ratio.estimate(n, 0)
-		}
+	if n := uncounted(ev); n > 0 {
+		s.tokens += s.c.model.ratio.estimate(n, 0)
 	}
 	if ev.HasUsage && ev.Usage.Output > s.tokens {
 		s.tokens = ev.Usage.Output
@@ -102,17 +112,6 @@ func (s *stream) count(ev *infer.Event) {
 	s.c.d.send(&capacity.Event{
 		Kind: capacity.EventProgress, Call: s.c.id, Output: s.tokens, Delivered: s.c.req.Stream,
 	})
-}
-
-// textBytes is the length of what a model has written.
-func textBytes(r *infer.Result) (n int64) {
-	for i := range r.Choices {
-		for j := range r.Choices[i].Content {
-			b := &r.Choices[i].Content[j]
-			n += int64(len(b.Text) + len(b.ToolName) + len(b.ToolInput))
-		}
-	}
-	return n
 }
 
 // failed ends the call after an error behind the first byte.
@@ -143,10 +142,12 @@ func (s *stream) conclude(outcome error) error {
 	if known = known && !unreported(&u); !known {
 		u = infer.Usage{Input: c.asked.input, Output: s.tokens, Estimated: true}
 	} else {
+		if !u.Estimated {
+			c.model.ratio.learn(c.req.Facts.TextBytes, u.Input+u.CacheRead+u.CacheWrite-c.req.Facts.MediaUnits)
+		}
 		if outcome != nil && s.tokens > u.Output { // the engine's last report came before the end
 			u.Output, u.Estimated = s.tokens, true
 		}
-		c.model.ratio.learn(c.req.Facts.TextBytes, u.Input+u.CacheRead+u.CacheWrite-c.req.Facts.MediaUnits)
 	}
 	if outcome == nil {
 		c.d.replicaOK(c.replica)

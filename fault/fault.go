@@ -124,6 +124,17 @@ func Wrap(kind Kind, cause error, message string) *Error {
 	return &Error{Kind: kind, Message: message, cause: cause}
 }
 
+// CodeStorage is the Code of an Unavailable whose cause is a disk that takes nothing more.
+const CodeStorage = "storage"
+
+// Storage is the failure of a change, or of a question, because the disk is full or fails.
+func Storage(cause error) *Error {
+	e := Wrap(Unavailable, cause, "The disk of the server's data directory is full or fails; nothing was changed.")
+	e.Code = CodeStorage
+	e.Reason = "see `forebay doctor`"
+	return e
+}
+
 // Error returns kind, message and cause, for logs.
 func (e *Error) Error() string {
 	s := e.Kind.String()

@@ -268,7 +268,8 @@ type Usage struct {
 	CacheRead  int64
 	CacheWrite int64
 	Reasoning  int64 // part of Output
-	// Estimated is set when the engine did not report usage and Forebay counted by its own ratio.
+	// Estimated is set when the engine did not report usage and Forebay counted by its own ratio, and when what it
+	// reported cannot be.
 	Estimated bool
 }
 
@@ -280,10 +281,12 @@ func (u Usage) Total() int64 { return u.Input + u.Output + u.CacheRead + u.Cache
 const maxCount = 1_000_000_000
 
 // Bounded returns the usage with every count between zero and a thousand million, for counts
-// that come from an engine.
+// that come from an engine; one that was not is marked as estimated.
 func (u Usage) Bounded() Usage {
 	for _, n := range []*int64{&u.Input, &u.Output, &u.CacheRead, &u.CacheWrite, &u.Reasoning} {
-		*n = min(max(*n, 0), maxCount)
+		if in := min(max(*n, 0), maxCount); in != *n {
+			*n, u.Estimated = in, true
+		}
 	}
 	return u
 }

@@ -72,6 +72,8 @@ type Event struct {
 	// whole body for EventResult) when the call passes through; Name is its SSE event name.
 	Raw  []byte
 	Name string
+	// TextBytes is the length of what the model has written in a raw EventResult without usage.
+	TextBytes int64
 	// Last marks the engine's final raw event, to which closing metrics may be spliced.
 	Last bool
 
@@ -87,6 +89,17 @@ type Result struct {
 	Embeddings []Embedding
 	Usage      Usage
 	Fields     []byte // see Event.Fields
+}
+
+// TextBytes is the length of what the model has written.
+func (r *Result) TextBytes() (n int64) {
+	for i := range r.Choices {
+		for j := range r.Choices[i].Content {
+			b := &r.Choices[i].Content[j]
+			n += int64(len(b.Text) + len(b.ToolName) + len(b.ToolInput))
+		}
+	}
+	return n
 }
 
 // Choice is one alternative of a Result.

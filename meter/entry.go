@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"forebay/fault"
+
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -121,6 +123,19 @@ func (r *rowReader) forgetTariffs() {
 func locked(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
+}
+
+// behind is why a question cannot be answered when not all rows are in the tables.
+func behind(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case locked(err):
+		return fault.Wrap(fault.Unavailable, err, "Another program has the ledger's database; try again when it is done.")
+	case ok && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code()&0xff == sqlite3.SQLITE_IOERR):
+		return fault.Storage(err)
+	default:
+		return err
+	}
 }
 
 // placed is where a tariff is in the file, or will be once the journal has been moved.

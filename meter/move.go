@@ -292,7 +292,7 @@ type reader struct {
 // QueryContext is sql.DB's, after everything has been moved.
 func (r reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if err := r.mover.all(ctx); err != nil {
-		return nil, err
+		return nil, behind(err)
 	}
 	return r.DB.QueryContext(ctx, query, args...)
 }
@@ -300,7 +300,7 @@ func (r reader) QueryContext(ctx context.Context, query string, args ...any) (*s
 // QueryRowContext is sql.DB's, after everything has been moved.
 func (r reader) QueryRowContext(ctx context.Context, query string, args ...any) answer {
 	if err := r.mover.all(ctx); err != nil {
-		return answer{err: err}
+		return answer{err: behind(err)}
 	}
 	return answer{row: r.DB.QueryRowContext(ctx, query, args...)}
 }
@@ -308,7 +308,7 @@ func (r reader) QueryRowContext(ctx context.Context, query string, args ...any) 
 // BeginTx is sql.DB's, after everything has been moved.
 func (r reader) BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error) {
 	if err := r.mover.all(ctx); err != nil {
-		return nil, err
+		return nil, behind(err)
 	}
 	return r.DB.BeginTx(ctx, o)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"forebay/config"
+	"forebay/fault"
 	"forebay/identity"
 	"forebay/store"
 )
@@ -87,7 +88,10 @@ func (s *Server) keepCredentials(k *store.StoredKey, secret string) error {
 	default:
 		s.creds.APIKey = secret
 	}
-	return s.writeCredentials()
+	if err := s.writeCredentials(); err != nil {
+		return fault.Storage(err)
+	}
+	return nil
 }
 
 // keepDevKey stores a development key unless it is there, revoked or not, and ends

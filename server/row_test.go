@@ -82,6 +82,46 @@ func TestARichCallFillsItsRow(t *testing.T) {
 	}
 }
 
+// What a model has written is on its row whether or not the engine counts, and whatever it says to have counted: an
+// answer in one piece without usage is estimated, passed through or not, and counts that cannot be are nothing, and marked.
+func TestOutputThatTheEngineDoesNotCount(t *testing.T) {
+	s, up := bound(t, fakeupstream.OpenAI, "openai")
+	const words = "about forty bytes of text make ten tokens"
+	for _, x := range []struct {
+		usage         string
+		input, output int64 // 0 input: the estimate
+		guess         bool
+	}{
+		{``, 0, 11, true},
+		{`,"usage":null`, 0, 11, true},
+		{`,"usage":{"prompt_tokens":20,"completion_tokens":7}`, 20, 7, false},
+		{`,"usage":{"prompt_tokens":20,"completion_tokens":-7}`, 20, 0, true},
+		{`,"usage":{"prompt_tokens":-20,"completion_tokens":7}`, -1, 7, true}, // nothing
+		{`,"usage":{"prompt_tokens":20,"completion_tokens":-7.0}`, 20, 0, true},
+	} {
+		up.Handle(func(c *fakeupstream.Call) {
+			c.Respond(200, http.Header{"Content-Type": {"application/json"}}, []byte(`{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"`+words+`"},"finish_reason":"stop"}]`+x.usage+`}`))
+		})
+		for path, body := range map[string]string{
+			chatPath:     `{"model":"` + haiku + `","max_tokens":50,"messages":[{"role":"user","content":"hi"}]}`,
+			conversePath: `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`,
+		} {
+			got := post(t, s, path, body)
+			e := explained(t, s, answer{header: http.Header{"X-Request-Id": {or(got.header.Get("X-Request-Id"), got.header.Get("X-Amzn-Requestid"))}}})
+			want := x.input
+			switch want {
+			case 0:
+				want = e.Estimate
+			case -1:
+				want = 0
+			}
+			if got.status != http.StatusOK || e.Input != want || e.Output != x.output || e.UsageGuess != x.guess {
+				t.Errorf("%s %s: %d, %d in, %d out, guess %v", path, x.usage, got.status, e.Input, e.Output, e.UsageGuess)
+			}
+		}
+	}
+}
+
 // Images are counted, and usage that an engine does not tell is marked as a guess.
 func TestMediaAndGuessedUsageAreOnTheRow(t *testing.T) {
 	s, up := bound(t, fakeupstream.OpenAI, "openai")

@@ -16,7 +16,10 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver
+	"forebay/fault"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Names of the store's files in the data directory.
@@ -206,11 +209,27 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 func (s *Store) update(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return classified(err)
 	}
 	if err := f(tx); err != nil {
 		_ = tx.Rollback() // err says more; a connection that cannot roll back is closed
+		return classified(err)
+	}
+	return classified(tx.Commit())
+}
+
+// classified makes a fault of what the database says of its disk, and of other programs that have it.
+func classified(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if _, done := errors.AsType[*fault.Error](err); done || !ok {
 		return err
 	}
-	return tx.Commit()
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return fault.Storage(err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fault.Wrap(fault.Unavailable, err, "Another program has the server's database; nothing was changed.")
+	default:
+		return err
+	}
 }

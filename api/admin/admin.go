@@ -334,6 +334,9 @@ func (s *Service) Fail(c *api.Call, e *fault.Error) {
 	if !ok {
 		status, msg = http.StatusInternalServerError, "internal error"
 	}
+	if e.Code == fault.CodeStorage {
+		status = http.StatusInsufficientStorage
+	}
 	if msg == "" {
 		msg = strings.ReplaceAll(e.Kind.String(), "_", " ")
 	}

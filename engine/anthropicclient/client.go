@@ -166,7 +166,7 @@ func (c *Client) whole(res *upstream.Response, through bool, head infer.Head) (*
 	}
 	if through {
 		u, ok := body.Usage(c.codec)
-		return infer.NewResponse(head, body.Raw(u, ok)), nil
+		return infer.NewResponse(head, body.Raw(u, ok, c.codec)), nil
 	}
 	defer body.Close() //nolint:errcheck // returns nil
 	result, err := c.codec.DecodeResult(body.JSON)

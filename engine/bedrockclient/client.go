@@ -248,7 +248,7 @@ func (c *Client) whole(res *upstream.Response, p plan, head infer.Head) (*infer.
 		if u, found := body.Usage(p.codec); found && !ok {
 			counted, ok = u, true
 		}
-		return infer.NewResponse(head, body.Raw(counted, ok)), nil
+		return infer.NewResponse(head, body.Raw(counted, ok, p.codec)), nil
 	}
 	defer body.Close() //nolint:errcheck // returns nil
 	decode := p.codec.DecodeResult

@@ -319,7 +319,7 @@ func (c *Client) whole(res *upstream.Response, p plan, head infer.Head) (*infer.
 	}
 	if p.through {
 		u, ok := body.Usage(p.codec)
-		return infer.NewResponse(head, body.Raw(u, ok)), nil
+		return infer.NewResponse(head, body.Raw(u, ok, p.codec)), nil
 	}
 	defer body.Close() //nolint:errcheck // returns nil
 	decode := p.codec.DecodeResult

@@ -78,9 +78,15 @@ func (b *Body) Usage(codec *dialect.Codec) (infer.Usage, bool) {
 	return codec.RawUsage(append(append(one, v...), '}'))
 }
 
-// Raw makes the body the event of a call that passes through.
-func (b *Body) Raw(u infer.Usage, ok bool) infer.Events {
+// Raw makes the body the event of a call that passes through. Without usage it is decoded after all, to tell how much
+// the model has written; what cannot be decoded passes through uncounted.
+func (b *Body) Raw(u infer.Usage, ok bool, codec *dialect.Codec) infer.Events {
 	b.ev = infer.Event{Kind: infer.EventResult, Raw: b.JSON, Usage: u, HasUsage: ok, Tokens: u.Output, Last: true}
+	if !ok && codec.DecodeResult != nil {
+		if r, err := codec.DecodeResult(b.JSON); err == nil {
+			b.ev.TextBytes = r.TextBytes()
+		}
+	}
 	return b
 }
 

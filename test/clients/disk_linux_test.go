@@ -16,6 +16,7 @@ import (
 	"forebay/meter"
 	"forebay/server"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
 )
 
@@ -121,6 +122,71 @@ func fullDisk(t *testing.T, mode string) {
 		t.Errorf("the drain: %v", err)
 	}
 	recount(t, data, mode, served, refused)
+}
+
+// A disk that is full tells who administers that it is, in the API's own form, and leaves nothing half-made; what needs no
+// room goes on.
+func TestAdminOnAFullDisk(t *testing.T) {
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	conf, data := filepath.Join(dir, "forebay.yaml"), filepath.Join(dir, "data")
+	if err := os.WriteFile(conf, []byte("server: {tls_listen: \"\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, cred := boot(t, bin, conf, data)
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	var made struct{ ID, Secret string }
+	administer := func(method, path, body string) (status int, answer string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, cred.URL+"/admin/v1/"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+cred.APIKey)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(b)
+	}
+	status, answer := administer(http.MethodPost, "keys", `{"name":"before","kind":"api-key"}`)
+	if err := json.Unmarshal([]byte(answer), &made, json.MatchCaseInsensitiveNames(true)); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %s %v", status, answer, err)
+	}
+	fileLimit(t, cmd, 1)
+	for _, x := range [][3]string{
+		{http.MethodPost, "keys", `{"name":"full","kind":"api-key"}`},
+		{http.MethodPost, "keys/" + made.ID + "/rotate", ""},
+		{http.MethodDelete, "keys/" + made.ID, ""},
+		{http.MethodPost, "teams/full", `{}`},
+		{http.MethodPut, "prices/" + haiku, `{"input":"1 USD"}`},
+	} {
+		status, answer := administer(x[0], x[1], x[2])
+		if status != http.StatusInsufficientStorage || !strings.Contains(answer, `"kind":"unavailable"`) || !strings.Contains(answer, "full or fails") || strings.Contains(answer, data) {
+			t.Errorf("%s %s: %d %s", x[0], x[1], status, answer)
+		}
+	}
+	if status, answer := administer(http.MethodGet, "keys", ""); status != http.StatusOK || strings.Contains(answer, `"full"`) {
+		t.Errorf("%d %s", status, answer)
+	}
+	if !works(t.Context(), cred, made.Secret) {
+		t.Error("a key was changed on a full disk")
+	}
+	fileLimit(t, cmd, 0)
+	if status, answer := administer(http.MethodPost, "keys", `{"name":"full","kind":"api-key"}`); status != http.StatusOK {
+		t.Errorf("with room again: %d %s", status, answer)
+	}
 }
 
 // recount holds the ledger against what the client has seen.
