@@ -39,8 +39,13 @@ func (d database) View(ctx context.Context, f func(*store.Tx) error) error { ret
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
+	return newShopIn(t, t.TempDir())
+}
+
+func newShopIn(t *testing.T, dir string) *shop {
+	t.Helper()
 	s := &shop{t: t, now: time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC), room: provision.Room{Units: 100}, hour: 5}
-	s.open(t.TempDir())
+	s.open(dir)
 	return s
 }
 

@@ -84,6 +84,15 @@ func (s *Server) tendBook(ctx context.Context, changed bool) {
 	}
 }
 
+// replicasChanged puts the addresses of engines in force, and sees whether orders that wait for room have it now.
+func (s *Server) replicasChanged(ctx context.Context) error {
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	err := s.loadKeys(context.WithoutCancel(ctx))
+	s.tendBook(ctx, false)
+	return err
+}
+
 // Times of the loop that tends the book.
 const (
 	tendAgain = 5 * time.Second

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"forebay/api/admin"
 	"forebay/config"
+	"forebay/fault"
 	"forebay/meter"
 	"forebay/provision"
 
@@ -240,6 +244,7 @@ func TestCallsByARN(t *testing.T) {
 		{"/model/" + inPath(arn) + "/converse", question},
 		{"/model/" + strings.ReplaceAll(arn, "/", "%2F") + "/converse", question},
 		{"/model/" + inPath(arn) + "/converse-stream", question},
+		{"/model/" + arn + "/converse", question},
 		{"/model/chat/converse", question},
 		{"/model/" + inPath(arn) + "/invoke", native},
 		{"/model/" + inPath(arn) + "/invoke-with-response-stream", native},
@@ -261,7 +266,7 @@ func TestCallsByARN(t *testing.T) {
 		}
 	}
 	rows, err := s.ledger.Usage(t.Context(), meter.UsageQuery{Account: s.cfg.Account.ID, By: []string{"purchase"}})
-	if err != nil || len(rows) != 1 || rows[0].Charge != 0 || rows[0].Unpriced != 0 || rows[0].Requests != 8 {
+	if err != nil || len(rows) != 1 || rows[0].Charge != 0 || rows[0].Unpriced != 0 || rows[0].Requests != 9 {
 		t.Errorf("%+v %v", rows, err)
 	}
 }
@@ -358,4 +363,58 @@ func TestUnitsAreSpreadOverEngines(t *testing.T) {
 	if slots != 8 {
 		t.Errorf("%d of 8 slots back all that can be sold", slots)
 	}
+}
+
+// While engines may still come, what they cannot back yet is Creating: it can be neither changed nor deleted nor called. It comes into service
+// with the engine.
+func TestCreatingUntilThePoolHasGrown(t *testing.T) {
+	c := testConfig(t)
+	c.Engines["pods"] = config.Engine{Type: "openai", URL: "http://localhost:9/v1", Resolve: "dns", Slots: 4}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "pods", Units: 1}}}
+	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(found ...netip.Addr) {
+		s.discovery.lookup = func(context.Context, string) ([]netip.Addr, error) { return found, nil }
+		s.discovery.refresh(t.Context(), time.Now())
+		if err := s.replicasChanged(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	look(first)
+	if _, err := s.book.Create(t.Context(), &provision.Order{Account: c.Account.ID, Name: "pair", Model: haiku, Units: 2}); err != nil {
+		t.Fatal(err)
+	}
+	get := func() *admin.Provisioned {
+		t.Helper()
+		x, err := provisionAdmin{s}.Get(t.Context(), c.Account.ID, "pair")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	x := get()
+	if x.Status != provision.Creating || x.Use != nil {
+		t.Errorf("%+v", x)
+	}
+	if _, err := (*modelsView)(s).Resolve(c.Account.ID, x.ARN); fault.KindOf(err) != fault.NotReady {
+		t.Errorf("called while it is created: %v", err)
+	}
+	if err := s.book.Delete(t.Context(), c.Account.ID, x.ARN); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("deleted while it is created: %v", err)
+	}
+	if err := s.book.Update(t.Context(), c.Account.ID, x.ARN, &provision.Change{Name: "other"}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("changed while it is created: %v", err)
+	}
+	look(first, second)
+	if x = get(); x.Status != provision.InService || x.Use == nil || x.Use.Slots != 8 {
+		t.Errorf("%+v", x)
+	}
+	look(first) // what was sold stays sold
+	if x = get(); x.Status != provision.InService {
+		t.Errorf("%+v", x)
+	}
+	start(t, s)
 }

@@ -277,7 +277,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.tendProvisioned(gctx) })
 	g.Go(func() error { return s.custom.Run(gctx) })
 	g.Go(func() error {
-		return s.discovery.run(gctx, func(ctx context.Context) error { return s.changeKeys(ctx, func() error { return nil }) })
+		return s.discovery.run(gctx, s.replicasChanged)
 	})
 	serve := func(srv *http.Server, run func() error) {
 		g.Go(func() error {

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,17 +62,17 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 		t.Error(err)
 	}
 	pages := bedrock.NewListProvisionedModelThroughputsPaginator(control, &bedrock.ListProvisionedModelThroughputsInput{MaxResults: aws.Int32(1)})
-	names := ""
+	var names []string
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range page.ProvisionedModelSummaries {
-			names += *s.ProvisionedModelName
+			names = append(names, *s.ProvisionedModelName)
 		}
 	}
-	if names != "talk" {
+	if !slices.Equal(names, []string{"talk"}) {
 		t.Errorf("listed %q", names)
 	}
 	if _, err := control.DeleteProvisionedModelThroughput(ctx, &bedrock.DeleteProvisionedModelThroughputInput{ProvisionedModelId: aws.String("talk")}); err != nil {
