@@ -2,12 +2,14 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"forebay/fault"
 	"forebay/wire/eventstream"
 )
 
@@ -92,8 +94,8 @@ func (w *Writer) Body(status int, contentType string, body []byte) error {
 	w.extendDeadline()
 	n, err := w.w.Write(body)
 	w.written += int64(n)
-	w.err = err
-	return err
+	w.err = left(err)
+	return w.err
 }
 
 // Stream prepares a response of many events. Nothing is sent yet, so that a failure
@@ -217,8 +219,8 @@ func (w *Writer) emit(b []byte, flush bool) error {
 	w.written += int64(n)
 	w.dirty = true
 	if err != nil {
-		w.err = err
-		return err
+		w.err = left(err)
+		return w.err
 	}
 	if w.timer != nil {
 		w.timer.Reset(w.every)
@@ -229,10 +231,18 @@ func (w *Writer) emit(b []byte, flush bool) error {
 	return nil
 }
 
+// left is the failure of a write: the client has gone, or does not read. What is wrong with the answer itself is ours.
+func left(err error) error {
+	if err == nil || errors.Is(err, http.ErrContentLength) || errors.Is(err, http.ErrBodyNotAllowed) {
+		return err
+	}
+	return fault.Wrap(fault.Canceled, err, "")
+}
+
 func (w *Writer) flush() error {
 	if w.err == nil && w.dirty {
 		w.dirty = false
-		w.err = w.rc.Flush()
+		w.err = left(w.rc.Flush())
 	}
 	return w.err
 }

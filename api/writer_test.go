@@ -1,12 +1,17 @@
 package api
 
 import (
+	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"forebay/fault"
 )
 
 // line is the connection of one response in memory. Like HTTP/2 it is broken when its write
@@ -134,4 +139,27 @@ func TestKeepAlive(t *testing.T) {
 			t.Error("the status of an event stream was decided by silence")
 		}
 	})
+}
+
+// gone is a connection whose client has left: what is written fails with err.
+type gone struct {
+	line
+	err error
+}
+
+func (g *gone) Write([]byte) (int, error) { return 0, g.err }
+
+// A client that has left is no fault of ours, and an answer that does not keep to its own length is.
+func TestWritesToAClientThatLeft(t *testing.T) {
+	for err, want := range map[error]fault.Kind{syscall.EPIPE: fault.Canceled, os.ErrDeadlineExceeded: fault.Canceled, http.ErrContentLength: fault.Internal} {
+		w := NewWriter(&gone{line: line{header: http.Header{}}, err: err}, 0)
+		if got := w.Body(http.StatusOK, "text/plain", []byte("hello")); fault.KindOf(got) != want || !errors.Is(got, err) {
+			t.Errorf("a body: %v is %v", err, got)
+		}
+		w = NewWriter(&gone{line: line{header: http.Header{}}, err: err}, 0)
+		w.Stream(FramingSSE, 0, nil)
+		if got := w.Raw([]byte("hello"), true); fault.KindOf(got) != want || !errors.Is(got, err) {
+			t.Errorf("a stream: %v is %v", err, got)
+		}
+	}
 }
