@@ -286,7 +286,7 @@ func (c *call) recover(ctx context.Context, err error) bool {
 	if blames(err) && ctx.Err() == nil {
 		c.d.replicaFailed(c.replica, err)
 	}
-	again := retryable(err) || c.mayFailOver() && failsOver(err)
+	again := retryable(err) || c.elsewhere() && hung(err) || c.mayFailOver() && failsOver(err)
 	if ctx.Err() != nil || !again || c.failures >= maxAttempts {
 		return false
 	}
@@ -303,9 +303,12 @@ func (c *call) freedIfRecalled() bool {
 	return true
 }
 
+// elsewhere reports whether another replica than the one that failed may answer the call.
+func (c *call) elsewhere() bool { return len(c.model.replicas) > 1 || c.mayFailOver() }
+
 // queueAgain sends the Retry event after a pause. It reports false when the client left meanwhile.
 func (c *call) queueAgain(ctx context.Context) bool {
-	elsewhere := len(c.model.replicas) > 1 || c.mayFailOver()
+	elsewhere := c.elsewhere()
 	if pause := backoff(c.failures, elsewhere); pause > 0 {
 		c.d.mu.Lock()
 		recalled := c.freedIfRecalled() // since the attempt failed

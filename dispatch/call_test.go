@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"forebay/catalog"
+	"forebay/engine"
 	"forebay/fault"
 	"forebay/identity"
 	"forebay/infer"
@@ -48,6 +49,37 @@ func TestRetryElsewhereBeforeTheFirstByte(t *testing.T) {
 			t.Errorf("%d and %d calls", bad.count(), good.count())
 		}
 	})
+}
+
+// An engine that shows nothing within its time limit has hung: another one is asked. A lone one is not asked again, and neither is anybody after a
+// time limit on the whole call.
+func TestAHungEngine(t *testing.T) {
+	for _, x := range []struct {
+		code   string
+		others int
+		asked  int
+		served bool
+	}{{engine.PhaseFirstToken, 1, 1, true}, {engine.PhaseConnect, 1, 1, true}, {"total", 1, 1, false}, {engine.PhaseFirstToken, 0, 1, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			hangs := &fake{answer: func(context.Context, int, *infer.Request) (*infer.Response, error) {
+				e := fault.New(fault.Timeout, "no answer")
+				e.Code = x.code
+				return nil, e
+			}}
+			fakes := []*fake{hangs}
+			for range x.others {
+				fakes = append(fakes, &fake{answer: after(time.Second, infer.Usage{Input: 10, Output: 1})})
+			}
+			r := newRig(t, nil, fakes...)
+			_, err := r.do(t.Context(), r.request())
+			if x.served && err != nil || !x.served && fault.KindOf(err) != fault.Timeout {
+				t.Errorf("%s with %d others: %v", x.code, x.others, err)
+			}
+			if hangs.count() != x.asked {
+				t.Errorf("%s: asked %d times", x.code, hangs.count())
+			}
+		})
+	}
 }
 
 // A lone engine is asked again after a pause below 100 ms, doubled for each attempt, and at most three times.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"forebay/engine"
 	"forebay/fault"
 )
 
@@ -28,6 +29,12 @@ func retryable(err error) bool {
 	default:
 		return false
 	}
+}
+
+// hung reports whether the replica showed nothing for as long as it may. Another one may be well; the same one is not asked again.
+func hung(err error) bool {
+	e := fault.From(err)
+	return e.Kind == fault.Timeout && (e.Code == engine.PhaseConnect || e.Code == engine.PhaseFirstToken)
 }
 
 // failsOver reports whether another lane may well answer a call that failed with err before its first byte, where the lane fails

@@ -42,3 +42,9 @@ type TokenCounter interface {
 // Timeouts bounds the phases of a call. A request's own go before those of the engine
 // (infer.Request.Timeouts); the configured default of Total is one hour.
 type Timeouts = infer.Timeouts
+
+// The phases of a call that end before anything has come, as the Code of a Timeout names them.
+const (
+	PhaseConnect    = "connect"
+	PhaseFirstToken = "first-token"
+)

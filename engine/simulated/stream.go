@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"forebay/engine"
 	"forebay/fault"
 	"forebay/infer"
 )
@@ -200,7 +201,7 @@ func (s *stream) deadline() (at time.Time, phase string) {
 	if t := s.limits.Total; t > 0 {
 		at, phase = s.began.Add(t), "total"
 	}
-	wait, from, name := s.limits.FirstToken, s.began, "first-token"
+	wait, from, name := s.limits.FirstToken, s.began, engine.PhaseFirstToken
 	if s.started {
 		wait, from, name = s.limits.BetweenTokens, s.moved, "between-tokens"
 	}

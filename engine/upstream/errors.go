@@ -15,9 +15,9 @@ import (
 
 // Phases of a call, as they are named in messages.
 const (
-	phaseConnect = "connect"
+	phaseConnect = engine.PhaseConnect
 	phaseSend    = "send"
-	phaseFirst   = "first-token"
+	phaseFirst   = engine.PhaseFirstToken
 	phaseBetween = "between-tokens"
 	phaseTotal   = "total"
 )
