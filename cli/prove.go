@@ -22,7 +22,7 @@ import (
 
 // proveCmd shows by experiment what a reservation holds.
 type proveCmd struct {
-	Only      []string      `help:"Make these experiments only: contention, idle, overshoot." placeholder:"NAME"`
+	Only      []string      `help:"Make these experiments only: contention, idle, overshoot, faults." placeholder:"NAME"`
 	Dir       string        `help:"Where the report, its plots, the server's configuration and the recording are kept; a folder of its own that is deleted when left out." type:"path"`
 	Length    time.Duration `help:"Length of one run." default:"2m"`
 	Pairs     int           `help:"Paired runs, each alone and among others." default:"3"`
@@ -55,11 +55,19 @@ func (c *proveCmd) Run(e *env) error {
 	s := prove.Default()
 	s.Length, s.Pairs, s.Replicas, s.Slots, s.Profile, s.Sold = c.Length, c.Pairs, c.Replicas, c.Slots, c.Profile, c.Sold
 	s.Tenants, s.Overload, s.Isolation, s.Seed = c.Tenants, c.Overload, c.Isolation, c.Seed
-	path, err := s.Files(c.Dir)
+	lab := &prove.Lab{Dir: c.Dir, Setting: s, Progress: c.progress(e)}
+	for range s.Replicas {
+		p, err := prove.NewProxy(e.ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = p.Close() }()
+		lab.Proxies = append(lab.Proxies, p)
+	}
+	path, err := s.Files(c.Dir, lab.Proxies)
 	if err != nil {
 		return err
 	}
-	lab := &prove.Lab{Dir: c.Dir, Setting: s, Progress: c.progress(e)}
 	done, err := c.experiments(e, path, lab)
 	if err != nil {
 		return err

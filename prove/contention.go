@@ -20,7 +20,7 @@ func (l *Lab) contention(ctx context.Context) (*Experiment, error) {
 		What: fmt.Sprintf("A reservation is used at %.0f %% while %d on-demand tenants offer %.0f times what the pool can do, one of them %d times as much as each other. The same reserved calls are made alone on the pool, and then among the others, %d times.",
 			100*s.Used, s.Tenants, s.Overload, floodFactor, s.Pairs),
 	}
-	arn, err := l.buy(ctx, "proof", r.units)
+	arn, err := l.buy(ctx, "proof", Model, r.units)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ type Lab struct {
 	// Dir is that of Setting.Files.
 	Dir     string
 	Setting Setting
+	// Proxies are those of Setting.Files; without them there is no experiment of faults.
+	Proxies []*Proxy
 	// Progress, if any, is told what is under way, and how long it takes.
 	Progress func(what string, length time.Duration)
 
@@ -88,6 +90,7 @@ var experiments = []struct {
 	{"contention", (*Lab).contention},
 	{"idle", (*Lab).idle},
 	{"overshoot", (*Lab).overshoot},
+	{"faults", (*Lab).faults},
 }
 
 func (l *Lab) say(length time.Duration, format string, args ...any) {
@@ -131,12 +134,12 @@ func (l *Lab) ask(ctx context.Context, method, path string, in, out any) error {
 }
 
 // buy buys model units and returns the ARN once they are in service.
-func (l *Lab) buy(ctx context.Context, name string, units int) (string, error) {
+func (l *Lab) buy(ctx context.Context, name, model string, units int) (string, error) {
 	var made struct {
 		ARN string `json:"provisionedModelArn"`
 	}
 	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", map[string]any{
-		"provisionedModelName": name, "modelId": Model, "modelUnits": units,
+		"provisionedModelName": name, "modelId": model, "modelUnits": units,
 	}, &made)
 	if err != nil {
 		return "", err

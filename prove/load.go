@@ -51,6 +51,7 @@ type Sample struct {
 	Lane, Spill, Tier string
 	Output            int64
 	Err               string
+	Reason            string // why it was refused, in the server's words
 }
 
 // driver sends the calls of a run.
@@ -188,7 +189,8 @@ func (d *driver) call(ctx context.Context, s *Stream, body []byte, x *Sample) er
 		x.RetryAfter, x.Retry = time.Duration(ms)*time.Millisecond, res.Header.Get("X-Forebay-Retry")
 	}
 	if res.StatusCode != http.StatusOK {
-		_, err = io.Copy(io.Discard, res.Body)
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+		x.Reason = string(text)
 		return err
 	}
 	return d.read(res.Body, s, x)

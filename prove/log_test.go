@@ -150,7 +150,16 @@ func TestFairnessAgainstBruteForce(t *testing.T) {
 // What Files writes is a configuration that the server takes.
 func TestFiles(t *testing.T) {
 	s := Default()
-	path, err := s.Files(t.TempDir())
+	var proxies []*Proxy
+	for range s.Replicas {
+		p, err := NewProxy(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Close() })
+		proxies = append(proxies, p)
+	}
+	path, err := s.Files(t.TempDir(), proxies)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +170,11 @@ func TestFiles(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if len(cfg.Engines) != s.Replicas || len(cfg.Keys) != s.Tenants+2 {
+	if len(cfg.Engines) != 3*s.Replicas || len(cfg.Keys) != s.Tenants+3 {
 		t.Errorf("%d engines, %d keys", len(cfg.Engines), len(cfg.Keys))
 	}
 	s.Slots = 1 << 20
-	if _, err := s.Files(t.TempDir()); err == nil {
+	if _, err := s.Files(t.TempDir(), nil); err == nil {
 		t.Error("more slots than an engine can have were taken")
 	}
 }

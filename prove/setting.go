@@ -42,8 +42,14 @@ func Default() Setting {
 	}
 }
 
-// Model is the id of the model that the experiments call.
-const Model = "forebay.proof-v1:0"
+// The models that the experiments call: one on the simulated engines, and one on engines of its own that are reached through proxies. Behind
+// each proxy is a model of this same server, on one simulated engine.
+const (
+	Model  = "forebay.proof-v1:0"
+	faulty = "forebay.proof-faulty-v1:0"
+)
+
+func behind(i int) string { return fmt.Sprintf("forebay.proof-behind-%d-v1:0", i+1) }
 
 // rates are what follows from a setting.
 type rates struct {
@@ -74,10 +80,11 @@ func (s *Setting) rates() (rates, error) {
 	return r, nil
 }
 
-// Two clients beside the tenants: one with a quota of requests that obeys its refusals, and one with a quota of tokens.
+// Clients beside the tenants: one with a quota of requests that obeys its refusals, one with a quota of tokens, and the server itself.
 const (
 	metered   = -1
 	bounded   = -2
+	operator  = -3     // calls engines through proxies
 	perMinute = 60     // requests of metered
 	tokens    = 60_000 // a minute, of bounded
 )
@@ -89,6 +96,8 @@ func client(tenant int) string {
 		return "metered"
 	case bounded:
 		return "bounded"
+	case operator:
+		return "operator"
 	default:
 		return fmt.Sprintf("tenant-%02d", tenant)
 	}
@@ -98,8 +107,8 @@ func client(tenant int) string {
 func keyOf(dir string, tenant int) string { return filepath.Join(dir, client(tenant)+".key") }
 
 // Files writes the configuration of the server that the experiments run against, and the tenants' keys, into a directory, and returns the
-// path of the configuration. The keys hold for that server only.
-func (s *Setting) Files(dir string) (string, error) {
+// path of the configuration. The keys hold for that server only. The proxies, as many as replicas or none, are for the experiment of faults.
+func (s *Setting) Files(dir string, proxies []*Proxy) (string, error) {
 	r, err := s.rates()
 	if err != nil {
 		return "", err
@@ -112,10 +121,12 @@ func (s *Setting) Files(dir string) (string, error) {
 		fmt.Fprintf(&y, "  replica-%d: {type: simulated, profile: %q, slots: %d, seed: %d, directives: true, cost: {input: 0.05 USD, output: 0.20 USD}}\n", i+1, s.Profile, s.Slots, i+1)
 		bindings = append(bindings, fmt.Sprintf("{engine: replica-%d}", i+1))
 	}
+	s.faultyEngines(&y, dir, proxies)
 	fmt.Fprintf(&y, "models:\n  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s, price: {input: 0.10 USD, output: 0.40 USD, flex: 0.5},\n", Model)
 	fmt.Fprintf(&y, "     unit: {input: %d, output: %d, hour: 10.00 USD}, engines: [%s]}\n", r.unitInput, r.unitOutput, strings.Join(bindings, ", "))
+	s.faultyModels(&y, &r, len(proxies))
 	var accounts, keys strings.Builder
-	for i := bounded; i < s.Tenants; i++ {
+	for i := operator; i < s.Tenants; i++ {
 		limits := ""
 		switch i {
 		case metered:
@@ -141,4 +152,26 @@ func account(tenant int) string { return fmt.Sprintf("1%011d", tenant+10) }
 func key(dir string, tenant int) (string, error) {
 	b, err := os.ReadFile(keyOf(dir, tenant))
 	return strings.TrimSpace(string(b)), err
+}
+
+// faultyEngines declares, for each proxy, the engine that is reached through it and the one that stands behind it.
+func (s *Setting) faultyEngines(y *strings.Builder, dir string, proxies []*Proxy) {
+	for i, p := range proxies {
+		fmt.Fprintf(y, "  behind-%d: {type: simulated, profile: %q, slots: %d, seed: %d, directives: true}\n", i+1, s.Profile, s.Slots, i+1)
+		fmt.Fprintf(y, "  through-%d: {type: openai, flavour: openai, url: \"http://%s/v1\", api_key: %q, slots: %d, probe_every: 1s, connect_timeout: 1s, first_token_timeout: 2s, between_tokens_timeout: 2s}\n",
+			i+1, p.Address(), "file:"+keyOf(dir, operator), s.Slots)
+	}
+}
+
+func (s *Setting) faultyModels(y *strings.Builder, r *rates, proxies int) {
+	if proxies == 0 {
+		return
+	}
+	var bindings []string
+	for i := range proxies {
+		fmt.Fprintf(y, "  %q: {family: openai, context: 8192, max_output: 256, max_queue: 500, engines: [{engine: behind-%d}]}\n", behind(i), i+1)
+		bindings = append(bindings, fmt.Sprintf("{engine: through-%d, model: %q, units: %d}", i+1, behind(i), 100/proxies))
+	}
+	fmt.Fprintf(y, "  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s,\n     unit: {input: %d, output: %d, hour: 10.00 USD}, engines: [%s]}\n",
+		faulty, r.unitInput, r.unitOutput, strings.Join(bindings, ", "))
 }
