@@ -18,7 +18,7 @@ func TestProve(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, errs := runCLI(t, "prove", "--only", "contention", "--length", "1s", "--pairs", "1", "--replicas", "1", "--slots", "8", "--tenants", "3", "--overload", "2",
-		"--sold", "0.5", "--dir", dir, "--write", doc)
+		"--sold", "0.2", "--dir", dir, "--write", doc)
 	if code != exitFault || !strings.Contains(errs, errNotProven.Error()) { // there are not 10,000 calls
 		t.Fatalf("%d %s %s", code, out, errs)
 	}
