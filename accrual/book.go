@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type Ledger interface {
 // post to one ledger.
 type Book struct {
 	ledger Ledger
+
+	posted atomic.Int64
 
 	mu    sync.Mutex
 	known map[string]standing // by purchase, as of the last look; another Book may have got further since
@@ -48,12 +51,14 @@ func (b *Book) Post(ctx context.Context, p *Purchase, now time.Time) error {
 			return err
 		}
 		ctx := context.WithoutCancel(ctx)
+		var due []posting
 		err := b.ledger.Update(ctx, func(tx *sql.Tx) error {
 			id, err := read(ctx, tx, p.ID, &s)
 			if err != nil {
 				return err
 			}
-			return write(ctx, tx, p.ID, id, s.due(p, now, batch), time.Now())
+			due = s.due(p, now, batch)
+			return write(ctx, tx, p.ID, id, due, time.Now())
 		})
 		b.mu.Lock()
 		if err == nil {
@@ -65,7 +70,21 @@ func (b *Book) Post(ctx context.Context, p *Purchase, now time.Time) error {
 		if err != nil {
 			return fmt.Errorf("post the hours of %s: %w", p.ID, err)
 		}
+		for i := range due {
+			b.posted.Add(due[i].unitSeconds())
+		}
 	}
+}
+
+// UnitSeconds returns how many units x seconds this Book has posted.
+func (b *Book) UnitSeconds() int64 { return b.posted.Load() }
+
+// unitSeconds are those of an hour; 0 of a contract.
+func (p *posting) unitSeconds() int64 {
+	if p.kind != KindHour {
+		return 0
+	}
+	return times(p.terms.Units, p.until.Unix()-p.at.Unix())
 }
 
 // standing returns how far a purchase was posted when it was last looked at.

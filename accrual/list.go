@@ -11,28 +11,28 @@ import (
 
 // Posting is one row of the ledger: an hour or a part of one, or a contract.
 type Posting struct {
-	Kind     string
-	Purchase string
-	At       time.Time
-	Until    time.Time // of an hour
-	Name     string
-	Account  string
-	Team     string
-	Model    string
-	Units    int64
-	Term     string    // of the commitment, "" for none
-	Expires  time.Time // of the term that runs
-	Tags     string    // a JSON object, "" for none
+	Kind     string    `json:"kind"`
+	Purchase string    `json:"purchase"`
+	At       time.Time `json:"at"`
+	Until    time.Time `json:"until,omitzero"` // of an hour
+	Name     string    `json:"name"`
+	Account  string    `json:"account"`
+	Team     string    `json:"team,omitempty"`
+	Model    string    `json:"model"`
+	Units    int64     `json:"units"`
+	Term     string    `json:"term,omitempty"`   // of the commitment
+	Expires  time.Time `json:"expires,omitzero"` // of the term that runs
+	Tags     string    `json:"tags,omitempty"`   // a JSON object
 
-	ChargeRate Rate // of a unit and hour
-	CostRate   Rate
-	Date       string
-	Source     string
-	Size       Size
+	ChargeRate Rate   `json:"chargeRate,omitzero"` // of a unit and hour
+	CostRate   Rate   `json:"costRate,omitzero"`
+	Date       string `json:"priceDate,omitempty"`
+	Source     string `json:"priceSource,omitempty"`
+	Size       Size   `json:"unit"`
 
-	Charge Amount // of an hour
-	Cost   Amount
-	Posted time.Time
+	Charge Amount    `json:"charge,omitzero"` // of an hour
+	Cost   Amount    `json:"cost,omitzero"`
+	Posted time.Time `json:"posted"`
 }
 
 // postingScan reads a posting from a row of the columns purchase, at, until, charge, cost, posted, and those of its contract.

@@ -9,9 +9,9 @@ import (
 
 // Rate is the price of one unit for one hour.
 type Rate struct {
-	Known    bool
-	Nano     int64 // nano-units of the currency; not negative
-	Currency string
+	Known    bool   `json:"known"`
+	Nano     int64  `json:"nano"` // nano-units of the currency; not negative
+	Currency string `json:"currency"`
 }
 
 // Price is what a unit and an hour are charged from an instant on.
@@ -24,9 +24,9 @@ type Price struct {
 
 // Size is what a unit is, in tokens a minute; zero is not bounded.
 type Size struct {
-	Input  int64
-	Output int64
-	Basis  string // "placeholder", "given", "measured"
+	Input  int64  `json:"input"`
+	Output int64  `json:"output"`
+	Basis  string `json:"basis"` // "placeholder", "given", "measured"
 }
 
 // Purchase is reserved capacity with its history, as its owner holds it now. Its instants count in whole seconds.

@@ -226,6 +226,21 @@ func idle(amount, used, whole int64) int64 {
 	return amount - part
 }
 
+// WithoutCost takes the costs off rows, as they are shown to those who do not pay them.
+func WithoutCost(rows []Row) []Row {
+	var out []Row
+	for i := range rows {
+		r := &rows[i]
+		r.CostCurrency, r.Cost, r.IdleCost, r.Uncosted = "", 0, 0, 0
+		if n := len(out); n > 0 && slices.Equal(out[n-1].Group, r.Group) && out[n-1].Currency == r.Currency {
+			out[n-1].add(r)
+			continue
+		}
+		out = append(out, *r)
+	}
+	return out
+}
+
 // add adds another row of the same group and currencies.
 func (r *Row) add(o *Row) {
 	for _, x := range [...]struct{ to, v *int64 }{

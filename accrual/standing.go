@@ -38,8 +38,8 @@ type Terms struct {
 
 // Amount is an amount of money in nano-units.
 type Amount struct {
-	Known bool
-	Nano  int64
+	Known bool  `json:"known"`
+	Nano  int64 `json:"nano"`
 }
 
 // posting is one row of the ledger: an hour or part of one, or a contract, that is what holds from At on.

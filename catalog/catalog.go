@@ -44,6 +44,8 @@ type Model struct {
 	Unit *Unit `json:"unit,omitempty"`
 	// UnitPrices is nil when no price of a unit is known.
 	UnitPrices *UnitPrices `json:"unitPrices,omitempty"`
+	// UnitCost is nil when it is not known. It is the operator's own.
+	UnitCost *UnitCost `json:"-"`
 	// Rules are what the configuration says becomes of parts of a request, by the part's name.
 	Rules map[string]Rule `json:"rules,omitempty"`
 	// Base is the id of the model that this one was fine-tuned from, "" for one that was not.

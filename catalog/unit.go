@@ -48,6 +48,12 @@ func (m *Model) UnitSize() (Unit, bool) {
 	return u, true
 }
 
+// UnitCost is what an hour of a unit costs the operator, in nano-units of a currency.
+type UnitCost struct {
+	Nano     int64
+	Currency string
+}
+
 // UnitPrices are what a model unit costs an hour by the length of the commitment, in nano-units of a currency, with where that
 // comes from. A nil amount is not known or not offered.
 type UnitPrices struct {

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"forebay/accrual"
+	"forebay/api/admin"
 	"forebay/meter"
 
 	"github.com/go-json-experiment/json"
@@ -47,6 +49,9 @@ type usageCmd struct {
 	Team  string   `help:"Only this team."`
 	Of    string   `name:"account" help:"Of another account; for keys of the operator's." placeholder:"ID"`
 	CSV   bool     `name:"csv" help:"Print CSV."`
+	// Reserved leaves the calls out; Postings shows what was posted instead.
+	Reserved bool `help:"Only the hours of reserved capacity."`
+	Postings bool `help:"What was posted for reserved capacity, row by row: hours, and what was agreed from when on."`
 	// Verify computes the ledger again instead.
 	Verify bool `help:"Compute amounts and totals again from the rows, and say what does not agree."`
 }
@@ -77,32 +82,41 @@ func (c *usageCmd) Run(e *env) error {
 		}
 		q.Set(name, t)
 	}
-	if c.Verify {
+	switch {
+	case c.Verify:
 		return c.verify(e, q)
+	case c.Postings:
+		return c.postings(e, q)
 	}
 	var out struct {
-		Rows   []meter.UsageRow `json:"rows"`
-		GaveUp []meter.GaveUp   `json:"clientsGaveUp"`
+		Rows     []meter.UsageRow `json:"rows"`
+		Reserved []accrual.Row    `json:"reserved"`
+		GaveUp   []meter.GaveUp   `json:"clientsGaveUp"`
 	}
 	if err := c.call(e.ctx, http.MethodGet, "usage?"+q.Encode(), nil, &out); err != nil {
 		return err
 	}
-	if c.JSON {
+	switch {
+	case c.JSON && c.Reserved:
+		return printJSON(e, out.Reserved)
+	case c.JSON:
 		return printJSON(e, out)
-	}
-	if c.CSV {
+	case c.Reserved && c.CSV:
+		return c.reservedCSV(e, out.Reserved)
+	case c.Reserved:
+		return c.reserved(e, out.Reserved)
+	case c.CSV:
 		return c.csv(e, out.Rows)
 	}
-	head := append(slices.Clone(c.By), "requests", "refused", "failed", "left", "input", "output", "charge", "unpriced", "cost", "uncosted")
-	var rows [][]string
-	for i := range out.Rows {
-		r := &out.Rows[i]
-		rows = append(rows, append(slices.Clone(r.Group),
-			count(r.Requests), count(r.Refused), count(r.Failed), count(r.Canceled), count(r.Input+r.CacheRead+r.CacheWrite), count(r.Output),
-			amount(r.Charge, r.Currency, r.Unpriced), count(r.Unpriced), amount(r.Cost, r.CostCurrency, r.Uncosted), count(r.Uncosted)))
-	}
-	if err := table(e, strings.ToUpper(strings.Join(head, "\t")), rows); err != nil {
+	if err := c.calls(e, out.Rows); err != nil {
 		return err
+	}
+	if len(out.Reserved) > 0 {
+		_, _ = fmt.Fprintln(e.Out, "\nReserved hours, without the one that is running:")
+		if err := c.reserved(e, out.Reserved); err != nil {
+			return err
+		}
+		totals(e, out.Rows, out.Reserved)
 	}
 	for _, g := range out.GaveUp {
 		if g.Times > 1 {
@@ -110,6 +124,19 @@ func (c *usageCmd) Run(e *env) error {
 		}
 	}
 	return nil
+}
+
+// calls prints the usage of calls.
+func (c *usageCmd) calls(e *env, list []meter.UsageRow) error {
+	head := append(slices.Clone(c.By), "requests", "refused", "failed", "left", "input", "output", "charge", "unpriced", "cost", "uncosted")
+	var rows [][]string
+	for i := range list {
+		r := &list[i]
+		rows = append(rows, append(slices.Clone(r.Group),
+			count(r.Requests), count(r.Refused), count(r.Failed), count(r.Canceled), count(r.Input+r.CacheRead+r.CacheWrite), count(r.Output),
+			amount(r.Charge, r.Currency, r.Unpriced), count(r.Unpriced), amount(r.Cost, r.CostCurrency, r.Uncosted), count(r.Uncosted)))
+	}
+	return table(e, strings.ToUpper(strings.Join(head, "\t")), rows)
 }
 
 func count(v int64) string { return strconv.FormatInt(v, 10) }
@@ -127,7 +154,7 @@ func amount(nano int64, currency string, unknown int64) string {
 }
 
 func (c *usageCmd) verify(e *env, q url.Values) error {
-	var v meter.Verification
+	v := admin.Verified{Reserved: new(accrual.Verification)}
 	if err := c.call(e.ctx, http.MethodGet, "verify?"+q.Encode(), nil, &v); err != nil {
 		return err
 	}
@@ -137,22 +164,31 @@ func (c *usageCmd) verify(e *env, q url.Values) error {
 		}
 	} else {
 		_, _ = fmt.Fprintf(e.Out, "%d rows for %d calls\n", v.Rows, v.Calls)
-		for _, x := range []struct {
-			what   string
-			totals map[string]int64
-		}{{"charge", v.Charges}, {"cost", v.Costs}} {
-			for _, currency := range slices.Sorted(maps.Keys(x.totals)) {
-				_, _ = fmt.Fprintf(e.Out, "%s %s\n", x.what, meter.FormatMoney(x.totals[currency], currency))
-			}
+		amounts(e, v.Charges, v.Costs, v.Faults)
+		if v.Reserved.Hours > 0 {
+			_, _ = fmt.Fprintf(e.Out, "%d postings of reserved hours\n", v.Reserved.Hours)
 		}
-		for _, f := range v.Faults {
-			_, _ = fmt.Fprintln(e.Out, f)
-		}
+		amounts(e, v.Reserved.Charges, v.Reserved.Costs, v.Reserved.Faults)
 	}
-	if v.Wrong > 0 {
-		return fmt.Errorf("%d amounts do not follow from their rows", v.Wrong)
+	if wrong := v.Wrong + v.Reserved.Wrong; wrong > 0 {
+		return fmt.Errorf("%d amounts do not follow from their rows", wrong)
 	}
 	return nil
+}
+
+// amounts prints totals by currency, and what is wrong with them.
+func amounts(e *env, charges, costs map[string]int64, faults []string) {
+	for _, x := range []struct {
+		what   string
+		totals map[string]int64
+	}{{"charge", charges}, {"cost", costs}} {
+		for _, currency := range slices.Sorted(maps.Keys(x.totals)) {
+			_, _ = fmt.Fprintf(e.Out, "%s %s\n", x.what, meter.FormatMoney(x.totals[currency], currency))
+		}
+	}
+	for _, f := range faults {
+		_, _ = fmt.Fprintln(e.Out, f)
+	}
 }
 
 // csv prints every figure in a column of its own; an amount that is not known is empty.

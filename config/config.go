@@ -222,6 +222,7 @@ type Unit struct {
 	Hour      string `yaml:"hour,omitempty" format:"money" doc:"An hour without a commitment, such as 20.50 USD."`
 	OneMonth  string `yaml:"hour_one_month,omitempty" format:"money" doc:"An hour with a commitment of one month."`
 	SixMonths string `yaml:"hour_six_months,omitempty" format:"money" doc:"An hour with a commitment of six months."`
+	Cost      string `yaml:"cost,omitempty" format:"money" doc:"What an hour of a unit costs us: a share of instances, or of a commitment upstream."`
 	Date      string `yaml:"date,omitempty" doc:"Since when the prices hold, such as 2026-01-31."`
 	Source    string `yaml:"source,omitempty" doc:"Where they come from."`
 }

@@ -40,6 +40,15 @@ func (u *Unit) Prices() (*catalog.UnitPrices, error) {
 	return out, nil
 }
 
+// OurCost is what an hour of a unit costs us where the configuration says so, nil where it does not.
+func (u *Unit) OurCost() (*catalog.UnitCost, error) {
+	if u.Cost == "" {
+		return nil, nil //nolint:nilnil // most do not say
+	}
+	v, cur, err := Money(u.Cost)
+	return &catalog.UnitCost{Nano: v, Currency: cur}, err
+}
+
 // check reports what is wrong with a unit; none is no fault.
 func (u *Unit) check(k *checker, path string) {
 	if u == nil {
@@ -55,6 +64,9 @@ func (u *Unit) check(k *checker, path string) {
 	}
 	if _, err := u.Prices(); err != nil && !k.inside(path+".") {
 		k.bad(path, "%v", err)
+	}
+	if _, err := u.OurCost(); err != nil && !k.inside(path+".") {
+		k.bad(path+".cost", "%v", err)
 	}
 	if p := (Price{Date: u.Date}); p.checkDate() != nil {
 		k.bad(path+".date", "%v", p.checkDate())

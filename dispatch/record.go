@@ -64,6 +64,9 @@ func (c *call) cost(u infer.Usage) meter.Lines {
 	if c.replica == nil {
 		return meter.Lines{}
 	}
+	if c.purchase() != "" && c.lanes[c.lane].reserved.Costed {
+		return meter.Lines{Known: true}
+	}
 	return c.lines(c.replica.cost[c.servedTier], u)
 }
 

@@ -14,6 +14,8 @@ type Reservation struct {
 	Input, Output int64
 	// Slots are the concurrent calls that back the rate.
 	Slots int32
+	// Costed says that what its hours cost us is known, so that its calls cost nothing beside them.
+	Costed bool
 }
 
 // reserved is a reservation as calls look it up: the lane that is taken by calls which name it.

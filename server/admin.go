@@ -90,7 +90,7 @@ func (v adminView) Models() []admin.ModelInfo {
 func (v adminView) Keys() admin.KeyAdmin { return keyAdmin(v) }
 
 // Ledger implements admin.View.
-func (v adminView) Ledger() admin.LedgerView { return v.s.ledger }
+func (v adminView) Ledger() admin.LedgerView { return ledgerView{v.s.ledger, v.s} }
 
 // Configuration implements admin.View.
 func (v adminView) Configuration() admin.Configuration { return objectAdmin(v) }

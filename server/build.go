@@ -231,6 +231,9 @@ func override(m *catalog.Model, c *config.Model) error {
 	if prices != nil {
 		m.UnitPrices = prices
 	}
+	if err == nil {
+		m.UnitCost, err = c.Unit.OurCost()
+	}
 	return err
 }
 

@@ -78,6 +78,7 @@ func (s *Server) tendBook(ctx context.Context, changed bool) {
 		next = time.Now().Add(tendAgain)
 	}
 	s.nextTend = next
+	s.accruer.Wake()
 	select {
 	case s.wakeBook <- struct{}{}:
 	default:

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"forebay/accrual"
 	"forebay/api"
 	"forebay/api/admin"
 	"forebay/api/anthropic"
@@ -69,6 +70,8 @@ type Server struct {
 	custom      *custom.Registry
 	invocations *invocationlog.Log
 	book        *provision.Book
+	hours       *accrual.Book
+	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
 	nextTend    time.Time     // when the book wants it; guarded by keys
 	wakeBook    chan struct{} // the time may have changed
@@ -126,6 +129,7 @@ func (s *Server) open(ctx context.Context) error {
 func (s *Server) wire(ctx context.Context) error {
 	s.metrics = &metrics{}
 	s.openBook()
+	s.openHours()
 	s.openCustom()
 	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
@@ -275,6 +279,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.dispatch.Run(gctx) })
 	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error { return s.tendProvisioned(gctx) })
+	g.Go(func() error { return s.accruer.Run(gctx) })
 	g.Go(func() error { return s.custom.Run(gctx) })
 	g.Go(func() error {
 		return s.discovery.run(gctx, s.replicasChanged)

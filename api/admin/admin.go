@@ -71,6 +71,7 @@ type LedgerView interface {
 	Explain(ctx context.Context, requestID string) (*meter.Explanation, error)
 	ClientsGaveUp(ctx context.Context, account string, since time.Time) ([]meter.GaveUp, error)
 	Verify(ctx context.Context, since, until time.Time) (*meter.Verification, error)
+	Hours() HoursView
 }
 
 // ModelInfo is a model with what serves it.
@@ -130,7 +131,11 @@ var routes = slices.Concat([]route{
 	},
 	{
 		method: http.MethodGet, path: "usage", action: actionRead, handle: (*Service).usage,
-		query: []string{"by", "since", "until", "key", "team", "model", "account"}, summary: "Usage by dimension (by, comma separated) between two times (RFC 3339).",
+		query: []string{"by", "since", "until", "key", "team", "model", "account"}, summary: "Usage by dimension (by, comma separated) between two times (RFC 3339): calls (rows), and the hours of what is reserved.",
+	},
+	{
+		method: http.MethodGet, path: "postings", action: actionRead, handle: (*Service).postings,
+		query: []string{"since", "until", "team", "model", "account"}, summary: "What was posted for reserved capacity between two times: hours, and contracts from when they hold.",
 	},
 	{
 		method: http.MethodGet, path: "verify", action: actionRead, operator: true, handle: (*Service).verify, query: []string{"since", "until"},
@@ -254,13 +259,8 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := meter.UsageQuery{Account: account, Unauthenticated: s.operates(c), Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
-	for by := range strings.SplitSeq(v.Get("by"), ",") {
-		if by != "" {
-			q.By = append(q.By, by)
-		}
-	}
-	if q.Since, q.Until, err = span(v); err != nil {
+	q, err := s.query(c, account, v)
+	if err != nil {
 		return nil, err
 	}
 	rows, err := s.view.Ledger().Usage(c.Context(), q)
@@ -271,12 +271,28 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	reserved, err := s.reserved(c, &q)
+	if err != nil {
+		return nil, err
+	}
 	if !s.operates(c) {
 		for i := range rows {
 			rows[i].CostCurrency, rows[i].Cost, rows[i].Uncosted = "", 0, 0 // what a call cost the operator is the operator's
 		}
 	}
-	return map[string]any{"by": q.By, "rows": rows, "clientsGaveUp": gave}, nil
+	return map[string]any{"by": q.By, "rows": rows, "reserved": reserved, "clientsGaveUp": gave}, nil
+}
+
+// query reads what a question about usage selects.
+func (s *Service) query(c *api.Call, account string, v url.Values) (q meter.UsageQuery, err error) {
+	q = meter.UsageQuery{Account: account, Unauthenticated: s.operates(c), Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
+	for by := range strings.SplitSeq(v.Get("by"), ",") {
+		if by != "" {
+			q.By = append(q.By, by)
+		}
+	}
+	q.Since, q.Until, err = span(v)
+	return q, err
 }
 
 // span reads since and until; zero where they are absent.
@@ -301,7 +317,12 @@ func (s *Service) verify(c *api.Call, _ string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.view.Ledger().Verify(c.Context(), since, until)
+	calls, err := s.view.Ledger().Verify(c.Context(), since, until)
+	if err != nil {
+		return nil, err
+	}
+	hours, err := s.view.Ledger().Hours().Verify(c.Context(), since, until)
+	return &Verified{Verification: *calls, Reserved: hours}, err
 }
 
 func (s *Service) explain(c *api.Call, id string) (any, error) {
