@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"maps"
 	"slices"
 )
 
@@ -43,11 +42,22 @@ func (s *State) configure(cfg *Config) {
 		s.configureReplica(r)
 	}
 	s.remove(cfg)
-	for _, id := range slices.Sorted(maps.Keys(s.poolByID)) {
-		if i := s.poolByID[id]; i != 0 { // nothing is left of it otherwise
+	slices.Sort(s.touched)
+	for _, id := range s.touched {
+		if i := s.poolByID[id]; i != 0 && s.pools.items[i].touched { // nothing is left of it otherwise
+			s.pools.items[i].touched = false
 			s.recount(i)
 			s.pump(i, 0)
 		}
+	}
+	s.touched = s.touched[:0]
+}
+
+// touch notes that what a pool knows of its objects has changed.
+func (s *State) touch(pi int32) {
+	if p := &s.pools.items[pi]; !p.touched {
+		p.touched = true
+		s.touched = append(s.touched, p.ID)
 	}
 }
 
@@ -127,6 +137,7 @@ func (s *State) configurePool(p Pool) {
 		}
 	}
 	x.Pool, x.removed = p, false
+	s.touch(i)
 }
 
 func (s *State) configureReplica(r Replica) {
@@ -143,6 +154,7 @@ func (s *State) configureReplica(r Replica) {
 		return
 	}
 	x.Replica, x.pool, x.removed = r, pi, false
+	s.touch(pi)
 	p := &s.pools.items[pi]
 	if !slices.Contains(p.replicas, i) {
 		p.replicas = append(p.replicas, i)
@@ -166,6 +178,7 @@ func (s *State) remove(cfg *Config) {
 			r := &s.replicas.items[i]
 			r.up, r.removed = false, true
 			s.recount(r.pool)
+			s.touch(r.pool)
 			s.forgetReplica(i)
 		}
 	}

@@ -203,7 +203,13 @@ var crowdEvents = []func(c *crowd, n int) Event{
 	func(c *crowd, n int) Event { return Event{Kind: EventWallClock, Calendar: 1, Period: int64(n) + 2} },
 	func(c *crowd, _ int) Event { return Event{Kind: EventCharge, Bucket: 2, Amount: 1, At: c.now} },
 	func(c *crowd, _ int) Event { return Event{Kind: EventTick} },
+	func(c *crowd, n int) Event {
+		crowdChange.Buckets[0].Rate = huge + int64(n)
+		return Event{Kind: EventConfigure, Config: crowdChange}
+	},
 }
+
+var crowdChange = &Config{Buckets: []Bucket{{ID: 100, Measure: MeasureTokens}}}
 
 var fullCrowd = crowdSize{waiting: 10_000, accounts: 1000, reservations: 100, replicas: 100}
 

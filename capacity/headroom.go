@@ -1,5 +1,7 @@
 package capacity
 
+import "math"
+
 // Headroom. Of a pool's slots, those that back purchases are for them; what is left is common. A call that can be recalled may start
 // on any free slot; one that cannot, which is called firm here, only where it keeps no reservation from what is its own:
 //
@@ -18,7 +20,10 @@ type room struct {
 	kv    wide
 }
 
-func (a room) plus(b room) room { return room{a.slots + b.slots, a.kv.add(b.kv)} }
+// plus saturates, which no number of calls gets to, but configured slots might.
+func (a room) plus(b room) room {
+	return room{int32(min(int64(a.slots)+int64(b.slots), math.MaxInt32)), a.kv.add(b.kv)}
+}
 
 // minus stops at 0.
 func (a room) minus(b room) room { return room{max(0, a.slots-b.slots), a.kv.sub(b.kv)} }

@@ -10,6 +10,7 @@ import (
 type pool struct {
 	Pool
 	removed  bool
+	touched  bool  // its objects have changed
 	refs     int32 // calls in flight that were queued here
 	queues   [numTiers][numClasses]tierQueue
 	seats    [numSeats][]int32 // heaps of the reservations that wait

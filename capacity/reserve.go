@@ -45,6 +45,7 @@ func (s *State) configureReservation(r Reservation) {
 			return
 		}
 		x.Reservation, x.removed = r, false
+		s.touch(x.pool)
 		return
 	}
 	x := reservation{Reservation: r}
@@ -55,6 +56,7 @@ func (s *State) configureReservation(r Reservation) {
 	i := index(&s.reservations, s.reservationByID, r.ID)
 	s.reservations.items[i] = x
 	s.adopt(i)
+	s.touch(x.pool)
 }
 
 // linkReservation finds what a reservation names, and says whether all of it is there and fits together.
@@ -116,6 +118,7 @@ func (s *State) removeReservation(i int32) {
 	for _, part := range slices.Clone(s.reservations.items[i].parts) {
 		s.removeReservation(part)
 	}
+	s.touch(s.reservations.items[i].pool)
 	s.reservations.items[i].removed = true
 	s.reservations.items[i].refs++ // until its calls are gone
 	for _, ci := range s.waitingIn(func(c *call) bool { return c.reservation == i }) {

@@ -30,9 +30,10 @@ type State struct {
 	reservationByID map[ReservationID]int32
 	calendars       map[CalendarID]calendar
 
-	deadlines []int32 // heap of waiting calls that have a limit to their wait
-	shrinking []int32 // pools that may soon want fewer replicas
-	stamp     uint64  // tells a list that names an object twice
+	deadlines []int32  // heap of waiting calls that have a limit to their wait
+	shrinking []int32  // pools that may soon want fewer replicas
+	touched   []PoolID // pools whose objects a configuration has changed
+	stamp     uint64   // tells a list that names an object twice
 	refused   [keptRefusals]Explanation
 	refusedAt uint64
 

@@ -214,6 +214,33 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
+// bought are records of a purchase, a part of it, a replica of its own, and calls that come and go.
+func bought(e *Encoder) []byte {
+	events := []capacity.Event{{Kind: capacity.EventConfigure, Config: &capacity.Config{
+		Buckets:      []capacity.Bucket{{ID: 2, Measure: capacity.MeasureTokens, Rate: 600}, {ID: 3, Measure: capacity.MeasureTokens, Rate: 60}},
+		Counters:     []capacity.Counter{{ID: 1, Measure: capacity.MeasureConcurrent, Limit: 3}},
+		Reservations: []capacity.Reservation{{ID: 1, Pool: 1, Tokens: 2, Slots: 1, KV: 100}, {ID: 2, Pool: 1, Parent: 1, Tokens: 3, Slots: 1}},
+		Replicas:     []capacity.Replica{{ID: 2, Pool: 1, Slots: 1, KV: 200, Reservation: 1}},
+	}}, {Kind: capacity.EventReplicaUp, Replica: 1}, {Kind: capacity.EventReplicaUp, Replica: 2}}
+	for id := capacity.CallID(10); id < 16; id++ {
+		ev := capacity.Event{Kind: capacity.EventArrive, Call: id, Input: 50, Tier: capacity.TierFlex, Preemptible: id < 13, Prefix: uint64(id % 2)}
+		ev.SetCounters(1)
+		ev.SetLanes(
+			capacity.Lane{Pool: 1, Model: 1, Reservation: capacity.ReservationID(id % 3), Counters: capacity.AllLimits, Spill: capacity.SpillOverRate},
+			capacity.Lane{Pool: 1, Model: 1})
+		events = append(events, ev, capacity.Event{Kind: capacity.EventProgress, Call: id - 1, Output: 5, Delivered: id%2 == 0})
+	}
+	events = append(
+		events, capacity.Event{Kind: capacity.EventFreed, Call: 10}, capacity.Event{Kind: capacity.EventReplicaDown, Replica: 2},
+		capacity.Event{Kind: capacity.EventConfigure, Config: &capacity.Config{RemoveReservations: []capacity.ReservationID{1}}},
+	)
+	var out []byte
+	for i := range events {
+		out = e.Event(out, 5, &events[i], nil)
+	}
+	return out
+}
+
 // FuzzStep steps a State through whatever records bytes make: nothing may panic, and what is written is read again.
 func FuzzStep(f *testing.F) {
 	_, s := segment(f)
@@ -227,6 +254,7 @@ func FuzzStep(f *testing.F) {
 		all = append(all, one...)
 	}
 	f.Add(all)
+	f.Add(append(bought(e), all...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := capacity.Restore(start)
 		if err != nil {
