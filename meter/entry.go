@@ -2,13 +2,13 @@ package meter
 
 import (
 	"context"
-	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
 	"forebay/fault"
+	"forebay/meter/bulk"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -52,54 +52,64 @@ func appendCount(dst []byte, rec *Record) []byte {
 }
 
 // entry moves what one record of the journal holds.
-func (m *mover) entry(ctx context.Context, payload []byte) error {
+func (m *mover) entry(payload []byte) error {
 	switch kind, n := binary.Uvarint(payload); kind {
 	case entryTariff:
-		return m.tariff(ctx, payload[n:])
+		return m.tariff(payload[n:])
 	case entryCount:
 		if err := m.row.read(payload[n:]); err != nil {
 			return err
 		}
-		return m.once(ctx, countSQL, m.row.args[:])
+		return m.once(countSQL, m.row.args[:])
 	default:
-		return m.insertRow(ctx, payload)
+		return m.insertRow(payload)
 	}
 }
 
-func (m *mover) tariff(ctx context.Context, values []byte) error {
+func (m *mover) tariff(values []byte) error {
 	m.row.b = values
-	args := make([]driver.NamedValue, tariffValues)
+	args := make([]value, tariffValues)
 	for i := range args {
-		v, err := m.row.value()
-		if err != nil {
+		if err := m.row.value(&args[i]); err != nil {
 			return err
 		}
-		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
 	}
 	if len(m.row.b) > 0 {
 		return errRow
 	}
-	return m.once(ctx, tariffSQL, args)
+	return m.once(tariffSQL, args)
 }
 
 // once runs a statement that is too rare to be kept.
-func (m *mover) once(ctx context.Context, query string, args []driver.NamedValue) error {
-	st, err := m.prepare(ctx, query)
+func (m *mover) once(query string, args []value) error {
+	st, err := m.conn.Prepare(query)
 	if err != nil {
 		return err
 	}
-	err = exec(ctx, st, args)
-	if st, ok := st.(driver.Stmt); ok {
-		err = errors.Join(err, st.Close())
+	defer st.Close()
+	for i := range args {
+		if err := args[i].bind(st, i+1); err != nil {
+			return err
+		}
 	}
-	return err
+	return st.Run()
+}
+
+// codeOf returns the extended result code of a failure of SQLite, 0 for others.
+func codeOf(err error) int {
+	if e, ok := errors.AsType[*bulk.Error](err); ok {
+		return e.Code
+	}
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
 }
 
 // orphaned reports whether a row refers to a tariff that is not there, because it was in a part of the journal that is damaged. The
 // row keeps its amounts, and says no more by which price.
 func orphaned(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+	return codeOf(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 }
 
 // Places of tariffs among the values of a row, and of its attempts.
@@ -112,26 +122,26 @@ const lostTariff = attemptValues - 1
 
 // forgetTariffs takes the references to tariffs out of a row.
 func (r *rowReader) forgetTariffs() {
-	r.args[chargeTariff].Value, r.args[costTariff].Value = nil, nil
+	r.args[chargeTariff], r.args[costTariff] = value{}, value{}
 	for i := lostTariff; i < len(r.tries); i += attemptValues {
-		r.tries[i].Value = nil
+		r.tries[i] = value{}
 	}
 }
 
 // locked reports whether rows cannot be moved only because another program has the database: then they wait in the
 // journal, and nothing else is wrong.
 func locked(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
+	code := codeOf(err) & 0xff
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
 }
 
 // behind is why a question cannot be answered when not all rows are in the tables.
 func behind(err error) error {
-	e, ok := errors.AsType[*sqlite.Error](err)
+	code := codeOf(err) & 0xff
 	switch {
 	case locked(err):
 		return fault.Wrap(fault.Unavailable, err, "Another program has the ledger's database; try again when it is done.")
-	case ok && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code()&0xff == sqlite3.SQLITE_IOERR):
+	case code == sqlite3.SQLITE_FULL, code == sqlite3.SQLITE_IOERR:
 		return fault.Storage(err)
 	default:
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"forebay/fault"
 	"forebay/internal/filelock"
+	"forebay/meter/bulk"
 
 	_ "modernc.org/sqlite" // the driver
 )
@@ -112,7 +113,7 @@ func (l *Ledger) open(ctx context.Context) error {
 		l.opts.Log.ErrorContext(ctx, "a file of the ledger's journal is damaged: the rows before the damage are taken, and it is kept for you to look at",
 			"file", name, "kept", name+damagedSuffix)
 	}
-	l.mover = &mover{journal: l.journal, driver: l.write.Driver(), dsn: dsn, at: at, lose: l.unfit}
+	l.mover = &mover{journal: l.journal, open: l.bulk, at: at, lose: l.unfit}
 	if l.read.DB, err = sql.Open("sqlite", dsn+"&mode=ro"); err != nil {
 		return err
 	}
@@ -144,7 +145,8 @@ func (l *Ledger) own(ctx context.Context) error {
 	return nil
 }
 
-func (l *Ledger) dsn() string {
+// pragmas are those of every connection.
+func (l *Ledger) pragmas() []string {
 	sync := "NORMAL"
 	if l.opts.Sync {
 		sync = "FULL"
@@ -153,12 +155,20 @@ func (l *Ledger) dsn() string {
 	if l.opts.fast {
 		sync, wait = "OFF", busyWait/100
 	}
-	pragmas := url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(" + sync + ")", fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "foreign_keys(1)",
-	}}
-	if l.opts.MaxPages > 0 {
-		pragmas.Add("_pragma", fmt.Sprintf("max_page_count(%d)", l.opts.MaxPages))
+	p := []string{
+		fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "journal_mode(WAL)", "synchronous(" + sync + ")", "foreign_keys(1)",
 	}
+	if l.opts.MaxPages > 0 {
+		p = append(p, fmt.Sprintf("max_page_count(%d)", l.opts.MaxPages))
+	}
+	return p
+}
+
+// bulk opens the mover's connection.
+func (l *Ledger) bulk() (*bulk.Conn, error) { return bulk.Open(l.opts.Path, l.pragmas()...) }
+
+func (l *Ledger) dsn() string {
+	pragmas := url.Values{"_pragma": l.pragmas()}
 	file := url.URL{Scheme: "file", OmitHost: true, Path: l.opts.Path, RawQuery: pragmas.Encode()} // escapes what a path may hold
 	return file.String()
 }

@@ -1,9 +1,9 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,8 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"forebay/meter/bulk"
 )
 
 const (
@@ -26,27 +25,23 @@ const (
 )
 
 // mover takes rows out of the journal into the tables, in the order of the journal. The place up to which
-// it has got is written in the same transaction as the rows, so that none is moved twice. It
-// speaks to the driver itself, because database/sql copies and checks every argument
-// of every row once more.
+// it has got is written in the same transaction as the rows, so that none is moved twice.
 type mover struct {
 	journal *journal
-	driver  driver.Driver
-	dsn     string
+	open    func() (*bulk.Conn, error)
 	lose    func(error) // is told of a row that the tables do not take
 
 	done atomic.Int64 // bytes moved by this program
 
 	mu      sync.Mutex // held over a move
 	at      position
-	buf     []byte
+	size    int // of a batch, which lies in the connection's buffer
 	row     rowReader
-	conn    driver.Conn // nil when it must be opened
-	args    []driver.NamedValue
-	shapes  map[string]driver.StmtExecContext // by what statement makes of a row
-	call    driver.StmtExecContext            // for every other
-	attempt driver.StmtExecContext
-	moved   driver.StmtExecContext
+	conn    *bulk.Conn            // nil when it must be opened
+	shapes  map[string]*bulk.Stmt // by what statement makes of a row
+	call    *bulk.Stmt            // for every other
+	attempt *bulk.Stmt
+	moved   *bulk.Stmt
 }
 
 // all moves everything that was appended before the call.
@@ -56,38 +51,40 @@ func (m *mover) all(ctx context.Context) error {
 	if m.journal.waiting(m.at) == 0 {
 		return nil
 	}
-	err := m.connect(ctx)
-	for left := m.journal.waiting(m.at); left > 0 && err == nil; {
+	err := m.connect()
+	for left := m.journal.waiting(m.at); left > 0 && err == nil && ctx.Err() == nil; {
 		var n int64
-		n, err = m.batch(ctx)
+		n, err = m.batch()
 		left -= n
 	}
 	if err != nil {
 		m.disconnect()
 		return fmt.Errorf("rows stay in the journal: %w", err)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // batch moves about moveBytes in one transaction and returns how many it were.
-func (m *mover) batch(ctx context.Context) (int64, error) {
+func (m *mover) batch() (int64, error) {
 	b, at, err := m.load()
 	if err != nil {
 		return 0, err
 	}
-	tx, err := m.conn.(driver.ConnBeginTx).BeginTx(ctx, driver.TxOptions{}) // the driver has it
-	if err != nil {
+	if err := m.conn.Exec("BEGIN IMMEDIATE"); err != nil {
 		return 0, err
 	}
-	n, err := m.insert(ctx, b)
+	n, err := m.insert(b)
 	if err == nil {
 		at.offset += int64(n)
-		err = exec(ctx, m.moved, []driver.NamedValue{{Ordinal: 1, Value: int64(at.segment)}, {Ordinal: 2, Value: at.offset}})
+		err = m.note(at)
+	}
+	if err == nil {
+		err = m.conn.Exec("COMMIT")
 	}
 	if err != nil {
-		return 0, errors.Join(err, tx.Rollback())
-	}
-	if err := tx.Commit(); err != nil {
+		if m.conn.InTransaction() {
+			err = errors.Join(err, m.conn.Exec("ROLLBACK"))
+		}
 		return 0, err
 	}
 	m.at = at
@@ -95,28 +92,35 @@ func (m *mover) batch(ctx context.Context) (int64, error) {
 	return int64(n), m.journal.drop(at)
 }
 
+// note writes how far the rows have been moved.
+func (m *mover) note(at position) error {
+	if err := errors.Join(m.moved.Int(1, int64(at.segment)), m.moved.Int(2, at.offset)); err != nil {
+		return err
+	}
+	return m.moved.Run()
+}
+
 // load reads the journal from where the mover is, at least one whole record.
 func (m *mover) load() ([]byte, position, error) {
-	if m.buf == nil {
-		m.buf = make([]byte, moveBytes)
-	}
+	m.size = max(m.size, moveBytes)
 	for {
-		n, at, err := m.journal.read(m.at, m.buf)
+		buf := m.conn.Buffer(m.size)
+		n, at, err := m.journal.read(m.at, buf)
 		if err != nil {
 			return nil, at, err
 		}
-		if _, size, err := record(m.buf[:n]); err != nil || size > 0 {
-			return m.buf[:n], at, err
+		if _, size, err := record(buf[:n]); err != nil || size > 0 {
+			return buf[:n], at, err
 		}
-		if n < len(m.buf) {
+		if n < len(buf) {
 			return nil, at, errRow // acknowledged rows are whole
 		}
-		m.buf = make([]byte, 2*len(m.buf))
+		m.size *= 2
 	}
 }
 
 // insert adds the rows of whole records and returns the bytes they took.
-func (m *mover) insert(ctx context.Context, b []byte) (int, error) {
+func (m *mover) insert(b []byte) (int, error) {
 	done := 0
 	for {
 		payload, n, err := record(b[done:])
@@ -130,7 +134,7 @@ func (m *mover) insert(ctx context.Context, b []byte) (int, error) {
 		if len(payload) == 0 {
 			continue
 		}
-		if err := m.entry(ctx, payload); unfit(err) {
+		if err := m.entry(payload); unfit(err) {
 			m.lose(err)
 		} else if err != nil {
 			return done, err
@@ -140,36 +144,39 @@ func (m *mover) insert(ctx context.Context, b []byte) (int, error) {
 
 // unfit reports whether it is the row that is at fault, which must not hold up the rows behind it.
 func unfit(err error) bool {
-	var e *sqlite.Error
-	return errors.Is(err, errRow) || errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT
+	var e *bulk.Error
+	return errors.Is(err, errRow) || errors.As(err, &e) && e.Constraint()
 }
 
-func (m *mover) insertRow(ctx context.Context, payload []byte) error {
+func (m *mover) insertRow(payload []byte) error {
 	if err := m.row.read(payload); err != nil {
 		return err
 	}
-	st, args, err := m.statement(ctx)
+	st, err := m.statement()
 	if err != nil {
 		return err
 	}
-	res, err := st.ExecContext(ctx, args)
+	err = st.Run()
 	if orphaned(err) {
 		m.row.forgetTariffs()
-		res, err = m.call.ExecContext(ctx, m.row.args[:])
+		if err = m.bind(m.call, &everyArgument); err == nil {
+			err = m.call.Run()
+		}
 	}
 	if err != nil || len(m.row.tries) == 0 {
 		return err
 	}
-	id, err := res.LastInsertId()
-	if err != nil {
-		return err
-	}
+	id := m.conn.LastInsertID()
 	for i := 0; i < len(m.row.tries); i += attemptValues {
-		args := append([]driver.NamedValue{{Value: id}, {Value: int64(i/attemptValues + 1)}}, m.row.tries[i:i+attemptValues]...)
-		for k := range args {
-			args[k].Ordinal = k + 1
+		if err := errors.Join(m.attempt.Int(1, id), m.attempt.Int(2, int64(i/attemptValues+1))); err != nil {
+			return err
 		}
-		if err := exec(ctx, m.attempt, args); err != nil {
+		for k := range attemptValues {
+			if err := m.row.tries[i+k].bind(m.attempt, k+3); err != nil {
+				return err
+			}
+		}
+		if err := m.attempt.Run(); err != nil {
 			return err
 		}
 	}
@@ -179,86 +186,106 @@ func (m *mover) insertRow(ctx context.Context, payload []byte) error {
 // maxShapes bounds the statements that are kept for rows of different shapes.
 const maxShapes = 32
 
-// statement returns the statement for the row that was read, with its arguments. Half of a row's values are
+// statement returns the statement for the row that was read, with its arguments bound. Half of a row's values are
 // usually NULL or 0, and binding a value costs as much as storing it, so such values stand in the
 // statement itself: there is one for each shape of row that occurs.
-func (m *mover) statement(ctx context.Context) (driver.StmtExecContext, []driver.NamedValue, error) {
+func (m *mover) statement() (*bulk.Stmt, error) {
 	var shape [numColumns]byte
-	m.args = m.args[:0]
 	for i := range m.row.args {
-		switch v := m.row.args[i].Value; v {
-		case nil:
-			shape[i] = 'n'
-		case int64(0):
-			shape[i] = '0'
-		default:
-			shape[i] = '?'
-			m.args = append(m.args, driver.NamedValue{Ordinal: len(m.args) + 1, Value: v})
+		shape[i] = m.row.args[i].shape()
+	}
+	st, ok := m.shapes[string(shape[:])]
+	switch {
+	case ok:
+	case len(m.shapes) < maxShapes:
+		var err error
+		if st, err = m.conn.Prepare(insertShapeSQL(shape[:])); err != nil {
+			return nil, err
+		}
+		m.shapes[string(shape[:])] = st
+	default:
+		st, shape = m.call, everyArgument
+	}
+	return st, m.bind(st, &shape)
+}
+
+// bind binds the values that are arguments in a statement of a shape.
+func (m *mover) bind(st *bulk.Stmt, shape *[numColumns]byte) error {
+	at := 0
+	for i, c := range shape {
+		if c != '?' {
+			continue
+		}
+		at++
+		if err := m.row.args[i].bind(st, at); err != nil {
+			return err
 		}
 	}
-	if st, ok := m.shapes[string(shape[:])]; ok {
-		return st, m.args, nil
-	}
-	if len(m.shapes) >= maxShapes {
-		return m.call, m.row.args[:], nil
-	}
-	st, err := m.prepare(ctx, insertShapeSQL(shape[:]))
-	if err == nil {
-		m.shapes[string(shape[:])] = st
-	}
-	return st, m.args, err
+	return nil
 }
 
-func (m *mover) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
-	st, err := m.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) // the driver has it
-	if err != nil {
-		return nil, err
+// everyArgument is the shape of insertCallSQL.
+var everyArgument = [numColumns]byte(bytes.Repeat([]byte{'?'}, numColumns))
+
+// shape is what insertShapeSQL is to make of the value.
+func (v *value) shape() byte {
+	switch {
+	case v.kind == valueNull:
+		return 'n'
+	case v.kind == valueInteger && v.n == 0:
+		return '0'
+	default:
+		return '?'
 	}
-	return st.(driver.StmtExecContext), nil // the driver has it
 }
 
-func exec(ctx context.Context, st driver.StmtExecContext, args []driver.NamedValue) error {
-	_, err := st.ExecContext(ctx, args)
-	return err
+// bind makes the value argument i of a statement.
+func (v *value) bind(st *bulk.Stmt, i int) error {
+	switch v.kind {
+	case valueNull:
+		return st.Null(i)
+	case valueInteger:
+		return st.Int(i, v.n)
+	default:
+		return st.Text(i, v.text)
+	}
 }
 
 // connect opens the mover's own connection, and again after a failure. The file knows how far rows have been moved: of a
 // commit that failed nobody else can tell whether it happened.
-func (m *mover) connect(ctx context.Context) error {
+func (m *mover) connect() error {
 	if m.conn != nil {
 		return nil
 	}
-	c, err := m.driver.Open(m.dsn)
+	c, err := m.open()
 	if err != nil {
 		return err
 	}
 	m.conn = c
-	m.shapes = make(map[string]driver.StmtExecContext)
+	m.shapes = make(map[string]*bulk.Stmt)
 	for _, x := range []struct {
 		query string
-		to    *driver.StmtExecContext
+		to    **bulk.Stmt
 	}{{insertCallSQL, &m.call}, {insertAttemptSQL, &m.attempt}, {movedSQL, &m.moved}} {
-		if *x.to, err = m.prepare(ctx, x.query); err != nil {
+		if *x.to, err = c.Prepare(x.query); err != nil {
 			return err
 		}
 	}
-	m.at, err = m.place(ctx)
+	m.at, err = m.place()
 	return err
 }
 
 // place returns how far rows have been moved, as the file has it.
-func (m *mover) place(ctx context.Context) (at position, err error) {
-	rows, err := m.conn.(driver.QueryerContext).QueryContext(ctx, placeSQL, nil) //nolint:forcetypeassert // the driver has it
+func (m *mover) place() (at position, err error) {
+	st, err := m.conn.Prepare(placeSQL)
 	if err != nil {
 		return at, err
 	}
-	values := make([]driver.Value, 2)
-	if err = rows.Next(values); err == nil {
-		segment, _ := values[0].(int64)
-		at.offset, _ = values[1].(int64)
-		at.segment = uint64(segment)
-	}
-	return at, errors.Join(err, rows.Close())
+	defer st.Close()
+	var segment int64
+	_, err = st.Ints(&segment, &at.offset)
+	at.segment = uint64(segment)
+	return at, err
 }
 
 func (m *mover) disconnect() {
@@ -266,11 +293,11 @@ func (m *mover) disconnect() {
 		return
 	}
 	for _, st := range append(slices.Collect(maps.Values(m.shapes)), m.call, m.attempt, m.moved) {
-		if st, ok := st.(driver.Stmt); ok {
-			_ = st.Close() // what failed has been told
+		if st != nil {
+			st.Close()
 		}
 	}
-	_ = m.conn.Close()
+	_ = m.conn.Close() // what failed has been told
 	m.conn, m.shapes, m.call, m.attempt, m.moved = nil, nil, nil, nil, nil
 }
 

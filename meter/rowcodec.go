@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -16,7 +15,7 @@ const (
 	valueNull byte = iota
 	valueInteger
 	valueText
-	// valueName is a text that many rows share, which is kept when it is read.
+	// valueName is a text that many rows share.
 	valueName
 )
 
@@ -203,15 +202,18 @@ const (
 	oldColumns       = 55
 )
 
-// maxNames bounds the texts that are kept because many rows share them.
-const maxNames = 4096
+// value is one value of a row.
+type value struct {
+	kind byte // valueNull, valueInteger or valueText
+	n    int64
+	text []byte // in the payload
+}
 
-// rowReader reads rows into the arguments of statements. What it returns is valid until the next call.
+// rowReader reads rows into the arguments of statements. What it has read is valid as long as the payload.
 type rowReader struct {
 	b     []byte
-	names map[string]driver.Value
-	args  [numColumns]driver.NamedValue
-	tries []driver.NamedValue // attemptValues of each attempt
+	args  [numColumns]value
+	tries []value // attemptValues of each attempt
 }
 
 // read reads one payload.
@@ -221,29 +223,25 @@ func (r *rowReader) read(payload []byte) error {
 	if err != nil || columns > numColumns {
 		return errRow
 	}
-	for i := range r.args {
-		r.args[i] = driver.NamedValue{Ordinal: i + 1}
-		if uint64(i) < columns {
-			if r.args[i].Value, err = r.value(); err != nil {
-				return err
-			}
+	for i := range r.args[:columns] {
+		if err = r.value(&r.args[i]); err != nil {
+			return err
 		}
 	}
+	clear(r.args[columns:])
 	n, err := r.number()
 	if err != nil || n > uint64(len(r.b)) {
 		return errRow
 	}
 	r.tries = r.tries[:0]
 	for i := range n * attemptValues {
-		if columns <= oldColumns && i%attemptValues >= oldAttemptValues {
-			r.tries = append(r.tries, driver.NamedValue{})
-			continue
+		var v value
+		if columns > oldColumns || i%attemptValues < oldAttemptValues {
+			if err := r.value(&v); err != nil {
+				return err
+			}
 		}
-		v, err := r.value()
-		if err != nil {
-			return err
-		}
-		r.tries = append(r.tries, driver.NamedValue{Value: v})
+		r.tries = append(r.tries, v)
 	}
 	if len(r.b) > 0 {
 		return errRow
@@ -260,46 +258,31 @@ func (r *rowReader) number() (uint64, error) {
 	return v, nil
 }
 
-func (r *rowReader) value() (driver.Value, error) {
+func (r *rowReader) value(v *value) error {
 	if len(r.b) == 0 {
-		return nil, errRow
+		return errRow
 	}
 	kind := r.b[0]
 	r.b = r.b[1:]
 	switch kind {
 	case valueNull:
-		return nil, nil //nolint:nilnil // NULL is a value
+		*v = value{}
 	case valueInteger:
-		v, n := binary.Varint(r.b)
+		i, n := binary.Varint(r.b)
 		if n <= 0 {
-			return nil, errRow
+			return errRow
 		}
 		r.b = r.b[n:]
-		return v, nil
+		*v = value{kind: valueInteger, n: i}
 	case valueText, valueName:
 		n, err := r.number()
 		if err != nil || n > uint64(len(r.b)) {
-			return nil, errRow
+			return errRow
 		}
-		s := r.b[:n]
+		*v = value{kind: valueText, text: r.b[:n:n]}
 		r.b = r.b[n:]
-		if kind == valueName {
-			return r.name(s), nil
-		}
-		return string(s), nil
+	default:
+		return errRow
 	}
-	return nil, errRow
-}
-
-// name returns a text that was seen before without making it again.
-func (r *rowReader) name(s []byte) driver.Value {
-	if v, ok := r.names[string(s)]; ok {
-		return v
-	}
-	if r.names == nil || len(r.names) >= maxNames {
-		r.names = make(map[string]driver.Value)
-	}
-	v := driver.Value(string(s))
-	r.names[string(s)] = v
-	return v
+	return nil
 }

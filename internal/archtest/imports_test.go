@@ -47,7 +47,8 @@ var diagram = []node{
 
 	{"dispatch", []string{"capacity", "capacity/eventlog", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
 	{"meter/tracing", []string{"fault", "infer"}, "tracing is told of calls by those who carry them; it asks nobody"},
-	{"meter", []string{"catalog", "fault", "infer", "internal/filelock"}, "metering takes finished records; it never asks the road they came"},
+	{"meter/bulk", nil, "a way of writing to SQLite, which knows nothing of what is written"},
+	{"meter", []string{"catalog", "fault", "infer", "internal/filelock", "meter/bulk"}, "metering takes finished records; it never asks the road they came"},
 	{"accrual", []string{"meter", "provision"}, "accrual posts what was bought; by which cost, and in which zone, is for server to connect"},
 	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
 	{"provision", []string{"catalog", "fault", "resource", "store"}, "what is bought, and when it begins and ends; pools and models answer through its ports, and server connects them"},
