@@ -22,21 +22,22 @@ import (
 // allowed (an empty one among them makes the member optional), required what must be there,
 // format a form that is checked: money or time, min the least duration beside 0 (1ms without it), and live marks what a reload changes.
 type Config struct {
-	Server   Server            `yaml:"server,omitempty" doc:"The front door."`
-	DataDir  string            `yaml:"data_dir,omitempty" doc:"Where keys, objects made at run time and the ledger are kept."`
-	Account  Account           `yaml:"account,omitempty" live:"true" doc:"The account of the operator and of the development keys."`
-	Accounts map[string]Tenant `yaml:"accounts,omitempty" live:"true" doc:"Further accounts, by their twelve digits."`
-	Keys     []Key             `yaml:"keys,omitempty" live:"true" doc:"Keys of applications."`
-	Engines  map[string]Engine `yaml:"engines,omitempty" live:"true" doc:"What answers calls, by a name of your choice."`
-	Models   map[string]Model  `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
-	Aliases  map[string]string `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
-	Routes   map[string]Route  `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
-	Buckets  map[string]Bucket `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
-	Charge   map[string]string `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
-	Quotas   string            `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
-	Ledger   Ledger            `yaml:"ledger,omitempty" doc:"How the ledger is kept."`
-	Logging  Logging           `yaml:"logging,omitempty" doc:"What is logged."`
-	Tracing  Tracing           `yaml:"tracing,omitempty" doc:"Where OpenTelemetry traces go."`
+	Server       Server                 `yaml:"server,omitempty" doc:"The front door."`
+	DataDir      string                 `yaml:"data_dir,omitempty" doc:"Where keys, objects made at run time and the ledger are kept."`
+	Account      Account                `yaml:"account,omitempty" live:"true" doc:"The account of the operator and of the development keys."`
+	Accounts     map[string]Tenant      `yaml:"accounts,omitempty" live:"true" doc:"Further accounts, by their twelve digits."`
+	Keys         []Key                  `yaml:"keys,omitempty" live:"true" doc:"Keys of applications."`
+	Engines      map[string]Engine      `yaml:"engines,omitempty" live:"true" doc:"What answers calls, by a name of your choice."`
+	Models       map[string]Model       `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
+	Aliases      map[string]string      `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
+	Routes       map[string]Route       `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
+	Buckets      map[string]Bucket      `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
+	Calibrations map[string]Calibration `yaml:"calibrations,omitempty" live:"true" doc:"What a replica of an engine can do with a model, by MODEL/ENGINE; forebay calibrate measures it."`
+	Charge       map[string]string      `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
+	Quotas       string                 `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
+	Ledger       Ledger                 `yaml:"ledger,omitempty" doc:"How the ledger is kept."`
+	Logging      Logging                `yaml:"logging,omitempty" doc:"What is logged."`
+	Tracing      Tracing                `yaml:"tracing,omitempty" doc:"Where OpenTelemetry traces go."`
 
 	Recording Recording `yaml:"recording,omitempty" doc:"Where the scheduler's events are kept, for forebay replay. Off when left out."`
 

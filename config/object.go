@@ -9,11 +9,12 @@ import (
 
 // Kinds of objects that can be made at run time, with the form that the file has for them.
 const (
-	KindAccount = "account" // a Tenant
-	KindTeam    = "team"    // a Team
-	KindEngine  = "engine"  // an Engine
-	KindModel   = "model"   // a Model
-	KindRoute   = "route"   // a Route
+	KindAccount     = "account"     // a Tenant
+	KindTeam        = "team"        // a Team
+	KindEngine      = "engine"      // an Engine
+	KindModel       = "model"       // a Model
+	KindRoute       = "route"       // a Route
+	KindCalibration = "calibration" // a Calibration, named MODEL/ENGINE
 )
 
 // NewObject returns an empty object of a kind, nil for no kind.
@@ -29,6 +30,8 @@ func NewObject(kind string) any {
 		return new(Model)
 	case KindRoute:
 		return new(Route)
+	case KindCalibration:
+		return new(Calibration)
 	default:
 		return nil
 	}
@@ -50,6 +53,8 @@ func (c *Config) Declared(kind, account, name string) string {
 		_, found = c.Models[name]
 	case KindRoute:
 		_, found = c.Routes[name]
+	case KindCalibration:
+		_, found = c.Calibrations[name]
 	}
 	if !found {
 		return ""
@@ -71,6 +76,8 @@ func (c *Config) objectPath(kind, account, name string) string {
 		return "engines." + name
 	case KindRoute:
 		return "routes." + name
+	case KindCalibration:
+		return "calibrations." + name
 	default:
 		return "models." + name
 	}
@@ -87,7 +94,7 @@ func (c *Config) tenantPath(id string) string {
 func (c *Config) Clone() *Config {
 	out := *c
 	out.Accounts, out.Engines, out.Models = maps.Clone(c.Accounts), maps.Clone(c.Engines), maps.Clone(c.Models)
-	out.Routes = maps.Clone(c.Routes)
+	out.Routes, out.Calibrations = maps.Clone(c.Routes), maps.Clone(c.Calibrations)
 	return &out
 }
 
@@ -112,6 +119,10 @@ func (c *Config) Add(kind, account, name string, object any) error {
 	case *Route:
 		if _, ok := c.Routes[name]; !ok {
 			put(&c.Routes, name, *o)
+		}
+	case *Calibration:
+		if _, ok := c.Calibrations[name]; !ok {
+			put(&c.Calibrations, name, *o)
 		}
 	default:
 		return fmt.Errorf("%s %q is of no kind that can be added", kind, name)
@@ -156,11 +167,12 @@ func EncodeObject(object any) ([]byte, error) {
 // Export writes objects that were made at run time as a part of forebay.yaml, to be declared there.
 func (c *Config) Export() ([]byte, error) {
 	return marshal(&struct {
-		Account  Account           `yaml:"account,omitempty"`
-		Accounts map[string]Tenant `yaml:"accounts,omitempty"`
-		Keys     []Key             `yaml:"keys,omitempty"`
-		Engines  map[string]Engine `yaml:"engines,omitempty"`
-		Models   map[string]Model  `yaml:"models,omitempty"`
-		Routes   map[string]Route  `yaml:"routes,omitempty"`
-	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models, c.Routes})
+		Account      Account                `yaml:"account,omitempty"`
+		Accounts     map[string]Tenant      `yaml:"accounts,omitempty"`
+		Keys         []Key                  `yaml:"keys,omitempty"`
+		Engines      map[string]Engine      `yaml:"engines,omitempty"`
+		Models       map[string]Model       `yaml:"models,omitempty"`
+		Routes       map[string]Route       `yaml:"routes,omitempty"`
+		Calibrations map[string]Calibration `yaml:"calibrations,omitempty"`
+	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models, c.Routes, c.Calibrations})
 }

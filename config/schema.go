@@ -34,7 +34,7 @@ func encode(v any) []byte {
 // their types, with all that they refer to. References begin with prefix.
 func ObjectSchemas(prefix string) map[string]any {
 	s := &schemas{prefix: prefix, defs: map[string]any{}}
-	for _, object := range []any{Policy{}, Tenant{}, Team{}, Engine{}, Model{}, Route{}} {
+	for _, object := range []any{Policy{}, Tenant{}, Team{}, Engine{}, Model{}, Route{}, Calibration{}} {
 		s.of(reflect.TypeOf(object))
 	}
 	return s.defs

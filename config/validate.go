@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	c.checkBuckets(&k)
 	c.checkInvocations(&k)
 	c.checkRoutes(&k)
+	c.checkCalibrations(&k)
 	c.checkOperation(&k)
 	return k.err()
 }

@@ -81,6 +81,7 @@ func (v adminView) Models() []admin.ModelInfo {
 			in.Engines = append(in.Engines, b.Engine)
 			in.Simulated = in.Simulated && (b.Engine == simulatedEngine || p.cfg.Engines[b.Engine].Type == simulatedEngine)
 		}
+		in.Capacity = p.capacities(m.Entry)
 		out = append(out, in)
 	}
 	return out

@@ -38,7 +38,7 @@ func (p *serving) backers(model string) (list []backer, grows bool, why string) 
 		if o := p.opened[b.Engine]; o != nil && o.name != nil {
 			replicas, grows = int64(len(o.name.live())), true
 		}
-		profile, measured := profileOf(&e)
+		profile, measured := p.profile(model, b.Engine)
 		switch {
 		case b.Standby:
 			why = "engine " + b.Engine + " is a standby"
@@ -71,12 +71,6 @@ func profileOf(e *config.Engine) (perf.Profile, bool) {
 	}
 	profile, err := perf.Named(cmp.Or(e.Profile, demoProfile))
 	return profile, err == nil
-}
-
-// batchOf is how many calls a simulated engine runs at once.
-func batchOf(e *config.Engine) int32 {
-	profile, _ := profileOf(e)
-	return int32(min(profile.MaxBatch, 1<<20))
 }
 
 // demand is so many units as package perf has them.

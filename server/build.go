@@ -45,11 +45,14 @@ func (p *serving) engine(name string) config.Engine {
 
 // slotsOf is how many calls an engine takes at once, 0 for many. A simulated one says itself; calls beyond that would
 // wait inside it, where neither tier nor reservation counts.
-func slotsOf(e *config.Engine) int32 {
-	if e.Slots == 0 && e.Type == simulatedEngine {
-		return batchOf(e)
+// A measured one runs as many as were seen to.
+func (p *serving) slotsOf(model, name string) int32 {
+	e := p.engine(name)
+	if e.Slots != 0 {
+		return e.Slots
 	}
-	return e.Slots
+	profile, _ := p.profile(model, name)
+	return int32(min(profile.MaxBatch, 1<<20))
 }
 
 // defaultTotal bounds a call where the configuration says nothing: long generations are first class.
@@ -361,12 +364,11 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 			name += "/" + string(m.Family)
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
-			Engine: name, Declared: b.Engine, Kind: kind, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: slotsOf(&e), Cost: costs,
+			Engine: name, Declared: b.Engine, Kind: kind, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: p.slotsOf(m.ID, b.Engine), Cost: costs,
 		})
 	}
 	if len(out.Bindings) == 0 {
-		e := p.engine(simulatedEngine)
-		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID, Slots: slotsOf(&e)}}
+		out.Bindings = []dispatch.Binding{{Engine: simulatedEngine, Upstream: m.ID, Slots: p.slotsOf(m.ID, simulatedEngine)}}
 	}
 	return out, nil
 }

@@ -60,6 +60,10 @@ func (o objectAdmin) List(_ context.Context, kind, account string) ([]admin.Obje
 		for name, r := range cfg.Routes {
 			errs = append(errs, add("", name, &r))
 		}
+	case config.KindCalibration:
+		for name, c := range cfg.Calibrations {
+			errs = append(errs, add("", name, &c))
+		}
 	}
 	slices.SortFunc(out, func(a, b admin.Object) int { return strings.Compare(a.Name, b.Name) })
 	return out, errors.Join(errs...)
@@ -275,7 +279,7 @@ func (s *Server) preview(ctx context.Context, tx *store.Tx) (*serving, error) {
 }
 
 // objectKinds are the kinds of objects, what is referred to before what refers to it.
-var objectKinds = []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel, config.KindRoute}
+var objectKinds = []string{config.KindAccount, config.KindTeam, config.KindEngine, config.KindModel, config.KindRoute, config.KindCalibration}
 
 // effective is the declared configuration with the objects that were made at run time.
 // What is declared goes before what is stored.

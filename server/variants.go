@@ -48,6 +48,7 @@ func (p *serving) models() (map[string]*catalog.Model, error) {
 		}
 	}
 	declare(func(id string, cm *config.Model) bool { return cm.Base == "" && !isARN(id) })
+	p.size(out)
 	declare(func(_ string, cm *config.Model) bool { return cm.Base != "" })
 	for _, m := range p.custom {
 		if entry := p.brought(out, m); entry != nil {

@@ -12,7 +12,7 @@ import (
 // Object is something of the configuration that was made at run time. Its body is JSON in
 // the form that the configuration file has.
 type Object struct {
-	Kind    string // "account", "team", "engine", "model"
+	Kind    string // "account", "team", "engine", "model", "route", "calibration"
 	Account string // of a team; "" for what belongs to no account
 	Name    string
 	Body    []byte

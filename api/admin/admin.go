@@ -79,6 +79,29 @@ type ModelInfo struct {
 	*catalog.Model
 	Engines   []string `json:"engines,omitempty"` // told to the operator
 	Simulated bool     `json:"simulated"`
+	// Capacity is what one replica of each engine can do; told to the operator.
+	Capacity []Capacity `json:"capacity,omitempty"`
+}
+
+// Capacity is what one replica of an engine can do with a model, as it was measured or given; a placeholder has no figures.
+type Capacity struct {
+	Engine   string        `json:"engine"`
+	Basis    catalog.Basis `json:"basis"`
+	Measured string        `json:"measured,omitempty"` // when
+	Profile  string        `json:"profile,omitempty"`  // of a simulated engine that nobody has measured
+
+	Slots     int64 `json:"slots,omitzero"`
+	KV        int64 `json:"kvTokens,omitzero"`
+	KVAtLeast bool  `json:"kvAtLeast,omitzero"` // the memory holds more than that
+
+	StepMicros         float64 `json:"stepMicros,omitzero"`
+	PrefillTokenMicros float64 `json:"prefillTokenMicros,omitzero"`
+	ContextTokenMicros float64 `json:"contextTokenMicros,omitzero"`
+	SequenceMicros     float64 `json:"sequenceMicros,omitzero"`
+
+	// What it sells, in calls of the proportion of the model's unit: with the usual wait.
+	InputPerMinute  int64 `json:"inputPerMinute,omitzero"`
+	OutputPerMinute int64 `json:"outputPerMinute,omitzero"`
 }
 
 // Service is the admin API behind the front door.
@@ -244,7 +267,7 @@ func (s *Service) models(c *api.Call, _ string) (any, error) {
 			return strings.HasPrefix(m.ID, "arn:") && !strings.Contains(m.ID, ":"+c.Principal.Account+":")
 		})
 		for i := range models {
-			models[i].Engines = nil
+			models[i].Engines, models[i].Capacity = nil, nil
 		}
 	}
 	return map[string]any{"models": models}, nil

@@ -48,6 +48,7 @@ var kinds = []struct {
 	{"engine", "engines", "Engine", true},
 	{"model", "models", "Model", true},
 	{"route", "routes", "Route", true},
+	{"calibration", "calibrations", "Calibration", true},
 }
 
 // objectRoutes are the operations on objects.
