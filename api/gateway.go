@@ -91,6 +91,9 @@ func (g *Gateway) allowed(c *Call, in *Intent, res *catalog.Resolution) error {
 	if res.Route != nil {
 		return g.authorizeRoute(c, in, res.Route)
 	}
+	if res.Reservation != "" && g.authorize(c, in, res.Reservation) == nil {
+		return nil // by the ARN of what was bought; else by its model
+	}
 	return g.authorize(c, in, res.Model.ID)
 }
 

@@ -26,8 +26,20 @@ type Limits struct {
 // actions of which one names or covers them: "forebay:*", or "*".
 const AdminPrefix = "forebay:"
 
-// Policy says what a key may do. The zero value allows every call of every model, and no
-// administration.
+// privileged are further actions that a policy allows only with a list of actions of which one names or covers
+// them: they bind the account to pay for months, or decide where its prompts are written.
+var privileged = []string{
+	"bedrock:CreateProvisionedModelThroughput", "bedrock:UpdateProvisionedModelThroughput", "bedrock:DeleteProvisionedModelThroughput",
+	"bedrock:PutModelInvocationLoggingConfiguration", "bedrock:DeleteModelInvocationLoggingConfiguration",
+}
+
+// mustBeListed reports whether a policy without a list of actions does not allow an action.
+func mustBeListed(action string) bool {
+	return strings.HasPrefix(action, AdminPrefix) || slices.Contains(privileged, action)
+}
+
+// Policy says what a key may do. The zero value allows every call of every model, and neither
+// administration nor what commits the account.
 type Policy struct {
 	// Actions and Models are lists of names with the wildcards * and ?; an empty list allows
 	// all, but for the actions of administration.
@@ -131,8 +143,7 @@ func Authorize(p *Principal, action, model, resource, tier string) error {
 	if pol == nil {
 		return nil
 	}
-	admin := strings.HasPrefix(action, AdminPrefix)
-	if admin && len(pol.Actions) == 0 || !allowed(pol.Actions, action) || model != "" && !allowed(pol.Models, model) {
+	if len(pol.Actions) == 0 && mustBeListed(action) || !allowed(pol.Actions, action) || model != "" && !allowed(pol.Models, model) {
 		return fault.Newf(fault.Denied,
 			"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 			p.ARN, action, resource, action)

@@ -12,12 +12,12 @@ import (
 func (p *Policy) Exceeds(other *Policy) string {
 	actions := p.Actions
 	if len(actions) == 0 && len(other.Actions) > 0 {
-		actions = []string{"*"} // all but administration, which no list of patterns but * says
+		actions = []string{"*"} // all but what must be listed, which no list of patterns but * says
 	}
 	if len(actions) > 0 && len(other.Actions) == 0 {
 		for _, a := range actions {
-			if mayAdminister(a) {
-				return fmt.Sprintf("actions: %q administers", a)
+			if mayCommit(a) {
+				return fmt.Sprintf("actions: %q administers, or commits the account", a)
 			}
 		}
 	}
@@ -37,8 +37,11 @@ func (p *Policy) Exceeds(other *Policy) string {
 	return p.Limits.exceed(&other.Limits)
 }
 
-// mayAdminister reports whether a pattern of actions covers, or may cover, one of administration.
-func mayAdminister(pattern string) bool {
+// mayCommit reports whether a pattern of actions covers, or may cover, one that must be listed.
+func mayCommit(pattern string) bool {
+	if slices.ContainsFunc(privileged, func(action string) bool { return Match(pattern, action) }) {
+		return true
+	}
 	fixed, _, wild := strings.Cut(strings.ReplaceAll(pattern, "?", "*"), "*")
 	return strings.HasPrefix(fixed, AdminPrefix) || wild && strings.HasPrefix(AdminPrefix, fixed)
 }

@@ -52,6 +52,9 @@ func TestExceeds(t *testing.T) {
 	if why := (&Policy{Actions: []string{"fore*"}}).Exceeds(&Policy{}); why == "" {
 		t.Error("administration is within a policy of all else")
 	}
+	if why := (&Policy{Actions: []string{"bedrock:Create*"}}).Exceeds(&Policy{}); why == "" {
+		t.Error("purchases are within a policy of all else")
+	}
 	if why := (&Policy{Actions: []string{"bedrock:?nvoke*"}}).Exceeds(&Policy{}); why != "" {
 		t.Errorf("calls of models: %s", why)
 	}

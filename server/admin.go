@@ -77,6 +77,10 @@ func (v adminView) Models() []admin.ModelInfo {
 	p := v.s.live.Load()
 	for _, m := range p.base.Models {
 		in := admin.ModelInfo{Model: m.Entry, Simulated: true}
+		if unit, sold := m.Entry.UnitSize(); sold && m.Entry.Unit == nil {
+			marked := *m.Entry
+			marked.Unit, in.Model = &unit, &marked
+		}
 		for _, b := range m.Bindings {
 			in.Engines = append(in.Engines, b.Engine)
 			in.Simulated = in.Simulated && (b.Engine == simulatedEngine || p.cfg.Engines[b.Engine].Type == simulatedEngine)

@@ -15,6 +15,7 @@ import (
 	"forebay/api/admin"
 	"forebay/config"
 	"forebay/fault"
+	"forebay/identity"
 	"forebay/meter"
 	"forebay/provision"
 
@@ -417,4 +418,38 @@ func TestCreatingUntilThePoolHasGrown(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 	start(t, s)
+}
+
+// A key whose policy lists no actions calls what was bought, and buys nothing itself.
+func TestPlainKeysBuyNothing(t *testing.T) {
+	s := run(t, testConfig(t))
+	arn := buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`","modelUnits":1}`)
+	key := makeKey(t, s, "plain", identity.KeyBearer, identity.Policy{Models: []string{"anthropic.*"}}, time.Time{})
+	other := makeKey(t, s, "other", identity.KeyBearer, identity.Policy{Models: []string{"amazon.*"}}, time.Time{})
+	byARN := makeKey(t, s, "arn", identity.KeyBearer, identity.Policy{Models: []string{"arn:*:provisioned-model/*"}}, time.Time{})
+	by := func(token, method string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Method = method
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	const order = `{"provisionedModelName":"more","modelId":"` + haiku + `","modelUnits":1}`
+	for _, c := range []struct {
+		token, method, path, body string
+		status                    int
+	}{
+		{key.Value, "POST", throughputPath, order, 403},
+		{key.Value, "PATCH", throughputPath + "/chat", `{"desiredProvisionedModelName":"b"}`, 403},
+		{key.Value, "DELETE", throughputPath + "/chat", "", 403},
+		{key.Value, "GET", throughputPath + "/chat", "", 200},
+		{key.Value, "GET", throughputsPath, "", 200},
+		{key.Value, "POST", "/model/" + inPath(arn) + "/converse", question, 200},
+		{byARN.Value, "POST", "/model/" + inPath(arn) + "/converse", question, 200},
+		{byARN.Value, "POST", conversePath, question, 403},
+		{other.Value, "POST", "/model/" + inPath(arn) + "/converse", question, 403},
+	} {
+		if a := post(t, s, c.path, c.body, by(c.token, c.method)); a.status != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, a.status, a.body, c.status)
+		}
+	}
 }
