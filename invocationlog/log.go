@@ -37,6 +37,7 @@ type Options struct {
 type Log struct {
 	Options
 	entries chan *entry
+	flushes chan struct{}
 
 	used                     atomic.Int64
 	written, dropped, failed atomic.Int64
@@ -49,7 +50,17 @@ type entry struct {
 }
 
 // New returns a log. Nothing is written before Run.
-func New(o Options) *Log { return &Log{Options: o, entries: make(chan *entry, maxQueue)} }
+func New(o Options) *Log {
+	return &Log{Options: o, entries: make(chan *entry, maxQueue), flushes: make(chan struct{}, 1)}
+}
+
+// Flush lets what is recorded so far be written soon, and does not wait for it.
+func (l *Log) Flush() {
+	select {
+	case l.flushes <- struct{}{}:
+	default:
+	}
+}
 
 // Counts are the records since the start.
 type Counts struct {
@@ -98,7 +109,10 @@ func (l *Log) Run(ctx context.Context) error {
 	objects := map[string]*object{} // by account
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	flush := func() {
+	flush := func(add func(*entry)) {
+		for len(l.entries) > 0 { // nobody else takes from it
+			add(<-l.entries)
+		}
 		for account, o := range objects {
 			l.write(ctx, account, o)
 		}
@@ -115,17 +129,12 @@ func (l *Log) Run(ctx context.Context) error {
 		case e := <-l.entries:
 			add(e)
 		case <-timer.C:
-			flush()
+			flush(add)
+		case <-l.flushes:
+			flush(add)
 		case <-ctx.Done():
-			for {
-				select {
-				case e := <-l.entries:
-					add(e)
-				default:
-					flush()
-					return nil
-				}
-			}
+			flush(add)
+			return nil
 		}
 	}
 }

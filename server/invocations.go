@@ -77,6 +77,7 @@ func (l invocationLogging) Put(ctx context.Context, account string, c *invocatio
 	if err := l.managed(); err != nil {
 		return err
 	}
+	defer l.s.invocations.Flush() // who looks for records after a change finds those before it
 	return l.settings().Put(ctx, account, c)
 }
 
@@ -85,6 +86,7 @@ func (l invocationLogging) Delete(ctx context.Context, account string) error {
 	if err := l.managed(); err != nil {
 		return err
 	}
+	defer l.s.invocations.Flush()
 	return l.settings().Delete(ctx, account)
 }
 

@@ -103,7 +103,7 @@ func start(t *testing.T) *running {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	return &running{cred, data, append(env,
-		"FOREBAY_TEST_URL="+cred.URL, "FOREBAY_TEST_TLS_URL="+cred.TLSURL, "FOREBAY_TEST_CA="+cred.CA, "FOREBAY_TEST_API_KEY="+cred.APIKey,
+		"FOREBAY_TEST_URL="+cred.URL, "FOREBAY_TEST_DATA="+data, "FOREBAY_TEST_TLS_URL="+cred.TLSURL, "FOREBAY_TEST_CA="+cred.CA, "FOREBAY_TEST_API_KEY="+cred.APIKey,
 		"FOREBAY_TEST_ACCESS_KEY="+cred.AccessKeyID, "FOREBAY_TEST_SECRET_KEY="+cred.SecretAccessKey, "AWS_EC2_METADATA_DISABLED=true",
 	)}
 }
