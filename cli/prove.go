@@ -22,9 +22,9 @@ import (
 
 // proveCmd shows by experiment what a reservation holds.
 type proveCmd struct {
-	Only      []string      `help:"Make these experiments only: contention, idle, overshoot, faults." placeholder:"NAME"`
+	Only      []string      `help:"Make these experiments only: contention, idle, overshoot, spill, faults." placeholder:"NAME"`
 	Dir       string        `help:"Where the report, its plots, the server's configuration and the recording are kept; a folder of its own that is deleted when left out." type:"path"`
-	Length    time.Duration `help:"Length of one run." default:"2m"`
+	Length    time.Duration `help:"Length of one run." default:"100s"`
 	Pairs     int           `help:"Paired runs, each alone and among others." default:"3"`
 	Replicas  int           `help:"Simulated engines." default:"4"`
 	Slots     int           `help:"Calls that each engine takes at once." default:"12"`

@@ -90,6 +90,7 @@ var experiments = []struct {
 	{"contention", (*Lab).contention},
 	{"idle", (*Lab).idle},
 	{"overshoot", (*Lab).overshoot},
+	{"spill", (*Lab).spill},
 	{"faults", (*Lab).faults},
 }
 

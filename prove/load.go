@@ -24,6 +24,8 @@ type Stream struct {
 	Model string
 	// Tier is the service tier to ask for; "" names none.
 	Tier string
+	// Even makes an open loop's calls come at even distances.
+	Even bool
 	// Rate is the mean number of calls a second; 0 makes Clients send one call after the other.
 	Rate    float64
 	Clients int
@@ -112,7 +114,11 @@ func (d *driver) open(ctx context.Context, s Stream, body []byte, length time.Du
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for due := time.Duration(0); ; {
-		due += time.Duration(random.ExpFloat64() / s.Rate * float64(time.Second))
+		gap := 1.0
+		if !s.Even {
+			gap = random.ExpFloat64()
+		}
+		due += time.Duration(gap / s.Rate * float64(time.Second))
 		if due >= length {
 			break
 		}

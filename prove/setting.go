@@ -34,11 +34,11 @@ type Setting struct {
 	Seed    uint64        `json:"seed"`
 }
 
-// Default is what `make prove` runs: about twenty minutes on two cores, 10,000 reserved calls under load.
+// Default is what `make prove` runs: about a quarter of an hour on two cores, 10,000 reserved calls under load.
 func Default() Setting {
 	return Setting{
 		Profile: "demo", Replicas: 4, Slots: 12, Input: 60, Output: 16, Sold: 0.25, Used: 0.95,
-		Tenants: 50, Overload: 10, Length: 2 * time.Minute, Pairs: 3, Seed: 1,
+		Tenants: 50, Overload: 10, Length: 100 * time.Second, Pairs: 3, Seed: 1,
 	}
 }
 
@@ -85,7 +85,7 @@ const (
 	metered   = -1
 	bounded   = -2
 	operator  = -3     // calls engines through proxies
-	perMinute = 60     // requests of metered
+	perMinute = 6      // requests of metered
 	tokens    = 60_000 // a minute, of bounded
 )
 
@@ -122,7 +122,7 @@ func (s *Setting) Files(dir string, proxies []*Proxy) (string, error) {
 		bindings = append(bindings, fmt.Sprintf("{engine: replica-%d}", i+1))
 	}
 	s.faultyEngines(&y, dir, proxies)
-	fmt.Fprintf(&y, "models:\n  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s, price: {input: 0.10 USD, output: 0.40 USD, flex: 0.5},\n", Model)
+	fmt.Fprintf(&y, "models:\n  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s, price: {input: 100 USD, output: 400 USD, flex: 0.5},\n", Model)
 	fmt.Fprintf(&y, "     unit: {input: %d, output: %d, hour: 10.00 USD}, engines: [%s]}\n", r.unitInput, r.unitOutput, strings.Join(bindings, ", "))
 	s.faultyModels(&y, &r, len(proxies))
 	var accounts, keys strings.Builder
@@ -142,6 +142,7 @@ func (s *Setting) Files(dir string, proxies []*Proxy) (string, error) {
 		fmt.Fprintf(&keys, "  - {name: %s, kind: api-key, account: %q, secret: %q}\n", client(i), account(i), "file:"+path)
 	}
 	fmt.Fprintf(&y, "accounts:\n%skeys:\n%s", &accounts, &keys)
+	fmt.Fprintf(&y, "routes:\n  %s: {lanes: [{name: %s, provisioned: %s, spill: over-rate}, {name: %s, model: %q}]}\n", route, laneBought, spillName, laneSpill, Model)
 	path := filepath.Join(dir, "forebay.yaml")
 	return path, os.WriteFile(path, []byte(y.String()), 0o600)
 }
