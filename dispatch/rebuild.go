@@ -95,7 +95,7 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 
 // rechargeReserved charges what a call took from what was bought.
 func (d *Dispatcher) rechargeReserved(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
-	ref := scopeRef{scopeReservation, "", c.Reservation}
+	ref := purchaseScope(c.Reservation)
 	for _, l := range w.scopes[ref] {
 		if !fresh[limitKey{ref, l.name}] || now.Sub(c.At) > drained {
 			continue

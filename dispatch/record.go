@@ -136,17 +136,23 @@ func (c *call) explain() {
 	out := explanation{
 		Reason: e.Reason.String(), Ahead: e.Ahead, RetryMs: e.RetryAfter.Milliseconds(), Estimated: e.Estimated,
 	}
-	for _, l := range e.Limits[:e.NumLimits] {
-		x := limitExplain{Level: l.Fill, Hold: l.Hold}
-		for i := range c.limits {
-			if k := &c.limits[i]; l.Bucket != 0 && k.bucket == l.Bucket || l.Counter != 0 && k.counter == l.Counter {
-				x.Scope, x.Limit, x.Value = k.scope.String(), k.name, k.value
-				if e.Bucket != 0 && e.Bucket == l.Bucket || e.Counter != 0 && e.Counter == l.Counter {
-					out.Refused = fmt.Sprintf("%s %s", x.Scope, x.Limit)
-				}
+	limit := func(bucket capacity.BucketID, counter capacity.CounterID, level, hold int64) {
+		x := limitExplain{Level: level, Hold: hold}
+		if k := c.limitOf(&capacity.Action{Bucket: bucket, Counter: counter}); k != nil {
+			x.Scope, x.Limit, x.Value = k.scope.String(), k.name, k.value
+			if e.Bucket != 0 && e.Bucket == bucket || e.Counter != 0 && e.Counter == counter {
+				out.Refused = fmt.Sprintf("%s %s", x.Scope, x.Limit)
 			}
 		}
 		out.Limits = append(out.Limits, x)
+	}
+	for i := range e.Limits[:e.NumLimits] {
+		l := &e.Limits[i]
+		limit(l.Bucket, l.Counter, l.Fill, l.Hold)
+	}
+	for i := range e.Units[:e.NumUnits] { // of what was bought
+		u := &e.Units[i]
+		limit(u.Bucket, 0, u.Fill, u.Charged)
 	}
 	if b, err := json.Marshal(&out); err == nil {
 		c.explained = b

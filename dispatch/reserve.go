@@ -40,13 +40,16 @@ func (b *builder) reservations() {
 			continue
 		}
 		r := &reserved{Reservation: in, id: handle(&b.ids.next, b.ids.reservations, [2]string{in.ID, in.Model})}
-		ref := scopeRef{scopeReservation, "", in.ID}
+		ref := purchaseScope(in.ID)
 		input, output := b.unitBucket(ref, limitInput, capacity.MeasureInput, in.Input), b.unitBucket(ref, limitOutput, capacity.MeasureOutput, in.Output)
 		b.cfg.Reservations = append(b.cfg.Reservations, capacity.Reservation{ID: r.id, Pool: m.pool, Input: input, Output: output, Slots: in.Slots})
 		r.lane = lane{name: in.Name, mode: meter.ModeProvisioned, model: m, reserved: r}
 		b.w.reservations[in.ID] = r
 	}
 }
+
+// purchaseScope is what was bought, as a holder of limits.
+func purchaseScope(id string) scopeRef { return scopeRef{scopeReservation, "", id} }
 
 // unitBucket adds a bucket of a reservation, 0 for what has no bound.
 func (b *builder) unitBucket(ref scopeRef, name string, m capacity.Measure, rate int64) capacity.BucketID {
@@ -72,7 +75,7 @@ func (b *builder) unreserved(old *world) {
 		if now != nil {
 			continue // the buckets are the same
 		}
-		ref := scopeRef{scopeReservation, "", id}
+		ref := purchaseScope(id)
 		for _, l := range old.scopes[ref] {
 			b.cfg.RemoveBuckets = append(b.cfg.RemoveBuckets, l.bucket)
 			delete(b.ids.buckets, limitKey{ref, l.name})

@@ -223,7 +223,7 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 			return err
 		}
 		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane
-			c.limits = joined(c.limits, w.scopes[scopeRef{scopeReservation, "", r.ID}])
+			c.limits = joined(c.limits, w.scopes[purchaseScope(r.ID)])
 		}
 	}
 	return nil

@@ -113,7 +113,8 @@ func (c *call) tried(s *capacity.State, ev *capacity.Event) []TriedLane {
 		for k := range c.limits {
 			x := &c.limits[k]
 			id := limitID{x.bucket, x.counter}
-			if seen[id] || !applies(ev, x, i) {
+			of := l.reserved != nil && x.scope == purchaseScope(l.reserved.ID)
+			if seen[id] || !of && !applies(ev, x, i) {
 				continue
 			}
 			seen[id] = true

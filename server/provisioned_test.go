@@ -321,6 +321,10 @@ func TestPurchaseIsALimit(t *testing.T) {
 		if a.status != http.StatusTooManyRequests || a.header.Get("X-Amzn-Errortype") != "ThrottlingException" || a.header.Get("X-Forebay-Retry") != "exact" {
 			t.Fatalf("%d %v %s", a.status, a.header, a.body)
 		}
+		x, err := s.ledger.Explain(t.Context(), rowID(&a))
+		if err != nil || x.Mode != "provisioned" || x.Reservation != arn || !strings.Contains(string(x.Detail), `"refusedBy":"the purchase `+arn+` input tokens/min"`) {
+			t.Errorf("%+v %s %v", x, x.Detail, err)
+		}
 		if ms, err := strconv.Atoi(a.header.Get("X-Amz-Retry-After")); err != nil || ms < 1000 || ms > 600_000 || !strings.Contains(a.header.Get("X-Forebay-Reason"), "600 input tokens/min of the purchase") {
 			t.Errorf("%v", a.header)
 		}
