@@ -89,7 +89,7 @@ func forebay(o suiteOptions, dir, name, addr, mockAt string) (*target, error) {
 		args: []string{o.forebay, "up", "--quiet", "--config", path, "--listen", addr, "--data-dir", filepath.Join(dir, name)},
 	}
 	if name == allOff {
-		t.args = append(t.args, "--no-auth")
+		t.args = append(t.args, "--no-auth", "--no-ledger")
 	}
 	if o.profiles != "" {
 		t.pprof = freeAddr()

@@ -30,6 +30,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"up", "--config", "/does/not/exist.yaml"}, exitFault, "no such file"},
 		{[]string{"usage", "--data-dir", t.TempDir()}, exitFault, "forebay up"},
 		{[]string{"up", "--no-auth", "--listen", "0.0.0.0:0"}, exitFault, "loopback"},
+		{[]string{"up", "--no-ledger"}, exitFault, "--no-auth"},
 		{[]string{"up", "--pprof", "0.0.0.0:0"}, exitFault, "loopback"},
 		{[]string{"up", "--data-dir", "/proc/nope"}, exitFault, "data directory"},
 		{[]string{"up", "--serve", "x"}, exitFault, "ID=ENGINE"},

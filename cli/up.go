@@ -22,6 +22,7 @@ type serverFlags struct {
 	Serve      []string `help:"Serve a model by an engine: one of ollama, llama-server, vllm, lm-studio, one of the configuration, or a URL with /v1 in its path." placeholder:"ID=ENGINE[/MODEL]" sep:"none"`
 	Quotas     string   `help:"Quotas of every account: none, or aws for AWS's published defaults." enum:",none,aws" default:""`
 	NoAuth     bool     `help:"Accept every caller; loopback only."`
+	NoLedger   bool     `help:"Write no rows, to measure what they cost; with --no-auth only." hidden:""`
 }
 
 func (f *serverFlags) load() (config.Config, error) {
@@ -38,7 +39,7 @@ func (f *serverFlags) load() (config.Config, error) {
 	if f.Quotas != "" {
 		cfg.Override("quotas", func() { cfg.Quotas = f.Quotas })
 	}
-	cfg.NoAuth = f.NoAuth
+	cfg.NoAuth, cfg.NoLedger = f.NoAuth, f.NoLedger
 	cfg.Hint = program() + " up --serve MODEL=ollama/llama3.2"
 	if f.DataDir != "" {
 		cfg.Hint += " --data-dir " + word(f.DataDir)

@@ -45,6 +45,8 @@ type Config struct {
 	Path string `yaml:"-"`
 	// NoAuth accepts every caller as the account, on loopback only.
 	NoAuth bool `yaml:"-"`
+	// NoLedger writes no rows, to measure what they cost. Nobody's use is known then, so it goes with NoAuth only.
+	NoLedger bool `yaml:"-"`
 	// Hint is the command that puts a real model in place of the simulated engine; MODEL in it stands for the model's id.
 	Hint string `yaml:"-"`
 

@@ -28,6 +28,6 @@ func (c *Config) KeepFixed(running *Config) []string {
 	}
 	walk("", reflect.ValueOf(c).Elem(), reflect.ValueOf(running).Elem())
 	keep("account.id", reflect.ValueOf(&c.Account.ID).Elem(), reflect.ValueOf(&running.Account.ID).Elem())
-	c.NoAuth = running.NoAuth
+	c.NoAuth, c.NoLedger = running.NoAuth, running.NoLedger
 	return differ
 }

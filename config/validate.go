@@ -138,6 +138,9 @@ var (
 )
 
 func (c *Config) checkServer(k *checker) {
+	if c.NoLedger && !c.NoAuth {
+		k.bad("ledger", "calls go unrecorded only where everybody may call: --no-ledger goes with --no-auth")
+	}
 	for _, x := range [][2]string{{"server.listen", c.Server.Listen}, {"server.tls_listen", c.Server.TLSListen}} {
 		if x[1] == "" && x[0] == "server.tls_listen" {
 			continue

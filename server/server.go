@@ -133,7 +133,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.openCustom()
 	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
-		Recorder: s.ledger, Log: s.log, Metrics: (*lateMetrics)(s),
+		Recorder: s.recorder(), Log: s.log, Metrics: (*lateMetrics)(s),
 		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
 	})
 	s.front = s.services()
@@ -152,6 +152,21 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	return s.install(ctx, first)
 }
+
+// recorder is where rows go.
+func (s *Server) recorder() dispatch.Recorder {
+	if s.cfg.NoLedger {
+		s.log.Warn("no call is recorded: usage, explain and restarts will know of none")
+		return unrecorded{}
+	}
+	return s.ledger
+}
+
+// unrecorded forgets rows.
+type unrecorded struct{}
+
+func (unrecorded) Append(context.Context, *meter.Record) error { return nil }
+func (unrecorded) Healthy() error                              { return nil }
 
 // lateMetrics lets the dispatcher be made before the metrics that read it.
 type lateMetrics Server
