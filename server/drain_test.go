@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"forebay/capacity"
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
 	"forebay/meter"
@@ -42,6 +43,7 @@ func drain(t *testing.T, patience time.Duration, ends bool) {
 	})
 	c := testConfig(t)
 	c.Server.Drain = patience
+	c.Recording.Dir = t.TempDir()
 	c.Engines["up"] = config.Engine{Type: "openai", URL: up.URL}
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "up"}}}
 	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
@@ -86,6 +88,9 @@ func drain(t *testing.T, patience time.Duration, ends bool) {
 	}
 	if rows := usage(t, s, "outcome"); len(rows) != 1 || rows[0].Group[0] != want {
 		t.Errorf("%+v, want one call %s", rows, want)
+	}
+	if count, _ := replayed(t, c.Recording.Dir); count[capacity.EventArrive] != 1 || count[capacity.EventSettle] != 1 {
+		t.Errorf("the recording ends before the calls do: %v", count)
 	}
 }
 

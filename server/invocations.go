@@ -21,16 +21,6 @@ func (s *Server) openInvocations() {
 	s.invocations = invocationlog.New(invocationlog.Options{Objects: s.objects(), Region: s.cfg.Server.Region, Log: s.log, Every: recordedWithin})
 }
 
-// runInvocations writes the log until end is called, which is when no call is under way any more.
-func (s *Server) runInvocations(ctx context.Context) (end func() error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- s.invocations.Run(ctx) }()
-	return func() error {
-		stop()
-		return <-done
-	}
-}
 
 // invocationLogging implements bedrock.Logging: what the configuration says holds for all accounts, or else what
 // each says itself.

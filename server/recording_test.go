@@ -28,7 +28,19 @@ func TestRecordingIsReplayable(t *testing.T) {
 			t.Errorf("%s", got.body)
 		}
 	})
-	files, err := filepath.Glob(filepath.Join(c.Recording.Dir, "*.events"))
+	count, names := replayed(t, c.Recording.Dir)
+	if count[capacity.EventArrive] != calls || count[capacity.EventSettle] != calls {
+		t.Errorf("%v", count)
+	}
+	if !strings.Contains(names, "bucket account 000000000000 tokens/min") || !strings.Contains(names, "model "+haiku) {
+		t.Errorf("%s", names)
+	}
+}
+
+// replayed replays the recording of one server. It counts the events, and lists what they name.
+func replayed(t *testing.T, dir string) (count map[capacity.EventKind]int, named string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.events"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -43,7 +55,7 @@ func TestRecordingIsReplayable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := map[capacity.EventKind]int{}
+	count = map[capacity.EventKind]int{}
 	var names []string
 	err = eventlog.Replay(log, func(rec *eventlog.Record, _ []capacity.Action, same bool) error {
 		if !same {
@@ -55,10 +67,8 @@ func TestRecordingIsReplayable(t *testing.T) {
 		count[rec.Event.Kind]++
 		return nil
 	})
-	if err != nil || count[capacity.EventArrive] != calls || count[capacity.EventSettle] != calls {
-		t.Errorf("%v, %v", count, err)
+	if err != nil {
+		t.Error(err)
 	}
-	if all := strings.Join(names, "\n"); !strings.Contains(all, "bucket account 000000000000 tokens/min") || !strings.Contains(all, "model "+haiku) {
-		t.Errorf("%s", all)
-	}
+	return count, strings.Join(names, "\n")
 }

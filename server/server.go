@@ -290,8 +290,7 @@ func (s *Server) httpServer(secure bool) *http.Server {
 // called once.
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
-	endLog := s.runInvocations(ctx)
-	g.Go(func() error { return s.dispatch.Run(gctx) })
+	endLog, endDispatch := outliving(ctx, s.invocations.Run), outliving(ctx, s.dispatch.Run)
 	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error { return s.tendProvisioned(gctx) })
 	g.Go(func() error { return s.accruer.Run(gctx) })
@@ -326,7 +325,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	err := g.Wait()
 	s.front.end()
-	return errors.Join(err, endLog())
+	return errors.Join(err, endDispatch(), endLog())
+}
+
+// outliving runs what the calls need that are still under way when ctx ends, until the returned function is called.
+func outliving(ctx context.Context, run func(context.Context) error) (end func() error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	return func() error {
+		stop()
+		return <-done
+	}
 }
 
 // Close releases everything. It may be called more than once.
