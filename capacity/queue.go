@@ -87,7 +87,7 @@ func (s *State) enqueue(ci int32, again bool) {
 		}
 	}
 	if c.waitEnds != 0 {
-		s.deadlines = heapPush(s.deadlines, s.calls.items, ci)
+		s.deadlines = s.deadlines.push(s.calls.items, ci)
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *State) dequeue(ci int32) {
 	q.waiting--
 	p.waiting--
 	if c.timer != 0 {
-		s.deadlines = heapRemove(s.deadlines, s.calls.items, ci)
+		s.deadlines = s.deadlines.remove(s.calls.items, ci)
 	}
 }
 

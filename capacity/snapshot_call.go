@@ -262,7 +262,7 @@ func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
 	q.waiting++
 	p.waiting++
 	if c.waitEnds != 0 {
-		s.deadlines = heapPush(s.deadlines, s.calls.items, ci)
+		s.deadlines = s.deadlines.push(s.calls.items, ci)
 	}
 	return !c.listed
 }

@@ -30,7 +30,7 @@ type State struct {
 	reservationByID map[ReservationID]int32
 	calendars       map[CalendarID]calendar
 
-	deadlines []int32  // heap of waiting calls that have a limit to their wait
+	deadlines deadlines
 	shrinking []int32  // pools that may soon want fewer replicas
 	touched   []PoolID // pools whose objects a configuration has changed
 	stamp     uint64   // tells a list that names an object twice
@@ -150,12 +150,6 @@ type counterHold struct {
 	amount  int64
 }
 
-func (c *call) before(d *call) bool {
-	return c.waitEnds < d.waitEnds || (c.waitEnds == d.waitEnds && c.id < d.id)
-}
-
-func (c *call) place() *int32 { return &c.timer }
-
 // hasFailedOn says whether the call is to avoid a replica.
 func (c *call) hasFailedOn(r ReplicaID) bool {
 	return slices.Contains(c.failed[:c.numFailed], r)
@@ -186,7 +180,7 @@ func (s *State) emit(a Action) { s.out = append(s.out, a) }
 func (s *State) NextWake() (Instant, bool) {
 	at, ok := maxInstant, false
 	if len(s.deadlines) > 0 {
-		at, ok = s.calls.items[s.deadlines[0]].waitEnds, true
+		at, ok = s.deadlines[0].at, true
 	}
 	for _, p := range s.shrinking {
 		pool := &s.pools.items[p]

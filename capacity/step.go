@@ -21,8 +21,8 @@ func (s *State) Step(now Instant, ev Event, out []Action) []Action {
 // passTime does what became due since the last step.
 func (s *State) passTime() {
 	for len(s.deadlines) > 0 {
-		ci := s.deadlines[0]
-		if s.calls.items[ci].waitEnds > s.now {
+		ci := s.deadlines[0].call
+		if s.deadlines[0].at > s.now {
 			break
 		}
 		s.waitEnded(ci)

@@ -48,13 +48,13 @@ func TestEstimatesComeBack(t *testing.T) {
 			if len(under) > 0 {
 				k := rapid.IntRange(0, len(under)-1).Draw(t, "which")
 				c := &p.charges[at[under[k]]]
-				real := rapid.Int64Range(0, c.amount).Draw(t, "real")
+				brought := rapid.Int64Range(0, c.amount).Draw(t, "brought")
 				kind := rapid.SampledFrom([]EventKind{EventProgress, EventSettle, EventCancel}).Draw(t, "kind")
 				state := s.calls.items[s.callByID[under[k]]].state
-				s.Step(now, Event{Kind: kind, Call: under[k], Input: real}, nil)
+				s.Step(now, Event{Kind: kind, Call: under[k], Input: brought}, nil)
 				switch {
-				case (state == callRunning || state == callRecalled) && (kind == EventSettle || kind == EventProgress && real > 0):
-					c.amount = real
+				case (state == callRunning || state == callRecalled) && (kind == EventSettle || kind == EventProgress && brought > 0):
+					c.amount = brought
 				case state == callWaiting && kind == EventCancel:
 					c.amount = 0
 				}
