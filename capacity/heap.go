@@ -21,6 +21,9 @@ func (s *slab[T]) take() int32 {
 	return int32(len(s.items) - 1)
 }
 
+// drop is put for an item that takes up much, and that its next user clears.
+func (s *slab[T]) drop(i int32) { s.free = append(s.free, i) }
+
 func (s *slab[T]) put(i int32) {
 	var zero T
 	s.items[i] = zero

@@ -12,7 +12,12 @@ package capacity
 func (s *State) recall(pi, subject int32) {
 	s.recallOwn(pi)
 	p := &s.pools.items[pi]
-	if k := p.base(); p.waiting == 0 || k.borrowed <= k.recalling {
+	k := p.base()
+	if p.waiting == 0 || k.borrowed <= k.recalling {
+		return
+	}
+	lowest := k.lowestLent()
+	if lowest == 0 || s.claims(p, lowest) <= k.recalling {
 		return
 	}
 	if subject != 0 && s.calls.items[subject].state == callWaiting && s.calls.items[subject].pool == pi {
@@ -21,10 +26,14 @@ func (s *State) recall(pi, subject int32) {
 		}
 	}
 	s.inTurn(p, func(ci int32) bool {
-		if s.ownRack(&s.calls.items[ci]) != nil {
+		switch c := &s.calls.items[ci]; {
+		case c.tier >= lowest && c.tier != TierReserved:
+			return false // and so are all that follow
+		case s.ownRack(c) != nil:
 			return true
+		default:
+			return s.recallFor(p, ci)
 		}
-		return s.recallFor(p, ci)
 	})
 }
 
@@ -46,10 +55,20 @@ func (s *State) recallFor(p *pool, ci int32) bool {
 			return true
 		}
 		if s.claims(p, s.calls.items[victim].tier) <= k.recalling {
-			return s.claims(p, TierBatch) > k.recalling
+			return s.claims(p, k.lowestLent()) > k.recalling
 		}
 		s.preempt(victim)
 	}
+}
+
+// lowestLent returns the lowest tier of which a call can be recalled, 0 if there is none.
+func (k *rack) lowestLent() Tier {
+	for t := TierBatch; t > 0; t-- {
+		if len(k.lent[t].items) > 0 {
+			return t
+		}
+	}
+	return 0
 }
 
 // claims is how many waiting calls may take slots from calls of a tier that can be recalled.

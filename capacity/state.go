@@ -80,8 +80,16 @@ const (
 // maxFailed is how many replicas a call can have failed on before it is refused.
 const maxFailed = 4
 
-// call is one call in flight.
+// call is one call in flight. Of the lists only as many items count as the call has.
 type call struct {
+	callCore
+	lanes    [MaxLanes]Lane
+	buckets  [MaxBuckets]bucketHold
+	counters [MaxCounters]counterHold
+}
+
+// callCore is what is looked at of a call in a long queue: it lies together.
+type callCore struct {
 	id          CallID
 	state       callState
 	tier        Tier // in the present lane
@@ -91,47 +99,44 @@ type call struct {
 	numBuckets  uint8
 	numCounters uint8
 	numFailed   uint8
+	class       class // of the queue that it waits in, or waited in last
 	preemptible bool
-	stop        Reason // ReasonCancelled or ReasonExpired: told to stop, not to be queued again
-	left        Reason // why it left the lane before
-	leftBucket  BucketID
 	requeued    bool // waits in the list of calls that go first
+	listed      bool // among those that can be recalled
+	unitsOpen   bool // its reservation has been charged, and not for the last time
 	placed      Placement
-	attempts    int32
-	account     AccountID
-	principal   PrincipalID
+	stop        Reason    // ReasonCancelled or ReasonExpired: told to stop, not to be queued again
+	left        Reason    // why it left the lane before
 	pool        int32     // of the present lane
-	replica     int32     // whose slot it occupies, else 0
 	reservation int32     // of the present lane; 0 is under quota
-	ran         ReplicaID // whose slot it occupies, or occupied last
 	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
-	next, prev  int32     // in the list it is in: a principal's, the requeued or the recallable
-	listed      bool      // among those that can be recalled
-	class       class     // of the queue that it waits in, or waited in last
-	unitsOpen   bool      // its reservation has been charged, and not for the last time
-	timer       int32     // place in the deadline heap
-	lanes       [MaxLanes]Lane
-	buckets     [MaxBuckets]bucketHold
-	counters    [MaxCounters]counterHold
-	failed      [maxFailed]ReplicaID
-	n           int32 // completions
+	next, prev  int32     // in the list it is in: a principal's, the requeued, or one of a replica
+	timer       int32     // place among the deadlines
+	replica     int32     // whose slot it occupies, else 0
+	ran         ReplicaID // whose slot it occupies, or occupied last
+	order       uint64
+	waitEnds    Instant // the earlier of the deadline and the pool's bound; 0 is never
+	deadline    Instant
 	input       int64
 	cacheWrite  int64
 	asked       int64 // max output per completion as asked for; 0 is the model's
 	maxOutput   int64 // over all completions
 	prefix      uint64
 	kv          int64 // occupied on the replica
-	deadline    Instant
 	arrived     Instant
 	queued      Instant
 	started     Instant
-	waitEnds    Instant // the earlier of the deadline and the pool's bound; 0 is never
-	order       uint64
 	sawInput    int64 // what fairness has counted so far
 	sawOutput   int64
 	unitInput   int64 // what its reservation has been charged so far
 	unitOutput  int64
 	unitLayers  [2 * numUnitBuckets]int32 // and where
+	account     AccountID
+	principal   PrincipalID
+	n           int32 // completions
+	attempts    int32
+	leftBucket  BucketID // that had no room for it in the lane before
+	failed      [maxFailed]ReplicaID
 }
 
 // bucketHold is a call's hold on one bucket.
@@ -144,10 +149,10 @@ type bucketHold struct {
 
 // counterHold is a call's hold on one counter.
 type counterHold struct {
-	counter int32
-	held    bool
 	period  int64
 	amount  int64
+	counter int32
+	held    bool
 }
 
 // hasFailedOn says whether the call is to avoid a replica.

@@ -90,12 +90,14 @@ func (s *State) arrive(ev *Event) {
 	ci := s.calls.take()
 	s.callByID[ev.Call] = ci
 	c := &s.calls.items[ci]
-	*c = call{
-		id: ev.Call, tier: ev.Tier, account: ev.Account, principal: ev.Principal, preemptible: ev.Preemptible && !ev.Delivered,
-		lanes: ev.Lanes, numLanes: min(ev.NumLanes, MaxLanes), numBuckets: min(ev.NumBuckets, MaxBuckets),
-		numCounters: min(ev.NumCounters, MaxCounters), n: max(1, ev.N), input: amount(ev.Input),
-		cacheWrite: amount(ev.CacheWrite), asked: amount(ev.MaxOutput), prefix: ev.Prefix, deadline: ev.Deadline, arrived: s.now,
-	}
+	c.callCore = callCore{}
+	c.id, c.tier, c.account, c.principal, c.preemptible = ev.Call, ev.Tier, ev.Account, ev.Principal, ev.Preemptible && !ev.Delivered
+	c.lanes, c.numLanes = ev.Lanes, min(ev.NumLanes, MaxLanes)
+	c.numBuckets, c.numCounters = min(ev.NumBuckets, MaxBuckets), min(ev.NumCounters, MaxCounters)
+	clear(c.buckets[:c.numBuckets])
+	clear(c.counters[:c.numCounters])
+	c.n, c.input, c.cacheWrite, c.asked = max(1, ev.N), amount(ev.Input), amount(ev.CacheWrite), amount(ev.MaxOutput)
+	c.prefix, c.deadline, c.arrived = ev.Prefix, ev.Deadline, s.now
 	if c.tier <= TierReserved || int(c.tier) >= numTiers {
 		c.tier = TierDefault
 	}
@@ -257,5 +259,6 @@ func (s *State) forgetCall(ci int32) {
 		}
 	}
 	delete(s.callByID, c.id)
-	s.calls.put(ci)
+	c.id, c.state, c.numBuckets, c.numCounters = 0, 0, 0, 0 // all that is looked at of one that is gone
+	s.calls.drop(ci)
 }
