@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,8 +154,11 @@ func (c *call) refusal(a *capacity.Action) error {
 	if l := c.limitOf(a); l != nil && l.scope.kind == scopeLane && len(c.left) > 0 {
 		return c.spentBudget(l)
 	}
-	e := c.rejectionKind(a)
+	e := new(*c.rejectionKind(a)) // which may be an attempt's
 	e.RetryAfter, e.RetryEstimated = a.RetryAfter, a.Estimated
+	if len(c.left) > 0 {
+		e.Reason = fmt.Sprintf("left %s; in lane %s: %s", c.spilled(), c.lanes[c.lane].name, cmp.Or(e.Reason, e.Message, e.Kind.String()))
+	}
 	return e
 }
 

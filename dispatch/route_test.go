@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -263,3 +264,47 @@ func TestARouteThatHasGone(t *testing.T) {
 		}
 	})
 }
+
+// Whatever the quotas and rules of the lanes: each call of a burst is served by the first lane that has room for it among those that
+// it may reach, and refused by the last of these otherwise.
+func TestBurstsFillLanesInOrder(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		quotas, rules := make([]int64, 3), make([]capacity.Spill, 3)
+		for i := range quotas {
+			quotas[i] = rnd.Int64N(4) // 0 is no limit
+			rules[i] = []capacity.Spill{0, capacity.SpillOverRate, capacity.SpillOverLatency, capacity.FailOver}[rnd.IntN(4)]
+		}
+		synctest.Test(t, func(t *testing.T) {
+			engines := []*fake{instantly(), instantly(), instantly()}
+			r := newRig(t, routed(func(r *rig, lanes []Lane) {
+				for i := range lanes {
+					r.top.Models[0].Bindings[i].Quota.RequestsPerMinute = quotas[i]
+					lanes[i].Spill = rules[i]
+				}
+			}), engines...)
+			used := make([]int, 3)
+			for range 12 {
+				at := 0
+				for quotas[at] > 0 && int64(used[at]) == quotas[at] && rules[at] == capacity.SpillOverRate && at < 2 {
+					at++
+				}
+				refused := quotas[at] > 0 && int64(used[at]) == quotas[at]
+				if !refused {
+					used[at]++
+				}
+				_, err := r.do(t.Context(), r.viaRoute())
+				if row := r.book.last(t); (err != nil) != refused || row.Lane != at {
+					t.Fatalf("quotas %v, rules %v, used %v: %v in lane %d, want lane %d", quotas, rules, used, err, row.Lane, at)
+				}
+			}
+			for i, f := range engines {
+				if f.count() != used[i] {
+					t.Errorf("quotas %v, rules %v: %d calls on engine %d, want %d", quotas, rules, f.count(), i, used[i])
+				}
+			}
+		})
+	}
+}
+
+func instantly() *fake { return &fake{answer: after(0, infer.Usage{Input: 10, Output: 5})} }

@@ -53,7 +53,7 @@ const (
 // Tier orders on-demand work. The zero value is the default tier.
 type Tier uint8
 
-// The tiers, see the table of service tiers in the user guide.
+// The tiers, see docs/routes.md.
 const (
 	TierDefault Tier = iota
 	TierPriority
