@@ -71,7 +71,7 @@ func TestCalibrationIsKept(t *testing.T) {
 	if got := ask(t, s, http.MethodDelete, path, ""); got.status != 200 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if after := listed(t, s); after.Unit != nil || after.Capacity[0].Basis != catalog.BasisGiven {
+	if after := listed(t, s); after.Unit == nil || after.Unit.Basis != catalog.BasisPlaceholder || after.Capacity[0].Basis != catalog.BasisGiven {
 		t.Errorf("after: %+v", after)
 	}
 }
