@@ -43,6 +43,7 @@ type commands struct {
 	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
 	Doctor     doctorCmd     `cmd:"" help:"Check everything a support person would ask for."`
+	Calibrate  calibrateCmd  `cmd:"" help:"Measure what an engine can do, and so what a model unit is here."`
 	Prove      proveCmd      `cmd:"" help:"Show by experiment what a reservation holds."`
 	Replay     replayCmd     `cmd:"" help:"Show recorded events of the scheduler, and decide them again."`
 	Completion completionCmd `cmd:"" help:"Print shell completion: source <(forebay completion bash)."`

@@ -61,7 +61,7 @@ var diagram = []node{
 	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
 	{"server", []string{"accrual", "api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "invocationlog", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
-	{"cli", []string{"accrual", "api/admin", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "prove", "server", "wire/"}, "the command line is a client of the admin API; only up, demo and prove start a server, and nothing opens a store"},
+	{"cli", []string{"accrual", "api/admin", "calibrate", "capacity", "capacity/eventlog", "capacity/script", "config", "identity", "internal/", "meter", "perf", "prove", "server", "wire/"}, "the command line is a client of the admin API; only up, demo and prove start a server, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},
 	{"internal/", []string{"internal/"}, "internal packages serve tests and builds and depend on nothing that they serve"},
