@@ -26,11 +26,12 @@ type event struct {
 	payload []byte
 }
 
-// keep copies bytes within the log's memory.
+// keep copies bytes within the log's memory. A call that does not fit into it gives back what it has.
 func (c *Call) keep(b []byte) []byte {
 	n := int64(len(b)) + overhead
 	if c.lost || !c.log.take(n) {
 		c.lost = true
+		c.release()
 		return nil
 	}
 	c.held += n
@@ -42,7 +43,9 @@ func (c *Call) Answer(body []byte) { c.answer = c.keep(body) }
 
 // Event is told an event of a stream: its name, and its payload before it is framed.
 func (c *Call) Event(name string, payload []byte) {
-	c.events = append(c.events, event{name, c.keep(payload)})
+	if kept := c.keep(payload); !c.lost {
+		c.events = append(c.events, event{name, kept})
+	}
 }
 
 // Used is told what tokens the call used.

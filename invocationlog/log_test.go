@@ -88,12 +88,21 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%+v, %d wait", got, len(l.entries))
 	}
 	l.Begin(c, []byte("gone")).Discard()
+	endless := l.Begin(c, nil)
+	before := l.used.Load()
+	for range maxBytes / (1 << 20) {
+		endless.Event("chunk", make([]byte, 1<<20))
+	}
+	if endless.events != nil || l.used.Load() >= before {
+		t.Errorf("a stream that does not fit holds %d events", len(endless.events))
+	}
+	endless.End(&End{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.Run(ctx); err != nil {
 		t.Error(err)
 	}
-	if got := l.Counts(); got.Written != maxQueue || got.Failed != 0 || l.used.Load() != 0 {
+	if got := l.Counts(); got.Dropped != 2+11+1 || got.Written != maxQueue || got.Failed != 0 || l.used.Load() != 0 {
 		t.Errorf("%+v, %d bytes are held", got, l.used.Load())
 	}
 }
