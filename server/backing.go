@@ -29,9 +29,9 @@ type backer struct {
 	slots int64 // of all replicas
 }
 
-// backers lists the engines of a model that can back what is sold of it. why tells what keeps the last of the others from it; grows, whether
-// an engine may have more replicas in a while.
-func (p *serving) backers(model string) (list []backer, grows bool, why string) {
+// backers lists the engines of a model that can back units of it. why tells what keeps the last of the others from it; grows, whether
+// an engine may have more replicas in a while. What a unit of unknown size delivers only simulated engines can promise.
+func (p *serving) backers(model string, size catalog.Basis) (list []backer, grows bool, why string) {
 	for _, b := range p.bindings(model) {
 		e := p.engine(b.Engine)
 		replicas := int64(1)
@@ -42,6 +42,8 @@ func (p *serving) backers(model string) (list []backer, grows bool, why string) 
 		switch {
 		case b.Standby:
 			why = "engine " + b.Engine + " is a standby"
+		case size == catalog.BasisPlaceholder && e.Type != simulatedEngine:
+			why = fmt.Sprintf("nobody has measured or said what a unit of it delivers on engine %s (models.%s.unit)", b.Engine, model)
 		case b.Units > 0:
 			list = append(list, backer{name: b.Engine, given: b.Units * replicas, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas})
 		case measured:
@@ -92,7 +94,7 @@ func (p *serving) divide(list []provision.Throughput) (among [][]backer, shares 
 	before := map[string]int64{} // units of the model in the throughputs so far
 	for i := range list {
 		t := &list[i]
-		backers, _, _ := p.backers(t.Model.ID)
+		backers, _, _ := p.backers(t.Model.ID, t.Unit.Basis)
 		from, to := before[t.Model.ID], before[t.Model.ID]+t.Units
 		before[t.Model.ID] = to
 		among, shares = append(among, backers), append(shares, spread(backers, from, to))
@@ -169,7 +171,7 @@ type part struct {
 
 // Room implements provision.Pools. What is sold of other models counts where it runs on the same engines.
 func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput) provision.Room {
-	list, grows, why := p.backers(model)
+	list, grows, why := p.backers(model, u.Basis)
 	out := provision.Room{Grows: grows, Why: why}
 	if len(list) == 0 {
 		return out

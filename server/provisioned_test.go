@@ -202,6 +202,12 @@ func TestUnmeasuredEnginesBackNothing(t *testing.T) {
 		t.Error(x)
 	}
 	c.DataDir = t.TempDir()
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real", Units: 2}}}
+	s = run(t, c)
+	if x := throughput(t, s, buy(t, s, `{"provisionedModelName":"a","modelId":"`+haiku+`","modelUnits":1}`)); x["status"] != "Failed" || !strings.Contains(fmt.Sprint(x["failureMessage"]), "what a unit of it delivers") {
+		t.Error(x)
+	}
+	c.DataDir = t.TempDir()
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real", Units: 2}}, Unit: &config.Unit{Input: 1000, Output: 100, Hour: "1.00 USD"}}
 	s = run(t, c)
 	for i, want := range []string{"InService", "InService", "Failed"} {
@@ -350,7 +356,7 @@ func TestUnitsAreSpreadOverEngines(t *testing.T) {
 	c := testConfig(t)
 	c.Engines["a"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1", Slots: 4}
 	c.Engines["b"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1", Slots: 4}
-	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "a", Units: 1}, {Engine: "b", Units: 2}}}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "a", Units: 1}, {Engine: "b", Units: 2}}, Unit: &config.Unit{Input: 100}}
 	s := run(t, c)
 	for i, want := range []string{"InService", "InService", "InService", "Failed"} {
 		if x := throughput(t, s, buy(t, s, fmt.Sprintf(`{"provisionedModelName":"n%d","modelId":%q,"modelUnits":1}`, i, haiku))); x["status"] != want {
@@ -375,7 +381,7 @@ func TestUnitsAreSpreadOverEngines(t *testing.T) {
 func TestCreatingUntilThePoolHasGrown(t *testing.T) {
 	c := testConfig(t)
 	c.Engines["pods"] = config.Engine{Type: "openai", URL: "http://localhost:9/v1", Resolve: "dns", Slots: 4}
-	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "pods", Units: 1}}}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "pods", Units: 1}}, Unit: &config.Unit{Input: 100}}
 	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -455,5 +461,32 @@ func TestPlainKeysBuyNothing(t *testing.T) {
 		if a := post(t, s, c.path, c.body, by(c.token, c.method)); a.status != c.status {
 			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, a.status, a.body, c.status)
 		}
+	}
+}
+
+// An order that a crash has cut off before its purchase check is checked by the next start.
+func TestOrdersCutOffAreTakenUp(t *testing.T) {
+	c := testConfig(t)
+	s, err := New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := provision.New(provision.Options{Store: resourceStore{s}, Models: unitOffers{s}, Pools: pools{s}, Region: "us-east-1"}) // nobody tends it
+	arn, err := cut.Create(t.Context(), &provision.Order{Account: c.Account.ID, Name: "cut", Model: haiku, Units: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := cut.Get(t.Context(), c.Account.ID, arn); err != nil || x.Status != provision.Creating {
+		t.Fatalf("%+v %v", x, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = run(t, c)
+	if x := throughput(t, s, arn); x["status"] != "InService" {
+		t.Error(x)
+	}
+	if a := post(t, s, "/model/"+inPath(arn)+"/converse", question); a.status != http.StatusOK {
+		t.Error(a.status, a.body)
 	}
 }
