@@ -48,13 +48,14 @@ func (g *Gateway) lanes(c *Call, in *Intent, req *infer.Request, r *catalog.Rout
 			first = cmp.Or(first, err)
 			continue
 		}
-		if len(req.Lanes) == 0 {
-			req.Model = l.Model.ID
+		lane := infer.Lane{Number: i, Model: l.Model.ID, Enter: enter}
+		if len(req.Lanes) == 0 { // what is wrong with the body is told before the call waits
+			req.Model, lane.Entered = l.Model.ID, true
 			if err := enter(); err != nil {
 				return err
 			}
 		}
-		req.Lanes = append(req.Lanes, infer.Lane{Number: i, Model: l.Model.ID, Enter: enter})
+		req.Lanes = append(req.Lanes, lane)
 	}
 	if len(req.Lanes) == 0 {
 		return cmp.Or(first, error(fault.New(fault.Unsupported, "")))

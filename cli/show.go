@@ -165,6 +165,9 @@ func (c *usageCmd) verify(e *env, q url.Values) error {
 	} else {
 		_, _ = fmt.Fprintf(e.Out, "%d rows for %d calls\n", v.Rows, v.Calls)
 		amounts(e, v.Charges, v.Costs, v.Faults)
+		for _, currency := range slices.Sorted(maps.Keys(v.Lost)) {
+			_, _ = fmt.Fprintf(e.Out, "lost with recalled calls %s\n", meter.FormatMoney(v.Lost[currency], currency))
+		}
 		if v.Reserved.Hours > 0 {
 			_, _ = fmt.Fprintf(e.Out, "%d postings of reserved hours\n", v.Reserved.Hours)
 		}

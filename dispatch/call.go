@@ -39,7 +39,7 @@ type call struct {
 	attempts   []meter.Attempt
 	failures   int                // attempts that failed by themselves
 	left       []departure        // the lanes that it has left
-	ready      int                // the lane for which the request is made, from 1; 0 for none
+	ready      int                // the number of the lane for which the request is made, from 1; 0 for none
 	recalled   bool               // preempted; guarded by the Dispatcher's mutex
 	cancel     context.CancelFunc // of the attempt; guarded by the Dispatcher's mutex
 	used       infer.Usage        // by an attempt that showed nothing

@@ -174,6 +174,9 @@ func (c *call) lanesOf(w *world) error {
 			return overtaken() // the route was changed after the call had looked it up
 		}
 		c.lanes = append(c.lanes, callLane{lane: &r.lanes[in.Number], number: in.Number, enter: in.Enter})
+		if in.Entered {
+			c.ready = in.Number + 1
+		}
 	}
 	return nil
 }
@@ -316,14 +319,14 @@ func (c *call) spilled() string {
 // enter makes the request what the lane takes in which it was admitted.
 func (c *call) enter() error {
 	l := &c.lanes[c.lane]
-	if l.enter == nil || c.ready == c.lane+1 {
+	if l.enter == nil || c.ready == l.number+1 {
 		return nil
 	}
 	c.req.Model = l.model.name
 	if err := l.enter(); err != nil {
 		return err
 	}
-	c.ready = c.lane + 1
+	c.ready = l.number + 1
 	return nil
 }
 

@@ -222,6 +222,13 @@ func TestCallsAreMadeReadyForTheirLanes(t *testing.T) {
 		if !slices.Equal(entered, []int{0, 1}) {
 			t.Errorf("entered %v", entered)
 		}
+		entered = nil
+		once := lanes(-1)
+		once.Lanes[0].Entered = true
+		r.mustDo(once)
+		if !slices.Equal(entered, []int{1}) {
+			t.Errorf("entered %v once more", entered)
+		}
 		_, err := r.do(t.Context(), lanes(1))
 		wantKind(t, err, fault.Unsupported)
 		if row := r.book.last(t); row.Lane != 1 || row.Charge.Total() != 0 {

@@ -177,9 +177,10 @@ type Request struct {
 type Lane struct {
 	Number int    // its place in the route, from 0
 	Model  string // the catalogue's id of the model that serves in it
-	// Enter makes the request what the lane's model takes. It is called before the first attempt in the lane, and again when the
-	// call comes back to it; its error ends the call.
-	Enter func() error
+	// Enter makes the request what the lane's model takes. It is called before the first attempt in the lane, unless the request
+	// has Entered it already; its error ends the call.
+	Enter   func() error
+	Entered bool
 }
 
 // Guardrail names a guardrail of Bedrock, as the caller gave it.

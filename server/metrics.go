@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 	"sync"
 
 	"forebay/meter"
@@ -18,6 +19,7 @@ type metrics struct {
 	handler http.Handler
 
 	calls    *prometheus.CounterVec
+	routed   *prometheus.CounterVec
 	tokens   *prometheus.HistogramVec
 	cached   *prometheus.CounterVec
 	money    *prometheus.CounterVec
@@ -70,6 +72,7 @@ func newMetrics(s *Server) *metrics {
 	m.perToken = histogram("gen_ai_server_time_per_output_token_seconds", "Time per output token after the first.", perTokenBuckets, operation, provider, model)
 	m.queue = histogram("forebay_admission_wait_seconds", "Time that a call waited for admission.", queueBuckets, model)
 	m.calls = counter("forebay_calls_total", "Calls by API, model, outcome and reason.", "api", model, "outcome", "reason")
+	m.routed = counter("forebay_route_calls_total", "Calls of routes by the lane that served or refused them, and whether they had left another one.", "route", "lane", "outcome", "spilled")
 	m.cached = counter("forebay_cached_tokens_total", "Input tokens read from (read) or written to (write) a cache.", model, "direction")
 	m.money = counter("forebay_money_total", "Charge and cost of calls whose price is known, in units of their currency.", "amount", model, "currency")
 	gauge("forebay_calls_in_flight", "Calls that wait or run.", func() float64 { return float64(s.dispatch.InFlight()) })
@@ -138,6 +141,9 @@ func (m *metrics) of(r *meter.Record) *series {
 func (m *metrics) Called(r *meter.Record) {
 	s := m.of(r)
 	s.calls.Inc()
+	if r.Route != "" {
+		m.routed.WithLabelValues(r.Route, r.LaneName, r.Outcome, strconv.FormatBool(r.Spill != "")).Inc()
+	}
 	if r.Outcome == meter.OutcomeRefused {
 		return
 	}

@@ -66,6 +66,12 @@ func TestSpillInEveryAPI(t *testing.T) {
 			t.Errorf("%s: the second call says %v", x.name, h)
 		}
 	}
+	scraped := post(t, s, "/metrics", "", method(http.MethodGet)).body
+	for _, want := range []string{`{lane="first",outcome="ok",route="chat",spilled="false"} 1`, `{lane="rest",outcome="ok",route="chat",spilled="true"} 1`} {
+		if !strings.Contains(scraped, "forebay_route_calls_total"+want) {
+			t.Errorf("%s is not among the metrics", want)
+		}
+	}
 	for _, row := range usage(t, s, "asked", "model") {
 		if row.Requests != 1 {
 			t.Errorf("%+v", row)
