@@ -96,9 +96,9 @@ func (p *Purchase) rateAt(at int64) (r Rate) {
 }
 
 // drawPurchase draws a purchase that is made, and prices that change, within some seconds of each other.
-func drawPurchase(r *rapid.T, n int, origin time.Time, within int64, zones []*time.Location) Purchase {
+func drawPurchase(r *rapid.T, account string, n int, origin time.Time, within int64, zones []*time.Location) Purchase {
 	p := Purchase{
-		ID: fmt.Sprintf("p%d", n), Account: "a", Model: "m", Units: rapid.Int64Range(1, 1000).Draw(r, "units"),
+		ID: fmt.Sprintf("%s-%d", account, n), Account: account, Model: "m", Units: rapid.Int64Range(1, 1000).Draw(r, "units"),
 		Began: origin.Add(time.Duration(rapid.Int64Range(0, within).Draw(r, "created")) * time.Second), Zone: rapid.SampledFrom(zones).Draw(r, "zone"),
 	}
 	if rapid.Bool().Draw(r, "committed") {
@@ -164,6 +164,7 @@ func (m memory) Post(_ context.Context, p *Purchase, now time.Time) error {
 // history is one random run: purchases, a wall clock that goes where it likes, and processes that die.
 type history struct {
 	r         *rapid.T
+	account   string
 	restart   func() poster
 	crash     *string // what happens to the next transaction
 	books     [2]poster
@@ -219,7 +220,7 @@ func (h *history) run(t *testing.T, days int) {
 	h.now, h.far = origin, int64(days)*2
 	h.books = [2]poster{h.restart(), h.restart()}
 	for n := range rapid.IntRange(1, 3).Draw(h.r, "purchases") {
-		h.purchases = append(h.purchases, drawPurchase(h.r, n, origin, int64(days)*86400/4, zones))
+		h.purchases = append(h.purchases, drawPurchase(h.r, h.account, n, origin, int64(days)*86400/4, zones))
 	}
 	h.seen = make([]time.Time, len(h.purchases))
 	for range rapid.IntRange(1, 15).Draw(h.r, "steps") {
@@ -246,22 +247,23 @@ func TestAnyHistory(t *testing.T) {
 
 // The same in the file, where transactions fail before and after their commit, for some days.
 func TestAnyHistoryOfALedger(t *testing.T) {
+	ledger := openLedger(t, t.TempDir())
+	b := NewBook(ledger)
+	n := 0
 	rapid.Check(t, func(r *rapid.T) {
-		ledger := openLedger(t, t.TempDir())
-		defer func() { _ = ledger.Close() }()
+		n++
 		c := &crashing{Ledger: ledger}
-		h := &history{r: r, crash: &c.at, restart: func() poster { return NewBook(c) }}
+		h := &history{r: r, account: fmt.Sprint("a", n), crash: &c.at, restart: func() poster { return NewBook(c) }}
 		h.run(t, 1)
-		b := NewBook(ledger)
-		list, more, err := b.Postings(context.Background(), &meter.UsageQuery{})
+		list, more, err := b.Postings(context.Background(), &meter.UsageQuery{Account: h.account})
 		if err != nil || more {
 			r.Fatal(err, more)
 		}
 		h.check(list)
-		if v, err := b.Verify(context.Background(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 {
-			r.Fatalf("%+v %v", v, err)
-		}
 	})
+	if v, err := b.Verify(context.Background(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 {
+		t.Fatalf("%+v %v", v, err)
+	}
 }
 
 func (h *history) check(list []Posting) {

@@ -247,18 +247,18 @@ func TestSixMonths(t *testing.T) {
 	due := slices.SortedFunc(maps.Keys(events), func(a, b string) int { return at(a).Compare(at(b)) })
 	for n := 0; s.truth.Before(at(end)); n++ {
 		s.tick(n)
-		next := s.truth.Add(97*time.Minute + 31*time.Second)
+		next := s.truth.Add(5*time.Hour + 31*time.Minute + 17*time.Second)
 		switch {
-		case n%100 == 99: // a restart
+		case n%40 == 39: // a restart
 			s.stop()
 			s.start()
-		case n%370 == 369: // days without a process
+		case n%90 == 89: // days without a process
 			next = next.Add(73 * time.Hour)
-		case n%61 == 60: // a wall clock that is behind for some steps
-			s.skew = -5 * time.Hour
-		case n%61 == 4:
+		case n%31 == 30: // a wall clock that is behind for some steps
+			s.skew = -17 * time.Hour
+		case n%31 == 3:
 			s.skew = 0
-		case n == 200: // and one that is ahead of time
+		case n == 46: // and one that is ahead of time
 			s.skew = 31 * time.Hour
 		}
 		if len(due) > 0 && next.After(at(due[0])) {
