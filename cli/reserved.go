@@ -120,6 +120,9 @@ func (c *usageCmd) postings(e *env, q url.Values) error {
 		_ = w.WriteAll(rows)
 		return w.Error()
 	}
+	for _, r := range rows { // an ARN says little before its last part
+		r[2] = r[2][strings.LastIndexByte(r[2], '/')+1:]
+	}
 	err := table(e, strings.ToUpper(strings.Join(head, "\t")), rows)
 	if out.More {
 		_, _ = fmt.Fprintln(e.Out, "There is more: narrow the time with --since and --until.")
