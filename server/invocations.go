@@ -21,7 +21,6 @@ func (s *Server) openInvocations() {
 	s.invocations = invocationlog.New(invocationlog.Options{Objects: s.objects(), Region: s.cfg.Server.Region, Log: s.log, Every: recordedWithin})
 }
 
-
 // invocationLogging implements bedrock.Logging: what the configuration says holds for all accounts, or else what
 // each says itself.
 type invocationLogging struct{ s *Server }
