@@ -2,6 +2,7 @@ package accrual
 
 import (
 	"log/slog"
+	"math"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -222,5 +223,20 @@ func TestChangesAndBounds(t *testing.T) {
 	}
 	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 {
 		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// Totals beyond the range of money are told, and nothing wraps round.
+func TestTotalsOutOfRange(t *testing.T) {
+	b := NewBook(openLedger(t, t.TempDir()))
+	p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Began: at("2026-01-01T00:00:00Z"), Prices: []Price{{Charge: usd(1 << 62)}}}
+	if err := b.Post(t.Context(), p, at("2026-01-01T03:00:00Z")); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := b.Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 2 || v.Charges["USD"] != 1<<62 {
+		t.Errorf("%+v %v", v, err)
+	}
+	if rows, err := b.Usage(t.Context(), &meter.UsageQuery{}); err != nil || len(rows) != 1 || rows[0].Charge != math.MaxInt64 {
+		t.Errorf("%+v %v", rows, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -49,6 +50,9 @@ func (b *Book) Verify(ctx context.Context, since, until time.Time) (*Verificatio
 		if err := v.ends(ctx, tx, from, to); err != nil {
 			return err
 		}
+		if v.Wrong > 0 {
+			return nil // sums of what is wrong may be beyond what a number holds
+		}
 		return v.totals(ctx, tx, from, to)
 	})
 	if err != nil {
@@ -57,6 +61,7 @@ func (b *Book) Verify(ctx context.Context, since, until time.Time) (*Verificatio
 	return v, nil
 }
 
+// hours looks at each hour, and at how it follows the one before.
 func (v *Verification) hours(ctx context.Context, tx *sql.Tx, from, to int64) error {
 	rows, err := tx.QueryContext(ctx, verifySQL, from, to)
 	if err != nil {
@@ -106,7 +111,12 @@ func (v *Verification) hour(h *Posting) {
 			v.fault("%s at %s: the %s is %s, and %d units for %d seconds at %d an hour make %s", h.Purchase, text(h.At), x.what, x.posted, h.Units, seconds, x.rate.Nano, want)
 		}
 		if x.posted.Known {
-			x.totals[x.rate.Currency] += x.posted.Nano
+			sum, posted := x.totals[x.rate.Currency], x.posted.Nano
+			if sum > math.MaxInt64-posted {
+				v.fault("%s at %s: the %ss in %s pass what an amount can be", h.Purchase, text(h.At), x.what, x.rate.Currency)
+				posted = 0
+			}
+			x.totals[x.rate.Currency] = sum + posted
 		}
 	}
 }
