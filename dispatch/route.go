@@ -79,9 +79,6 @@ func (b *builder) routes() {
 		if n := len(r.lanes); n == 0 || n > capacity.MaxLanes {
 			b.bad = append(b.bad, fmt.Errorf("route %s has %d lanes; it must have 1 to %d", in.Name, n, capacity.MaxLanes))
 		}
-		if n := r.mostLimits(); n > capacity.MaxBuckets {
-			b.bad = append(b.bad, fmt.Errorf("route %s: %d limits may apply to one call, and there is room for %d", in.Name, n, capacity.MaxBuckets))
-		}
 		b.w.routes[in.Name] = r
 	}
 }
@@ -129,19 +126,65 @@ func (b *builder) budget(route string, l *Lane) []limit {
 	return ls
 }
 
-// mostLimits is how many buckets, or counters, may apply to one call at most.
-func (r *route) mostLimits() int {
-	const callers, perScope = 3, 3 // key, team and account; calendar counters, which are more than buckets
-	models, quotas, budgets := map[string]bool{}, map[capacity.BucketID]bool{}, 0
-	for i := range r.lanes {
-		models[r.lanes[i].model.name] = true
-		budgets += len(r.lanes[i].budget)
-		for _, q := range r.lanes[i].model.quota {
-			quotas[q.bucket] = true
+// tally counts limits of both kinds.
+type tally struct{ buckets, counters int }
+
+func (t tally) plus(limits []limit) tally {
+	for i := range limits {
+		if limits[i].bucket != 0 {
+			t.buckets++
+		} else {
+			t.counters++
 		}
 	}
-	buckets := callers*2 + 2*len(models) + len(quotas)
-	return max(buckets, callers*perScope+len(models)+budgets)
+	return t
+}
+
+// roomForLimits warns of routes with more limits than a call can hold: such calls get only the first lanes (see offerTo). It
+// follows the scopes.
+func (b *builder) roomForLimits() {
+	var caller tally // of the key and the team that have most
+	for _, kind := range []scopeKind{scopeKey, scopeTeam} {
+		var most tally
+		for ref, ls := range b.w.scopes {
+			if t := (tally{}).plus(ls); ref.kind == kind {
+				most.buckets, most.counters = max(most.buckets, t.buckets), max(most.counters, t.counters)
+			}
+		}
+		caller.buckets, caller.counters = caller.buckets+most.buckets, caller.counters+most.counters
+	}
+	for i := range b.top.Routes {
+		r := b.w.routes[b.top.Routes[i].Name]
+		for k := range b.top.Accounts {
+			account := b.top.Accounts[k].ID
+			all := b.routeLimits(r, account, caller)
+			if all.buckets > capacity.MaxBuckets || all.counters > capacity.MaxCounters {
+				b.opts.Log.Warn("calls of a route are under more limits than they can hold, and do not get to its last lanes",
+					"route", r.name, "account", account, "a_minute", all.buckets, "a_day_or_month", all.counters, "room", capacity.MaxBuckets)
+			}
+		}
+	}
+}
+
+// routeLimits adds the limits of an account in all lanes of a route, each once.
+func (b *builder) routeLimits(r *route, account string, all tally) tally {
+	all = all.plus(b.w.scopes[scopeRef{scopeAccount, account, account}])
+	seen := map[scopeRef]bool{}
+	for i := range r.lanes {
+		l := &r.lanes[i]
+		own := scopeRef{scopeModel, account, l.model.name}
+		if l.onDemand() && !seen[own] {
+			seen[own] = true
+			all = all.plus(b.w.scopes[own])
+		}
+		for _, q := range l.limits() {
+			if once := (scopeRef{q.scope.kind, q.scope.account, q.scope.id + " " + q.name}); !seen[once] {
+				seen[once] = true
+				all = all.plus([]limit{q})
+			}
+		}
+	}
+	return all
 }
 
 // lanesOf lists the lanes that can serve a call: of its route those that its request has, else the model on demand.
@@ -221,10 +264,14 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 	ev.NumLanes = uint8(len(kept))
 	for i := range kept {
 		ev.Lanes[i] = kept[i].toScheduler()
-		c.limits = joined(c.limits, limits[i])
 		if err := c.list(ev, limits[i], &ev.Lanes[i]); err != nil {
-			return err
+			if i == 0 {
+				return err
+			}
+			ev.NumLanes, c.lanes = uint8(i), kept[:i] // no call gets to a lane whose limits it cannot hold
+			break
 		}
+		c.limits = joined(c.limits, limits[i])
 		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane
 			c.limits = joined(c.limits, w.scopes[purchaseScope(r.ID)])
 		}

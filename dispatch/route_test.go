@@ -315,3 +315,36 @@ func TestBurstsFillLanesInOrder(t *testing.T) {
 }
 
 func instantly() *fake { return &fake{answer: after(0, infer.Usage{Input: 10, Output: 5})} }
+
+// A call is under every limit that applies, so that it does not get to a lane whose limits it could not hold beside the others'.
+func TestMoreLimitsThanACallCanHold(t *testing.T) {
+	all := identity.Limits{RequestsPerMinute: 1000, TokensPerMinute: 1e6, TokensPerDay: 1e9, SpendPerDay: 1e12, SpendPerMonth: 1e12, Currency: "USD"}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, second())
+		r.top.Keys[0].Limits, r.top.Accounts[0].Limits = all, all
+		r.top.Teams = []Scope{{ID: "team", Account: "acme", Limits: all}}
+		r.top.Accounts[0].Models = map[string]identity.Limits{}
+		var lanes []Lane
+		for i := range capacity.MaxLanes {
+			m := r.top.Models[0]
+			m.ID = modelID + strings.Repeat("+", i+1)
+			r.top.Models = append(r.top.Models, m)
+			r.top.Accounts[0].Models[m.ID] = all
+			lanes = append(lanes, Lane{Name: m.ID, Mode: meter.ModeOnDemand, Model: m.ID, Spill: capacity.SpillOverRate})
+		}
+		r.top.Routes = []Route{{Name: "r", Lanes: lanes}}
+		if err := r.Configure(r.top); err != nil {
+			t.Fatal(err)
+		}
+		for team, want := range map[string]int{"team": 2, "": 3} { // three counters of each scope, and of each model
+			req := r.viaRoute()
+			req.Caller.Team = team
+			var arrival capacity.Event
+			c := r.take(req)
+			if err := c.prepare(&arrival); err != nil || len(c.lanes) != want || int(arrival.NumLanes) != want {
+				t.Errorf("team %q: %d lanes, %v; want %d", team, len(c.lanes), err, want)
+			}
+			r.mustDo(req)
+		}
+	})
+}

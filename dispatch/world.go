@@ -171,6 +171,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 	b.reservations()
 	b.routes()
 	b.scopes()
+	b.roomForLimits()
 	if err := errors.Join(b.bad...); err != nil {
 		return err
 	}
