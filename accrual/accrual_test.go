@@ -1,11 +1,13 @@
 package accrual
 
 import (
+	"context"
 	"log/slog"
 	"math"
 	"math/big"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,5 +240,29 @@ func TestTotalsOutOfRange(t *testing.T) {
 	}
 	if rows, err := b.Usage(t.Context(), &meter.UsageQuery{}); err != nil || len(rows) != 1 || rows[0].Charge != math.MaxInt64 {
 		t.Errorf("%+v %v", rows, err)
+	}
+}
+
+// Several that post at once, each with what it last knew, post everything once.
+func TestManyPostAtOnce(t *testing.T) {
+	l := openLedger(t, t.TempDir())
+	p, end := fiveMonths()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		b := NewBook(l)
+		wg.Go(func() {
+			for now := p.Began.Add(time.Duration(i) * time.Hour); now.Before(end); now = now.Add(97 * time.Hour) {
+				if err := b.Post(context.Background(), p, now); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := b.Post(context.Background(), p, end); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if v, err := NewBook(l).Verify(t.Context(), time.Time{}, time.Time{}); err != nil || v.Wrong != 0 || v.Hours != 151*24+4 {
+		t.Errorf("%+v %v", v, err)
 	}
 }
