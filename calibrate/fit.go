@@ -102,11 +102,11 @@ func Fit(samples []Sample, span Span) (*Coefficients, error) {
 	if missing := uncovered(samples, &all, span); len(missing) > 0 {
 		return nil, &Uncovered{missing}
 	}
-	x := all.nonNegative()
+	x, weights := robust(rows)
 	if x[termStep] == 0 {
 		return nil, errors.New("the fit is degenerate: a step costs nothing in it; the samples are no steps of one engine")
 	}
-	low, high := intervals(rows, max(span.Block, 1), &x)
+	low, high := intervals(rows, weights, max(span.Block, 1), &x)
 	c := &Coefficients{Samples: len(samples)}
 	for i, e := range []*Estimate{&c.Call, &c.Step, &c.PrefillToken, &c.ContextToken, &c.Sequence} {
 		*e = Estimate{Value: x[i], Low: low[i], High: high[i]}
@@ -120,9 +120,46 @@ func Fit(samples []Sample, span Span) (*Coefficients, error) {
 	return c, nil
 }
 
+// robust fits samples so that a few that were disturbed do not draw the others after them: a sample further off than the
+// measure below counts in proportion to it (Huber, Annals of Mathematical Statistics 35, 1964), by reweighting until
+// the weights stand. Where nothing is disturbed all weights are near one.
+func robust(rows []vector) (x vector, weights []float64) {
+	const rounds = 20
+	weights = make([]float64, len(rows))
+	for i := range weights {
+		weights[i] = 1
+	}
+	off := make([]float64, len(rows))
+	for range rounds {
+		var n normal
+		for i := range rows {
+			n.addWeighted(&rows[i], 1, weights[i])
+		}
+		x = n.nonNegative()
+		for i := range rows {
+			off[i] = -1
+			for k := range terms {
+				off[i] += rows[i][k] * x[k]
+			}
+			off[i] = math.Abs(off[i])
+		}
+		sorted := slices.Sorted(slices.Values(off))
+		// The median of errors that are normal is 0.6745 of their deviation. Beyond 2.5 deviations is one of eighty of them, so that the
+		// weights say little of samples that nothing has disturbed, and intervals need not draw them again.
+		near := 2.5 / 0.6745 * sorted[len(sorted)/2]
+		if near < 1e-9 {
+			return x, weights
+		}
+		for i := range weights {
+			weights[i] = min(1, near/max(off[i], near))
+		}
+	}
+	return x, weights
+}
+
 // intervals draws blocks of samples again and again and fits each draw; an interval leaves out a twentieth of the draws on either
 // side. It always holds the estimate itself.
-func intervals(rows []vector, block int, x *vector) (low, high vector) {
+func intervals(rows []vector, weights []float64, block int, x *vector) (low, high vector) {
 	r := rand.New(rand.NewPCG(uint64(len(rows)), 0)) //nolint:gosec // the same samples give the same intervals
 	block = min(block, max(1, len(rows)/5))
 	var drawn [terms][]float64
@@ -131,7 +168,8 @@ func intervals(rows []vector, block int, x *vector) (low, high vector) {
 		for taken := 0; taken < len(rows); {
 			at := r.IntN(len(rows))
 			for k := 0; k < block && taken < len(rows); k, taken = k+1, taken+1 {
-				n.add(&rows[(at+k)%len(rows)], 1)
+				i := (at + k) % len(rows)
+				n.addWeighted(&rows[i], 1, weights[i])
 			}
 		}
 		fit := n.nonNegative()

@@ -161,6 +161,27 @@ func TestIntervalsCover(t *testing.T) {
 	}
 }
 
+// A tenth of the samples, disturbed by a third and more, move no coefficient by more than a few hundredths.
+func TestFitResistsDisturbance(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 5))
+	samples := truth(r, known, 0.002)
+	for range len(samples) / 10 {
+		samples[r.IntN(len(samples))].Seconds *= 1.3 + 2*r.Float64()
+	}
+	c, err := Fit(samples, Span{Batch: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range c.list() {
+		if math.Abs(e.Value/known[i]-1) > 0.05 {
+			t.Errorf("%s: %.4g, the truth is %.4g", termNames[i], e.Value, known[i])
+		}
+	}
+	if c.Worst < 0.2 {
+		t.Errorf("the worst error is told as %v", c.Worst)
+	}
+}
+
 // What samples do not span is refused, by name.
 func TestFitRefusesWhatSamplesDoNotSpan(t *testing.T) {
 	good := truth(rand.New(rand.NewPCG(1, 1)), known, 0.01)

@@ -18,14 +18,17 @@ type normal struct {
 	y float64 // sum of squares of what was measured
 }
 
-func (n *normal) add(row *vector, y float64) {
+func (n *normal) add(row *vector, y float64) { n.addWeighted(row, y, 1) }
+
+// addWeighted adds a sample that counts as so many.
+func (n *normal) addWeighted(row *vector, y, weight float64) {
 	for i := range terms {
 		for j := range terms {
-			n.a[i][j] += row[i] * row[j]
+			n.a[i][j] += weight * row[i] * row[j]
 		}
-		n.b[i] += row[i] * y
+		n.b[i] += weight * row[i] * y
 	}
-	n.y += y * y
+	n.y += weight * y * y
 }
 
 // residual is the sum of squared errors of a solution.

@@ -38,10 +38,14 @@ type calibrateCmd struct {
 
 	Typical    string `help:"Tokens of a typical call, INPUT/OUTPUT, by which the unit is sized." default:"1000/100" placeholder:"IN/OUT"`
 	PerReplica int    `help:"Model units that a replica backs when they are bought one by one." default:"4"`
+	Force      bool   `help:"Keep the result although its errors are large."`
 	DryRun     bool   `help:"Do not keep the result."`
 	SVG        string `name:"svg" help:"Draw the fit beside the measurements." type:"path" placeholder:"FILE"`
 	HTML       string `name:"html" help:"Write the report, with its plots, as one page." type:"path" placeholder:"FILE"`
 }
+
+// largeError is the error of a fit beyond which nothing should be sold by it.
+const largeError = 0.15
 
 // Run implements the verb.
 func (c *calibrateCmd) Run(e *env) error {
@@ -71,6 +75,9 @@ func (c *calibrateCmd) Run(e *env) error {
 	}
 	if err := c.show(e, r, body); err != nil || c.DryRun {
 		return err
+	}
+	if r.fit.Error > largeError && !c.Force {
+		return fmt.Errorf("not kept: the fit's errors are %.0f %% in the mean, so what is sold by it would not be kept up; measure while nothing else runs, with more --repeat, or use --force", 100*r.fit.Error)
 	}
 	var out admin.Object
 	if err := c.call(e.ctx, http.MethodPut, "calibrations/"+url.PathEscape(c.ID+"/"+engine), body, &out); err != nil {

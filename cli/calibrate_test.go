@@ -21,7 +21,7 @@ func TestCalibrateOverASocket(t *testing.T) {
 	html, svg := filepath.Join(folder, "x.html"), filepath.Join(folder, "x.svg")
 	var out, told strings.Builder
 	args := []string{
-		"calibrate", demoModel, "--slots", "8", "--repeat", "1", "--tokens", "32", "--prompt", "800", "--kv", "500000", "--json", "--html", html, "--svg", svg,
+		"calibrate", demoModel, "--slots", "8", "--repeat", "1", "--tokens", "32", "--prompt", "800", "--kv", "500000", "--force", "--json", "--html", html, "--svg", svg,
 	}
 	if code := Main(t.Context(), args, Streams{In: strings.NewReader(""), Out: &out, Err: &told, Terminal: true}); code != exitOK {
 		t.Fatalf("exit %d: %s", code, told.String())

@@ -95,6 +95,7 @@ func (q *questioner) ask(ctx context.Context, x calibrate.Question) (*calibrate.
 		req.Header.Set("Authorization", "Bearer "+q.cred.APIKey)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header["Idempotency-Key"] = nil // not sent: it lets net/http try again where the engine has closed a connection that was idle
 	a := &calibrate.Answer{Sent: time.Now()}
 	res, err := q.client.Do(req)
 	if err != nil {
