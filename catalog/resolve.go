@@ -246,6 +246,9 @@ func (n *Names) nearest(id string, k int) []string {
 	for _, m := range n.sorted {
 		all = append(all, scored{m.ID, distance(id, m.ID)})
 	}
+	for _, name := range n.routeNames() {
+		all = append(all, scored{name, distance(id, name)})
+	}
 	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(a.d, b.d) })
 	var out []string
 	for _, s := range all[:min(k, len(all))] {

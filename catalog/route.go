@@ -35,8 +35,8 @@ func (n *Names) WithRoutes(routes []*Route) *Names {
 	return &out
 }
 
-// Routes returns the names of the routes, ordered.
-func (n *Names) Routes() []string {
+// routeNames returns the names of the routes, ordered.
+func (n *Names) routeNames() []string {
 	var out []string
 	for name := range n.routes {
 		out = append(out, name)
