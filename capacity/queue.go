@@ -225,10 +225,11 @@ func (s *State) expectedWait(c *call) time.Duration {
 	slots := p.slots
 	switch {
 	case c.reservation != 0:
-		slots = s.reservations.items[c.reservation].Slots
-		if own := s.ownRack(c); own != nil {
-			slots = own.slots
+		own, left := s.ownSlots(c)
+		if s.ahead(p, c) < int64(left) {
+			return 0 // but for a recall
 		}
+		slots = own
 	case !c.preemptible && p.sold.slots > 0:
 		limit, _ := p.commonRoom()
 		if slots = limit.slots; slots == 0 {
@@ -237,6 +238,20 @@ func (s *State) expectedWait(c *call) time.Duration {
 	}
 	work := mul(uint64(s.ahead(p, c)+1), uint64(p.service))
 	return time.Duration(work.divUp(uint64(max(1, slots))))
+}
+
+// ownSlots returns how many slots the call's reservation has for calls like it, and how many of them none of its firm calls use.
+func (s *State) ownSlots(c *call) (own, left int32) {
+	r := &s.reservations.items[c.reservation]
+	if k := s.ownRack(c); k != nil {
+		return k.slots, k.slots - (k.busy - k.borrowed)
+	}
+	f := r
+	if r.parent != 0 {
+		f = &s.reservations.items[r.parent]
+		own, left = r.Slots, max(0, r.Slots-r.use.slots)
+	}
+	return own + f.backing().minus(f.divided).slots, left + f.undivided().slots
 }
 
 // ahead estimates how many waiting calls would be served before a new call: all of higher tiers, those queued again, and of the
