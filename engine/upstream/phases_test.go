@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,6 +224,56 @@ func TestConnectLimit(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 	})
+}
+
+// No more than dialsAtOnce connections are being made at one time; the wait for one's turn is a part of the time to connect.
+func TestDialsAtOnce(t *testing.T) {
+	const calls = dialsAtOnce + 20
+	for _, x := range []struct {
+		takes time.Duration
+		fail  int // calls that have no connection when the limit of two seconds is reached
+		last  time.Duration
+	}{{500 * time.Millisecond, 0, time.Second}, {1500 * time.Millisecond, 20, 2 * time.Second}, {time.Minute, calls, 2 * time.Second}} {
+		var under, most atomic.Int64
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if n := under.Add(1); n > most.Load() { // a race could only be lost by a smaller number
+				most.Store(n)
+			}
+			defer under.Add(-1)
+			select {
+			case <-time.After(x.takes):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			ours, theirs := net.Pipe()
+			go func() {
+				p := &peer{Conn: theirs, r: bufio.NewReader(theirs)}
+				p.request()
+				p.say(ok2)
+				_ = theirs.Close()
+			}()
+			return ours, nil
+		}
+		piped(t, Config{Timeouts: engine.Timeouts{Connect: 2 * time.Second}, Dial: dial}, nil, func(t *testing.T, c Client) {
+			start := time.Now()
+			var wg sync.WaitGroup
+			var failed atomic.Int64
+			for range calls {
+				wg.Go(func() {
+					if _, err := call(t.Context(), c, "x"); err != nil {
+						failed.Add(1)
+						if e := wantKind(t, err, fault.Timeout); e.Code != phaseConnect {
+							t.Errorf("%v", err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if took := time.Since(start); int(failed.Load()) != x.fail || took != x.last || most.Load() != dialsAtOnce {
+				t.Errorf("dials of %v: %d failed, %d at once, after %v", x.takes, failed.Load(), most.Load(), took)
+			}
+		})
+	}
 }
 
 func TestDeadlineOfTheCaller(t *testing.T) {

@@ -15,6 +15,10 @@ import (
 // deadFor is how long an address that could not be dialled is passed over.
 const deadFor = 5 * time.Second
 
+// dialsAtOnce bounds the connections that are being made to one host. More do not come sooner: they overflow the queue in
+// which an engine accepts them, to be tried again after a second, and each has a goroutine and its stack meanwhile.
+const dialsAtOnce = 128
+
 // lookupLimit bounds a look-up in the background.
 const lookupLimit = 5 * time.Second
 
@@ -28,6 +32,8 @@ type pool struct {
 	host string
 	port string
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// dialling has a value for each dial under way.
+	dialling chan struct{}
 
 	mu       sync.Mutex
 	addrs    []*address
@@ -51,7 +57,7 @@ type address struct {
 }
 
 func newPool(cfg Config, host, port string) *pool {
-	p := &pool{cfg: cfg, host: host, port: port, dial: cfg.Dial, all: map[*conn]struct{}{}}
+	p := &pool{cfg: cfg, host: host, port: port, dial: cfg.Dial, all: map[*conn]struct{}{}, dialling: make(chan struct{}, dialsAtOnce)}
 	p.running, p.stop = context.WithCancel(context.Background())
 	if p.dial == nil {
 		d := net.Dialer{KeepAliveConfig: keepAlive}
@@ -128,17 +134,59 @@ func (p *pool) connectApart(ctx context.Context, a *address, total time.Time) (*
 		conn *conn
 		err  error
 	}
+	limit := total
+	if d := p.cfg.Timeouts.Connect; d > 0 {
+		if t := time.Now().Add(d); limit.IsZero() || t.Before(limit) {
+			limit = t
+		}
+	}
+	select {
+	case p.dialling <- struct{}{}:
+	default:
+		if err := p.mayDial(ctx, limit, total); err != nil {
+			return nil, err
+		}
+	}
 	done := make(chan result, 1)
 	go func() {
-		c, err := p.connect(ctx, a, total)
+		c, err := p.connect(ctx, a, limit, total)
+		<-p.dialling
 		done <- result{c, err}
 	}()
 	r := <-done
 	return r.conn, r.err
 }
 
+var errDialsWait = errors.New("other connections to the model's address are still being made")
+
+// mayDial waits until there is room among the dials under way, which is a part of the time to connect.
+func (p *pool) mayDial(ctx context.Context, limit, total time.Time) error {
+	var over <-chan time.Time
+	if !limit.IsZero() {
+		t := time.NewTimer(time.Until(limit))
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case p.dialling <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	case <-over:
+		return unconnected(errDialsWait, total)
+	}
+}
+
+// unconnected is the end of the time to connect, or of the call's whole time.
+func unconnected(cause error, total time.Time) error {
+	if !total.IsZero() && !time.Now().Before(total) {
+		return timedOut(phaseTotal, cause)
+	}
+	return timedOut(phaseConnect, cause)
+}
+
 // connect dials a, and after it the other addresses until one answers.
-func (p *pool) connect(ctx context.Context, a *address, total time.Time) (*conn, error) {
+func (p *pool) connect(ctx context.Context, a *address, limit, total time.Time) (*conn, error) {
 	p.mu.Lock()
 	order := []*address{a}
 	for i := range p.addrs {
@@ -147,12 +195,6 @@ func (p *pool) connect(ctx context.Context, a *address, total time.Time) (*conn,
 		}
 	}
 	p.mu.Unlock()
-	limit := total
-	if d := p.cfg.Timeouts.Connect; d > 0 {
-		if t := time.Now().Add(d); limit.IsZero() || t.Before(limit) {
-			limit = t
-		}
-	}
 	var last error
 	for i, a := range order {
 		nc, err := p.dialOne(ctx, a, limit, len(order)-i)
@@ -168,10 +210,7 @@ func (p *pool) connect(ctx context.Context, a *address, total time.Time) (*conn,
 		p.mu.Unlock()
 	}
 	if isTimeout(last) {
-		if !total.IsZero() && !time.Now().Before(total) {
-			return nil, timedOut(phaseTotal, last)
-		}
-		return nil, timedOut(phaseConnect, last)
+		return nil, unconnected(last, total)
 	}
 	return nil, broken(last, false)
 }
