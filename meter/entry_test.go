@@ -116,7 +116,7 @@ func TestCrashesKeepTariffsAndCounts(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "ledger.db")
 		l := idle(t, path, 2000)
 		rows, refusals, unwritten := int64(0), int64(0), int64(0)
-		for step := range rapid.IntRange(1, 15).Draw(r, "steps") {
+		for step := range rapid.IntRange(2, 7).Draw(r, "steps") {
 			switch rapid.SampledFrom([]string{"append", "refuse", "write", "move", "kill"}).Draw(r, "step") {
 			case "append":
 				for range rapid.IntRange(1, 10).Draw(r, "rows") {
