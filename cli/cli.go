@@ -40,6 +40,7 @@ type commands struct {
 	Provision  provisionCmd  `cmd:"" help:"Buy, list, show and end provisioned throughput."`
 	Keys       keysCmd       `cmd:"" help:"List, create, rotate and revoke keys."`
 	Usage      usageCmd      `cmd:"" help:"Show usage and money by any dimension."`
+	Top        topCmd        `cmd:"" help:"Watch pools, reservations, tiers, tenants, throttles and cost per hour."`
 	Explain    explainCmd    `cmd:"" help:"Explain what happened to one call, by its request id."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
 	Doctor     doctorCmd     `cmd:"" help:"Check everything a support person would ask for."`

@@ -11,6 +11,7 @@ var examples = map[string]string{
 	"up":               "forebay up --serve anthropic.claude-3-haiku-20240307-v1:0=ollama/llama3.2",
 	"demo":             "forebay demo",
 	"calibrate":        "forebay calibrate meta.llama3-8b-instruct-v1:0 --kv 400000 --html calibration.html",
+	"top":              "forebay top --every 2s",
 	"prove":            "forebay prove --only idle --dir proof",
 	"replay":           "forebay replay --quiet events/forebay-0000000001.events",
 	"env":              "forebay env --shell fish --tls",

@@ -137,11 +137,16 @@ func (d *Dispatcher) Reserved(id string) (ReservationStatus, bool) {
 		return ReservationStatus{}, false
 	}
 	d.step(&capacity.Event{Kind: capacity.EventTick}) // buckets drain with time
-	st, ok := d.state.Reservation(r.id)
+	return d.reservation(r), true
+}
+
+// reservation returns where a reservation stands. The mutex is held.
+func (d *Dispatcher) reservation(r *reserved) ReservationStatus {
+	st, _ := d.state.Reservation(r.id)
 	level := func(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }
 	pool, _ := d.state.Pool(r.lane.model.pool)
 	return ReservationStatus{
 		Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Running: st.Firm, Waiting: st.Waiting,
 		Pool: PoolSlots{Slots: pool.Slots, Sold: pool.Sold, Lent: pool.Lent},
-	}, ok
+	}
 }

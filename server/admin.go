@@ -47,7 +47,10 @@ type status struct {
 	Recording *dispatch.RecordingStatus `json:"recording,omitempty"` // absent when nothing is recorded
 }
 
-// Status implements admin.View.
+// State implements admin.View.
+func (v adminView) State() admin.State { return v }
+
+// Status implements admin.State.
 func (v adminView) Status(_ context.Context, operator bool) (any, error) {
 	s := v.s
 	notReady := s.ready()

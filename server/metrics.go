@@ -17,6 +17,7 @@ import (
 // are those of the catalogue, reasons the kinds of faults; keys, teams and what callers invent are none of them.
 type metrics struct {
 	handler http.Handler
+	sums    *sums
 
 	calls    *prometheus.CounterVec
 	routed   *prometheus.CounterVec
@@ -51,7 +52,7 @@ var (
 
 func newMetrics(s *Server) *metrics {
 	reg := prometheus.NewRegistry()
-	m := &metrics{}
+	m := &metrics{sums: newSums()}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		reg.MustRegister(v)
@@ -159,6 +160,7 @@ func (m *metrics) Called(r *meter.Record) {
 	if r.CacheWrite > 0 {
 		s.cacheWrite.Add(float64(r.CacheWrite))
 	}
+	m.sums.add(r)
 	m.spent("charge", r.Model, &r.Charge)
 	m.spent("cost", r.Model, &r.Cost)
 	s.duration.Observe(r.Total.Seconds())

@@ -24,12 +24,18 @@ import (
 
 // View is what the API shows and changes.
 type View interface {
-	// Status returns the state of the server: to the operator all of it, to others nothing of engines, ledger and files.
-	Status(ctx context.Context, operator bool) (any, error)
+	State() State
 	Catalogue() Catalogue
 	Keys() KeyAdmin
 	Ledger() LedgerView
 	Configuration() Configuration
+}
+
+// State shows how the server is, and what is going on in it.
+type State interface {
+	// Status returns the state of the server: to the operator all of it, to others nothing of engines, ledger and files.
+	Status(ctx context.Context, operator bool) (any, error)
+	Live(ctx context.Context) *Live
 }
 
 // Catalogue shows what can be called.
@@ -178,7 +184,7 @@ var routes = slices.Concat([]route{
 		method: http.MethodGet, path: "config/export", action: actionRead, operator: true, handle: (*Service).export,
 		summary: "What was made at run time, as YAML, to be declared in forebay.yaml.",
 	},
-}, objectRoutes(), provisionedRoutes)
+}, objectRoutes(), provisionedRoutes, liveRoutes)
 
 // Serve implements api.Service.
 func (s *Service) Serve(c *api.Call) error {
@@ -257,7 +263,7 @@ func (s *Service) operates(c *api.Call) bool {
 }
 
 func (s *Service) status(c *api.Call, _ string) (any, error) {
-	return s.view.Status(c.Context(), s.operates(c))
+	return s.view.State().Status(c.Context(), s.operates(c))
 }
 
 func (s *Service) models(c *api.Call, _ string) (any, error) {
