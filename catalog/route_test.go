@@ -11,7 +11,8 @@ func TestRoutesAreNames(t *testing.T) {
 	own, builtin := &Model{ID: "own", ManagedBy: "forebay.yaml:1"}, &Model{ID: "amazon.nova-lite-v1:0"}
 	names := NewNames([]*Model{own, builtin}, map[string]string{"known": "own"}, "").WithRoutes([]*Route{
 		{Name: "assistant", Lanes: []Lane{{Name: "first", Model: builtin, Pool: "p"}, {Name: "rest", Model: own}}},
-		{Name: "known", Lanes: []Lane{{Model: builtin}}}, {Name: "own", Lanes: []Lane{{Model: builtin}}},
+		{Name: "known", Lanes: []Lane{{Model: builtin}}},
+		{Name: "own", Lanes: []Lane{{Model: builtin}}},
 	})
 	for id, want := range map[string]struct{ route, model, pool, prefix string }{
 		"assistant":    {"assistant", builtin.ID, "p", ""},

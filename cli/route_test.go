@@ -51,6 +51,7 @@ routes:
 	if err := os.WriteFile(file, []byte("lanes: [{name: own, model: mine, spill: over-rate, budget: {amount: 5 USD}}, {model: more}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	id := "" // of the last call
 	for _, c := range []struct {
 		args string
 		code int
@@ -86,10 +87,14 @@ routes:
 		{"usage --by spill", 0, "own: over-rate"},
 		{"route delete chat", 0, "route chat is deleted"},
 		{"route delete declared", 1, "is managed by"},
+		{"explain ID", 0, "chat, lane 2: more; left own: over-rate (requests/min of engine small for mine)"},
 	} {
-		code, out, errs := runCLI(t, tilde(strings.Fields(c.args))...)
+		code, out, errs := runCLI(t, tilde(strings.Fields(strings.ReplaceAll(c.args, "ID", id)))...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {
 			t.Errorf("%s: exit %d\n%s%s\nwant %d with %s", c.args, code, out, errs, c.code, c.want)
+		}
+		if _, after, ok := strings.Cut(out, `"requestId": "`); ok {
+			id, _, _ = strings.Cut(after, `"`)
 		}
 	}
 }
