@@ -8,6 +8,7 @@ import (
 	"forebay/api/admin"
 	"forebay/catalog"
 	"forebay/config"
+	"forebay/provision"
 
 	"github.com/go-json-experiment/json"
 )
@@ -115,5 +116,29 @@ func TestCalibrationsThatCannotBe(t *testing.T) {
 		if got.status != http.StatusBadRequest || !strings.Contains(got.body, c[2]) {
 			t.Errorf("%s %s: %d %s", c[0], c[1], got.status, got.body)
 		}
+	}
+}
+
+// An engine that nobody has measured backs nothing; with a calibration it backs what follows from that, and no more beside what
+// is sold.
+func TestCalibratedEngineBacksPurchases(t *testing.T) {
+	c := testConfig(t)
+	c.Engines["real"] = config.Engine{Type: "openai", URL: "http://127.0.0.1:9/v1"}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real"}}}
+	s := run(t, c)
+	unit := catalog.Unit{Input: 60_000, Output: 6_000, Basis: catalog.BasisGiven}
+	if r := s.live.Load().Room(haiku, unit, nil); r.Units != 0 || !strings.Contains(r.Why, "nobody has measured") {
+		t.Errorf("not measured: %+v", r)
+	}
+	if got := ask(t, s, http.MethodPut, "calibrations/"+haiku+"%2Freal", measuredBody); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	r := s.live.Load().Room(haiku, unit, nil)
+	if r.Units < 6 || r.Units > 13 { // with all slots busy 48 calls of 1000 and 100 tokens in 4.0 s, 720 a minute: 12 units
+		t.Errorf("measured: %+v", r)
+	}
+	sold := provision.Throughput{ARN: "arn:x", Units: r.Units, Unit: unit, Model: provision.Model{ID: haiku}, Status: provision.InService}
+	if left := s.live.Load().Room(haiku, unit, []provision.Throughput{sold}); left.Units != 0 {
+		t.Errorf("after all was sold: %+v", left)
 	}
 }
