@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"forebay/api/admin"
@@ -126,7 +125,7 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 			[]string{"slots", fmt.Sprintf("%d back it; %d of its calls run, %d wait", u.Slots, u.Running, u.Waiting)},
 			[]string{"pool", fmt.Sprintf("%d of %d slots are sold; %d of those are lent to calls that can be recalled", u.Pool.Sold, u.Pool.Slots, u.Pool.Lent)})
 	}
-	return table(e, strings.ToUpper("what\tvalue"), rows)
+	return table(e, "WHAT\tVALUE", rows)
 }
 
 func term(p *admin.Provisioned) string {

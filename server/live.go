@@ -47,9 +47,7 @@ func (v adminView) Live(context.Context) *admin.Live {
 	}
 	for i := range now.Reservations {
 		r := &now.Reservations[i]
-		out.Reservations = append(out.Reservations, admin.LiveReservation{
-			ID: r.ID, Model: r.Model, Input: admin.Level(r.Input), Output: admin.Level(r.Output), Slots: r.Slots, Running: r.Running, Waiting: r.Waiting,
-		})
+		out.Reservations = append(out.Reservations, admin.LiveReservation{ID: r.ID, Model: r.Model, Use: use(&r.ReservationStatus)})
 	}
 	for _, t := range now.Tenants {
 		out.Tenants = append(out.Tenants, admin.LiveTenant{Account: t.Account, Pool: t.Pool, Tier: t.Tier.String(), Running: t.Running, Waiting: t.Waiting})

@@ -8,6 +8,7 @@ import (
 	"forebay/api/admin"
 	"forebay/catalog"
 	"forebay/config"
+	"forebay/dispatch"
 	"forebay/fault"
 	"forebay/provision"
 	"forebay/resource"
@@ -203,11 +204,16 @@ type provisionAdmin struct{ s *Server }
 func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 	out := &admin.Provisioned{Throughput: *t}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
-		out.Use = &admin.Use{
-			Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
-		}
+		out.Use = new(use(&st))
 	}
 	return out
+}
+
+// use is where a reservation stands, as it is shown.
+func use(st *dispatch.ReservationStatus) admin.Use {
+	return admin.Use{
+		Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
+	}
 }
 
 // List implements admin.ProvisionAdmin.

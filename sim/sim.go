@@ -104,9 +104,6 @@ func New(opt Options) *World {
 	return w
 }
 
-// Now returns the instant that the World has reached.
-func (w *World) Now() Instant { return w.now }
-
 // Offer makes a call arrive at an instant, which must not have passed. Call ids are never used twice.
 func (w *World) Offer(at Instant, c *Call) { w.schedule(item{at: at, call: c}) }
 

@@ -37,13 +37,9 @@ type LivePool struct {
 
 // LiveReservation is what was bought, and what is used of it.
 type LiveReservation struct {
-	ID      string `json:"id"`
-	Model   string `json:"model"`
-	Input   Level  `json:"input,omitzero"`
-	Output  Level  `json:"output,omitzero"`
-	Slots   int32  `json:"slots"`
-	Running int32  `json:"running"`
-	Waiting int32  `json:"waiting"`
+	ID    string `json:"id"`
+	Model string `json:"model"`
+	Use
 }
 
 // LiveTenant is what an account has in flight in one tier of a pool.

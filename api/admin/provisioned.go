@@ -26,7 +26,7 @@ type ProvisionAdmin interface {
 	Cancel(ctx context.Context, account, id string) (*Provisioned, error)
 }
 
-// Level is the level of a leaky bucket: what has not drained yet, beyond which level calls are refused, and what drains a minute.
+// Level is where a leaky bucket of tokens stands: what has not drained yet, beyond what depth calls are refused, and what drains a minute.
 type Level struct {
 	Fill  int64 `json:"fill"`
 	Depth int64 `json:"depth"`
