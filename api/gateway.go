@@ -336,3 +336,8 @@ func AddDropped(h http.Header, what string) {
 func (g *Gateway) Allow(c *Call, action string) error {
 	return identity.Authorize(c.Principal, action, "", "*", "")
 }
+
+// AllowOf checks that the caller may perform an action that is about a model.
+func (g *Gateway) AllowOf(c *Call, action, model string) error {
+	return identity.Authorize(c.Principal, action, model, identity.ModelARN(g.Region, model), "")
+}

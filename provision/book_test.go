@@ -207,6 +207,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		{"the name of an alias", func(o *provision.Order) { o.Name = "alias" }, fault.Invalid, "already in use"},
 		{"no name", func(o *provision.Order) { o.Name = "" }, fault.Invalid, "name"},
 		{"a name that is none", func(o *provision.Order) { o.Name = "a--b" }, fault.Invalid, "name"},
+		{"a name that is no text", func(o *provision.Order) { o.Name = "\xff\xfe" }, fault.Invalid, "name"},
 		{"a term that is none", func(o *provision.Order) { o.Term = "OneYear" }, fault.Invalid, "OneYear"},
 		{"too many units", func(o *provision.Order) { o.Units = 1 << 31 }, fault.Invalid, "at most"},
 		{"no units", func(o *provision.Order) { o.Units = 0 }, fault.Invalid, "at least 1"},

@@ -12,10 +12,12 @@ import (
 type Change struct {
 	Name  string // "" is none
 	Model string // as the caller names it; "" is none
+	// Allow is that of an Order, for Model.
+	Allow func(model string) error
 }
 
 // Update renames a throughput, or begins to put another model in place: the base of its custom model, or another custom model
-// of that base. Faults: NotFound; Invalid for anything else, and for a throughput that is created or updated now.
+// of that base. Faults: NotFound; those of Allow; Invalid for anything else, and for a throughput that is created or updated now.
 func (b *Book) Update(ctx context.Context, account, id string, c *Change) error {
 	if c.Name == "" && c.Model == "" {
 		return fault.New(fault.Invalid, "Specify desiredProvisionedModelName, desiredModelId, or both.")
@@ -30,7 +32,7 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 		}
 		t.Changed = b.now()
 		if c.Model != "" {
-			if err := b.swap(t, account, c.Model); err != nil {
+			if err := b.swap(t, account, c); err != nil {
 				return err
 			}
 		}
@@ -64,11 +66,14 @@ func (b *Book) rename(t *Throughput, account, name string) error {
 }
 
 // swap begins to put another model in place.
-func (b *Book) swap(t *Throughput, account, id string) error {
+func (b *Book) swap(t *Throughput, account string, c *Change) error {
 	if !t.Model.Custom {
 		return fault.New(fault.Invalid, "You can't specify desiredModelId because the provisioned model throughput is associated with a base model.")
 	}
-	offer, err := b.Models.Offer(account, id)
+	offer, err := b.Models.Offer(account, c.Model)
+	if err == nil && c.Allow != nil {
+		err = c.Allow(offer.Model.ID)
+	}
 	if err != nil {
 		return err
 	}

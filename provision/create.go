@@ -22,12 +22,17 @@ type Order struct {
 	Term    Term
 	Tags    []resource.Tag
 	Token   string `json:"-"` // makes it once; "" each time
+	// Allow says whether the caller may buy of a model, by its id; nil allows all. Faults: Denied.
+	Allow func(model string) error `json:"-"`
 }
 
 // Create stores an order and returns the ARN of what will be created. Repeated with its token within a day it returns
 // the same ARN. Faults: UnknownModel, NotFound and Invalid of the model; Invalid for a name that is taken and for a
-// token that was used for another order; QuotaExceeded; those of resource.TagMap.
+// token that was used for another order; QuotaExceeded; those of resource.TagMap and of the order's Allow.
 func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
+	if err := o.check(); err != nil { // first, since only a name that can be one can be encoded
+		return "", err
+	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return "", err
@@ -60,10 +65,10 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 
 // order checks an order and stores it.
 func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
 	offer, err := b.Models.Offer(o.Account, o.Model)
+	if err == nil && o.Allow != nil {
+		err = o.Allow(offer.Model.ID)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -464,6 +464,26 @@ func TestPlainKeysBuyNothing(t *testing.T) {
 	}
 }
 
+// A key buys of no model that it may not call, whichever API it asks, and neither puts one into what was bought.
+func TestKeysBuyOfTheirModels(t *testing.T) {
+	s := run(t, testConfig(t))
+	key := makeKey(t, s, "amazon", identity.KeyBearer, identity.Policy{Actions: []string{"*"}, Models: []string{"amazon.*"}}, time.Time{})
+	ask := func(path, body string) answer {
+		return post(t, s, path, body, set("Authorization", "Bearer "+key.Value))
+	}
+	for _, c := range []struct {
+		model        string
+		wire, direct int
+	}{{haiku, 403, 403}, {novaLite, 201, 200}} {
+		if a := ask(throughputPath, `{"provisionedModelName":"wire","modelId":"`+c.model+`","modelUnits":1}`); a.status != c.wire {
+			t.Errorf("%s: %d %s, want %d", c.model, a.status, a.body, c.wire)
+		}
+		if a := ask("/admin/v1/provisioned/direct", `{"model":"`+c.model+`","units":1}`); a.status != c.direct {
+			t.Errorf("%s: %d %s, want %d", c.model, a.status, a.body, c.direct)
+		}
+	}
+}
+
 // An order that a crash has cut off before its purchase check is checked by the next start.
 func TestOrdersCutOffAreTakenUp(t *testing.T) {
 	c := testConfig(t)

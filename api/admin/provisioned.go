@@ -10,6 +10,7 @@ import (
 
 	"forebay/api"
 	"forebay/fault"
+	"forebay/identity"
 	"forebay/provision"
 	"forebay/resource"
 
@@ -100,6 +101,7 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 		return nil, fault.Newf(fault.Invalid, "the order cannot be read: %v", err)
 	}
 	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment)}
+	o.Allow = func(model string) error { return identity.Authorize(c.Principal, actionWrite, model, model, "") }
 	for _, key := range slices.Sorted(maps.Keys(in.Tags)) { // in one order, so that the same order with its token is the same
 		o.Tags = append(o.Tags, resource.Tag{Key: key, Value: in.Tags[key]})
 	}

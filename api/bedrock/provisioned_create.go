@@ -10,9 +10,15 @@ func (s *Service) createProvisioned(c *api.Call, in *shapes.CreateProvisionedMod
 	arn, err := s.control.Provisioned.Create(c.Context(), &provision.Order{
 		Account: c.Principal.Account, Name: in.ProvisionedModelName, Model: in.ModelId, Units: int64(in.ModelUnits),
 		Term: provision.Term(given(in.CommitmentDuration)), Tags: tagList(in.Tags), Token: given(in.ClientRequestToken),
+		Allow: s.about(c),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &shapes.CreateProvisionedModelThroughputResponse{ProvisionedModelArn: arn}, nil
+}
+
+// about checks that the policy of a caller, which allows an operation, allows it for a model.
+func (s *Service) about(c *api.Call) func(model string) error {
+	return func(model string) error { return s.gateway.AllowOf(c, "bedrock:"+c.Operation, model) }
 }

@@ -8,5 +8,5 @@ import (
 
 func (s *Service) updateProvisioned(c *api.Call, in *shapes.UpdateProvisionedModelThroughputRequest) (*shapes.UpdateProvisionedModelThroughputResponse, error) {
 	return &shapes.UpdateProvisionedModelThroughputResponse{}, s.control.Provisioned.Update(c.Context(), c.Principal.Account, in.ProvisionedModelId,
-		&provision.Change{Name: given(in.DesiredProvisionedModelName), Model: given(in.DesiredModelId)})
+		&provision.Change{Name: given(in.DesiredProvisionedModelName), Model: given(in.DesiredModelId), Allow: s.about(c)})
 }
