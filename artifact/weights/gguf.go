@@ -34,9 +34,9 @@ var ggufSize = [13]int64{0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 
 
 // gguf looks at the head of a GGUF file.
 func gguf(fsys fs.FS, name string) (*Weights, error) {
-	f, err := fsys.Open(name)
+	f, err := open(fsys, name)
 	if err != nil {
-		return nil, invalid(err, "The artifact has no readable %s.", name)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	w, err := ggufHead(f)

@@ -19,9 +19,9 @@ const maxHeader = 100 << 20
 
 // safetensors checks the head of a file against its size, and returns that.
 func safetensors(fsys fs.FS, name string) (int64, error) {
-	f, err := fsys.Open(name)
+	f, err := open(fsys, name)
 	if err != nil {
-		return 0, invalid(err, "The artifact has no readable %s.", name)
+		return 0, err
 	}
 	defer func() { _ = f.Close() }()
 	size, err := tensorFile(f)

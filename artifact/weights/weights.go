@@ -79,14 +79,30 @@ func invalid(cause error, format string, args ...any) error {
 	return fault.Wrap(fault.Invalid, cause, fmt.Sprintf(format, args...))
 }
 
+// open opens a file of the artifact. What is no regular file is refused before it is opened: a pipe would wait for its writer for good.
+func open(fsys fs.FS, name string) (fs.File, error) {
+	info, err := fs.Stat(fsys, name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("no regular file")
+	}
+	if err != nil {
+		return nil, invalid(err, "The artifact has no readable %s.", name)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, invalid(err, "The artifact has no readable %s.", name)
+	}
+	return f, nil
+}
+
 // maxDescription bounds a JSON file. Tokenizers are not read.
 const maxDescription = 16 << 20
 
 // describe reads a JSON file of the artifact.
 func describe(fsys fs.FS, name string, into any) error {
-	f, err := fsys.Open(name)
+	f, err := open(fsys, name)
 	if err != nil {
-		return invalid(err, "The artifact has no readable %s.", name)
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxDescription+1))
@@ -139,7 +155,7 @@ func whole(fsys fs.FS, names []fs.DirEntry) (*Weights, error) {
 	}
 	w := &Weights{Format: Safetensors, Architecture: c.Architectures[0], Base: c.Name, Context: max(c.Context, c.Text.Context)}
 	if !generates(w.Architecture) {
-		return nil, fault.Newf(fault.Invalid, "The architecture %s is not supported: it generates no text.", w.Architecture)
+		return nil, fault.Newf(fault.Invalid, "The architecture %.64s is not supported: it generates no text.", w.Architecture)
 	}
 	if w.Instruct = has(names, "chat_template.jinja"); !w.Instruct {
 		var t struct {

@@ -3,6 +3,7 @@ package weights_test
 import (
 	"bytes"
 	"encoding/binary"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -85,6 +86,39 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %q", name, got, err, c.fault)
 		}
 	}
+}
+
+// Only regular files are opened: a pipe, for one, would be waited for.
+func TestPipesAreNotOpened(t *testing.T) {
+	for _, name := range []string{"config.json", "adapter_config.json", "m.gguf", "model.safetensors"} {
+		files := folder(map[string]string{"config.json": llama})
+		files[name] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
+		if name == "m.gguf" {
+			delete(files, "config.json")
+		}
+		guarded := &unopened{files, t}
+		if w, err := weights.Inspect(guarded); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %+v %v", name, w, err)
+		}
+		if strings.HasSuffix(name, "config.json") {
+			if _, err := weights.Base(guarded); fault.KindOf(err) != fault.Invalid {
+				t.Errorf("the base in %s: %v", name, err)
+			}
+		}
+	}
+}
+
+// unopened are files of which no pipe may be opened.
+type unopened struct {
+	fstest.MapFS
+	t *testing.T
+}
+
+func (u *unopened) Open(name string) (fs.File, error) {
+	if f := u.MapFS[name]; f != nil && f.Mode&fs.ModeNamedPipe != 0 {
+		u.t.Errorf("%s is opened", name)
+	}
+	return u.MapFS.Open(name)
 }
 
 func TestBase(t *testing.T) {
