@@ -140,6 +140,9 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 	if ch.Kind == config.KindModel && isARN(ch.Name) && s.live.Load().variants[ch.Name] == nil {
 		return nil, fault.Newf(fault.NotFound, "there is no custom or imported model %s", ch.Name)
 	}
+	if err := s.freeName(ch); err != nil {
+		return nil, err
+	}
 	body, err := s.wanted(ctx, tx, ch)
 	if err != nil {
 		return nil, err
@@ -151,6 +154,18 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 		return out, tx.CreateObject(ctx, &object)
 	}
 	return out, tx.PutObject(ctx, &object)
+}
+
+// freeName refuses a new model or route with the name of something that was bought: calls by that name would become its own. One
+// that is there already keeps its name.
+func (s *Server) freeName(ch *admin.Change) error {
+	if ch.Kind != config.KindModel && ch.Kind != config.KindRoute || !s.provisioned.Load().named(ch.Name) {
+		return nil
+	}
+	if _, err := s.live.Load().names.Resolve(ch.Name); err == nil {
+		return nil
+	}
+	return fault.Newf(fault.Conflict, "%q is the name of a provisioned throughput; choose another name, or rename that", ch.Name)
 }
 
 // wanted returns the body that an object is to have, checked and in its plain form.

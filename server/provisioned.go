@@ -50,6 +50,16 @@ func (p *provisioned) lookup(account, id string) *provision.Throughput {
 	return p.byName[[2]string{account, id}]
 }
 
+// named reports whether a throughput of any account has a name.
+func (p *provisioned) named(name string) bool {
+	for key := range p.byName {
+		if key[1] == name {
+			return true
+		}
+	}
+	return false
+}
+
 // openBook opens what was bought. Nothing is served of it before the first apply.
 func (s *Server) openBook() {
 	s.provisioned.Store(newProvisioned(nil))

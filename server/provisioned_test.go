@@ -484,6 +484,27 @@ func TestKeysBuyOfTheirModels(t *testing.T) {
 	}
 }
 
+// What was bought keeps the calls by its name: nothing that is made later takes it, and what was there before stays changeable.
+func TestNamesOfPurchasesAreTaken(t *testing.T) {
+	s := run(t, testConfig(t))
+	buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`","modelUnits":1}`)
+	const route = `{"lanes":[{"model":"` + haiku + `"}]}`
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "routes/chat", route, 409},
+		{"PUT", "routes/chat", route, 409},
+		{"POST", "models/chat", `{"family":"openai","engines":[{"engine":"sim"}]}`, 409},
+		{"POST", "routes/talk", route, 200},
+		{"PUT", "routes/talk", route, 200},
+	} {
+		if got := ask(t, s, c.method, c.path, c.body); got.status != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, got.status, got.body, c.status)
+		}
+	}
+}
+
 // An order that a crash has cut off before its purchase check is checked by the next start.
 func TestOrdersCutOffAreTakenUp(t *testing.T) {
 	c := testConfig(t)
