@@ -126,7 +126,8 @@ const (
 	// that failed without use). It frees the slot unless SlotHeld is set, in which case Freed must follow.
 	EventSettle
 	// EventCancel says that the client has gone: Call. A call without a slot ends with Cancelled; a running
-	// one is answered with Preempt, and the shell settles it once the engine has stopped.
+	// one is answered with Preempt, and the shell settles it once the engine has stopped; also one that is being
+	// recalled, which Freed then does not queue again.
 	EventCancel
 	// EventExpire is EventCancel because the shell's own time limit passed: Call. Ends with Expired.
 	EventExpire

@@ -42,15 +42,18 @@ func (w *World) admit(f *flight, a *capacity.Action) {
 		w.todo = append(w.todo, capacity.Event{Kind: capacity.EventRetry, Call: a.Call, Replica: a.Replica})
 		return
 	}
-	f.on, f.produced, f.told, f.toldAt = r, 0, 0, w.now
+	f.on, f.recalled, f.produced, f.told, f.toldAt = r, false, 0, 0, w.now
 	w.plan(r)
 }
 
 // stop takes a running call off its engine. One that is recalled is free again after the latency of a cancellation; one whose
-// client has left pays for what was produced.
+// client has left pays for what was produced, which is nothing of an attempt that was recalled before.
 func (w *World) stop(f *flight, a *capacity.Action) {
 	r := f.on
 	if r == nil {
+		if f.recalled {
+			w.scheduleStopped(w.settlement(f))
+		}
 		return
 	}
 	w.catchUp(r)
@@ -63,10 +66,16 @@ func (w *World) stop(f *flight, a *capacity.Action) {
 	if a.Reason == capacity.ReasonRecall {
 		f.outcome.Lost += f.produced
 		f.outcome.First = 0
+		f.recalled, f.produced = true, 0
 	} else {
 		f.outcome.Produced = f.produced
 		ev = w.settlement(f)
 	}
+	w.scheduleStopped(ev)
+}
+
+// scheduleStopped tells the scheduler something when an engine that is stopped now has let go.
+func (w *World) scheduleStopped(ev capacity.Event) {
 	w.schedule(item{at: w.now + Instant(w.opt.CancelLatency), event: &ev})
 }
 

@@ -80,6 +80,7 @@ type World struct {
 type flight struct {
 	outcome  Outcome
 	on       *replica // whose engine has it
+	recalled bool     // the engine lets go of it, and Freed follows
 	produced int64    // in this attempt
 	told     int64    // of these, reported
 	toldAt   Instant

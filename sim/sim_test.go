@@ -150,6 +150,27 @@ func interval(values []float64) (mean, half float64) {
 	return mean, 2.756 * math.Sqrt(square/n)
 }
 
+// A client that leaves while its call is being recalled is done with it, and owes nothing.
+func TestClientLeavesDuringRecall(t *testing.T) {
+	s, list := pool(1, 1, server)
+	ended := map[capacity.CallID]Outcome{}
+	w := New(Options{Scheduler: s, Replicas: list, CancelLatency: 10 * time.Millisecond, Done: func(o *Outcome) { ended[o.Call.Arrive.Call] = *o }})
+	lent := newCall(1, capacity.TierFlex, 1, 100)
+	lent.Arrive.Preemptible = true
+	w.Offer(0, lent)
+	w.Offer(20*ms, newCall(2, capacity.TierDefault, 1, 10))
+	w.At(25*ms, capacity.Event{Kind: capacity.EventCancel, Call: 1})
+	if left := w.Run(0); left != 0 {
+		t.Fatalf("%d calls never ended", left)
+	}
+	if o := ended[1]; o.Last.Kind != capacity.ActionSettled || o.Produced != 0 || o.Lost == 0 {
+		t.Errorf("the call that was recalled: %+v", o)
+	}
+	if o := ended[2]; o.Admitted != 30*ms || o.Produced != 10 {
+		t.Errorf("the call that recalled it: %+v", o)
+	}
+}
+
 // Whatever happens, each call ends exactly once, what it is charged for was produced once, and the same calls give the same run.
 func TestEveryCallEndsOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
