@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"forebay/api/admin"
 	"forebay/meter"
+	"forebay/provision"
 )
 
 type provisionCmd struct {
@@ -114,6 +116,9 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	if p.Desired != p.Model {
 		rows = slices.Insert(rows, 3, []string{"becomes", p.Desired.ARN})
 	}
+	if p.Isolation == provision.Replica {
+		rows = append(rows, []string{"isolation", isolation(p)})
+	}
 	if p.Failure != "" {
 		rows = append(rows, []string{"failure", p.Failure})
 	}
@@ -122,10 +127,26 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	}
 	if u := p.Use; u != nil {
 		rows = append(rows, []string{"input", level(u.Input)}, []string{"output", level(u.Output)},
-			[]string{"slots", fmt.Sprintf("%d back it; %d of its calls run, %d wait", u.Slots, u.Running, u.Waiting)},
+			[]string{"slots", fmt.Sprintf("%d back it; %d of its calls run, %d wait", u.Slots+u.Own, u.Running, u.Waiting)},
 			[]string{"pool", fmt.Sprintf("%d of %d slots are sold; %d of those are lent to calls that can be recalled", u.Pool.Sold, u.Pool.Slots, u.Pool.Lent)})
 	}
 	return table(e, "WHAT\tVALUE", rows)
+}
+
+// isolation says which replicas a throughput has for itself.
+func isolation(p *admin.Provisioned) string {
+	var own []string
+	for _, w := range p.Replicas {
+		own = append(own, fmt.Sprintf("%d of %s", w.Replicas, w.Engine))
+	}
+	if len(own) == 0 {
+		return "replicas of its own"
+	}
+	text := "replicas of its own: " + strings.Join(own, ", ")
+	if p.Use != nil {
+		text += fmt.Sprintf("; %d slots of them are up", p.Use.Own)
+	}
+	return text
 }
 
 func term(p *admin.Provisioned) string {
@@ -150,13 +171,14 @@ type provisionCreate struct {
 	Model      string            `required:"" help:"Id or ARN of the model."`
 	Units      int64             `required:"" help:"How many model units."`
 	Commitment string            `help:"none, one-month or six-months: it is paid for so long, and renews until it is cancelled." enum:"none,one-month,six-months" default:"none"`
+	Isolation  string            `help:"replica: replicas of its own, which others use only as long as they can be recalled." enum:",replica" default:"" placeholder:"replica"`
 	Tag        map[string]string `help:"Tags: KEY=VALUE." mapsep:"none"`
 }
 
 // Run implements the verb.
 func (c *provisionCreate) Run(e *env) error {
 	var p admin.Provisioned
-	order := admin.Order{Model: c.Model, Units: c.Units, Commitment: commitments[c.Commitment], Tags: c.Tag}
+	order := admin.Order{Model: c.Model, Units: c.Units, Commitment: commitments[c.Commitment], Isolation: c.Isolation, Tags: c.Tag}
 	if err := c.call(e.ctx, http.MethodPost, "provisioned/"+url.PathEscape(c.Name)+c.query(), &order, &p); err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func screen(now, before *admin.Live, lines int) string {
 	for i := range now.Reservations {
 		r := &now.Reservations[i]
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", r.ID, r.Model, bar(r.Input.Fill, r.Input.Depth), share(r.Input), bar(r.Output.Fill, r.Output.Depth), share(r.Output),
-			r.Slots, r.Running, r.Waiting)
+			r.Slots+r.Own, r.Running, r.Waiting)
 	}
 	if len(now.Tenants) > 0 {
 		_, _ = fmt.Fprintln(w, "\nTENANT\tPOOL\tTIER\tRUNNING\tWAITING")

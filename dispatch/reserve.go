@@ -14,6 +14,9 @@ type Reservation struct {
 	Input, Output int64
 	// Slots are the concurrent calls that back the rate.
 	Slots int32
+	// Replicas isolates so many replicas of each engine, by its declared name, for the reservation; nil shares all. Which ones they
+	// are stays the same as long as they are there.
+	Replicas map[string]int64
 	// Costed says that what its hours cost us is known, so that its calls cost nothing beside them.
 	Costed bool
 }
@@ -46,6 +49,7 @@ func (b *builder) reservations() {
 		r.lane = lane{name: in.Name, mode: meter.ModeProvisioned, model: m, reserved: r}
 		b.w.reservations[in.ID] = r
 	}
+	b.isolate()
 }
 
 // purchaseScope is what was bought, as a holder of limits.
@@ -108,7 +112,8 @@ func (c *call) purchase() string {
 // ReservationStatus is where a reservation stands, and the pool that it is in.
 type ReservationStatus struct {
 	Input, Output Level
-	Slots         int32 // that back it
+	Slots         int32 // of shared replicas that back it
+	Own           int32 // slots of the replicas of its own that are up
 	Running       int32 // calls of it that run and cannot be recalled
 	Waiting       int32 // calls of it that wait
 	Pool          PoolSlots
@@ -146,7 +151,7 @@ func (d *Dispatcher) reservation(r *reserved) ReservationStatus {
 	level := func(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }
 	pool, _ := d.state.Pool(r.lane.model.pool)
 	return ReservationStatus{
-		Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Running: st.Firm, Waiting: st.Waiting,
+		Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Own: st.Own, Running: st.Firm + st.OwnBusy - st.OwnLent, Waiting: st.Waiting,
 		Pool: PoolSlots{Slots: pool.Slots, Sold: pool.Sold, Lent: pool.Lent},
 	}
 }

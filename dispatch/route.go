@@ -95,6 +95,7 @@ func (b *builder) lanePool(m *Model, engines []string) *servedModel {
 	if len(engines) == 0 || len(some) == len(m.Bindings) && len(some) > 0 {
 		return whole
 	}
+	some = slices.DeleteFunc(some, func(x Binding) bool { return whole.isolated(x.Engine) }) // they serve their purchase alone
 	key := PoolName(m.ID, engines)
 	if sm := b.w.pools[key]; sm != nil {
 		return sm

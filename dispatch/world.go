@@ -60,6 +60,8 @@ func (w *world) charged(name string, m *servedModel) *meter.Tariffs {
 type replica struct {
 	id        capacity.ReplicaID
 	name      string // the engine's name
+	declared  string // as lanes have it
+	purchase  string // for which it is isolated, "" for none
 	client    engine.Client
 	upstream  string
 	simulated bool
@@ -290,7 +292,7 @@ func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
 	}
 	r := &replica{
 		id:   handle(&b.ids.next, b.ids.replicas, [2]string{pool, bind.Engine}),
-		name: bind.Engine, client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost, kind: bind.Kind,
+		name: bind.Engine, declared: bind.declared(), client: st.Client, upstream: bind.Upstream, simulated: st.Simulated, engine: st, cost: bind.Cost, kind: bind.Kind,
 	}
 	slots := bind.Slots
 	if slots == 0 {

@@ -139,9 +139,11 @@ func (l *Lab) buy(ctx context.Context, name, model string, units int) (string, e
 	var made struct {
 		ARN string `json:"provisionedModelArn"`
 	}
-	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", map[string]any{
-		"provisionedModelName": name, "modelId": model, "modelUnits": units,
-	}, &made)
+	order := map[string]any{"provisionedModelName": name, "modelId": model, "modelUnits": units}
+	if l.Setting.Isolation != "" {
+		order["tags"] = []map[string]string{{"key": "forebay:isolation", "value": l.Setting.Isolation}}
+	}
+	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", order, &made)
 	if err != nil {
 		return "", err
 	}

@@ -36,16 +36,31 @@ type Models interface {
 
 // Room is what a pool can back.
 type Room struct {
-	Units int64  // that can be had beside what is sold
-	Why   string // there are no more, for people
-	Grows bool   // the pool may have more in a while
+	Units int64 // that can be had beside what is sold
+	// Replicas are those that back the units asked for, where they are to be isolated and can be had.
+	Replicas []Whole
+	Why      string // there are no more, for people
+	Grows    bool   // the pool may have more in a while
+}
+
+// Ask is what is to be backed.
+type Ask struct {
+	Model     string
+	Unit      catalog.Unit
+	Units     int64
+	Isolation Isolation
+}
+
+// ask is what a throughput needs of the pool of a model.
+func (t *Throughput) ask(model string) *Ask {
+	return &Ask{Model: model, Unit: t.Unit, Units: t.Units, Isolation: t.Isolation}
 }
 
 // Pools tells what can be backed.
 type Pools interface {
-	// Room returns how many units of a size the pool of a model can back beside what is sold. sold are all throughputs that
+	// Room returns how many units the pool of a model can back beside what is sold, which are all throughputs that
 	// calls run on, of this and other models.
-	Room(model string, unit catalog.Unit, sold []Throughput) Room
+	Room(ask *Ask, sold []Throughput) Room
 }
 
 // Options are what a Book is made with.

@@ -84,7 +84,7 @@ func (s *shop) order(name string) *provision.Order {
 }
 
 // Room implements provision.Pools.
-func (s *shop) Room(_ string, _ catalog.Unit, sold []provision.Throughput) provision.Room {
+func (s *shop) Room(_ *provision.Ask, sold []provision.Throughput) provision.Room {
 	r := s.room
 	for i := range sold {
 		r.Units -= sold[i].Units
@@ -222,6 +222,44 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	}
 	if all, err := s.All(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("%d are stored, %v", len(all), err)
+	}
+}
+
+// Isolation is asked for by a member or a tag, and anything else by them is refused; the replicas of the pool's answer are kept.
+func TestIsolationOfOrders(t *testing.T) {
+	tag := func(v string) []resource.Tag { return []resource.Tag{{Key: provision.IsolationTag, Value: v}} }
+	for i, c := range []struct {
+		member provision.Isolation
+		tags   []resource.Tag
+		want   provision.Isolation
+		refuse string
+	}{
+		{"", nil, provision.Shared, ""},
+		{"replica", nil, provision.Replica, ""},
+		{"", tag("replica"), provision.Replica, ""},
+		{"replica", tag("replica"), provision.Replica, ""},
+		{"", tag(""), "", "not one of replica"},
+		{"", tag("host"), "", "not one of replica"},
+		{"host", nil, "", "not one of replica"},
+		{"replica", tag("host"), "", "not one of replica"},
+		{"host", tag("replica"), "", "contradicts"},
+	} {
+		s := newShop(t)
+		s.room.Replicas = []provision.Whole{{Engine: "e", Replicas: 2}}
+		o := s.order(fmt.Sprint("n", i))
+		o.Isolation, o.Tags = c.member, c.tags
+		arn, err := s.Create(t.Context(), o)
+		if c.refuse != "" {
+			s.wants(err, fault.Invalid, c.refuse)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.tend()
+		if x := s.get(arn); x.Isolation != c.want || len(x.Replicas) != 1 {
+			t.Errorf("%d: %+v", i, x)
+		}
 	}
 }
 

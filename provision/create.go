@@ -21,7 +21,9 @@ type Order struct {
 	Units   int64
 	Term    Term
 	Tags    []resource.Tag
-	Token   string `json:"-"` // makes it once; "" each time
+	// Isolation is that which is asked for, or what IsolationTag among the tags says.
+	Isolation Isolation `json:",omitzero"`
+	Token     string    `json:"-"` // makes it once; "" each time
 	// Allow says whether the caller may buy of a model, by its id; nil allows all. Faults: Denied.
 	Allow func(model string) error `json:"-"`
 }
@@ -86,7 +88,7 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 	t := &Throughput{
 		ARN:     resource.ARN{Region: b.Region, Account: o.Account, Kind: kind, ID: resource.NewID()}.String(),
 		Account: o.Account, Name: o.Name, Units: o.Units, Model: offer.Model, Desired: offer.Model,
-		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit,
+		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit, Isolation: o.Isolation,
 	}
 	r, err := t.stored()
 	if err != nil {
@@ -110,7 +112,7 @@ var nameForm = regexp.MustCompile(`^([0-9a-zA-Z][_-]?)+$`)
 
 const maxName = 63
 
-// check refuses what cannot be an order.
+// check refuses what cannot be an order, and notes its isolation.
 func (o *Order) check() error {
 	switch {
 	case o.Units < 1 || o.Units > math.MaxInt32:
@@ -120,7 +122,7 @@ func (o *Order) check() error {
 	case o.Term != NoTerm && o.Term.months() == 0:
 		return fault.Newf(fault.Invalid, "The commitment %.32q is not one of OneMonth, SixMonths.", string(o.Term))
 	}
-	return nil
+	return o.isolate()
 }
 
 // withinQuota refuses what is beyond the account's quota of units.

@@ -82,10 +82,11 @@ func (v *visit) tend(t *Throughput) error {
 
 // admit holds an order against what its pool can back.
 func (v *visit) admit(t *Throughput) error {
-	room := v.b.Pools.Room(t.Model.ID, t.Unit, serving(v.all))
+	room := v.b.Pools.Room(t.ask(t.Model.ID), serving(v.all))
 	switch {
 	case room.Units >= t.Units:
 		t.Status, t.Began, t.Failure, v.changed = InService, v.now, "", true
+		t.Replicas = room.Replicas
 		if t.Term != NoTerm {
 			t.Terms, t.Expires = 1, t.Term.End(t.Began, 1)
 			v.due(t.Expires)
@@ -111,7 +112,7 @@ func (v *visit) replace(t *Throughput) error {
 			others = append(others, o)
 		}
 	}
-	room := v.b.Pools.Room(t.Desired.ID, t.Unit, others)
+	room := v.b.Pools.Room(t.ask(t.Desired.ID), others)
 	if room.Units < t.Units && room.Grows && v.now.Sub(t.Changed) < patience {
 		v.due(v.now.Add(lookAgain))
 		return nil
@@ -119,7 +120,7 @@ func (v *visit) replace(t *Throughput) error {
 	if room.Units < t.Units {
 		t.Desired, t.Failure = t.Model, fmt.Sprintf("The model was not replaced: %d of %d model units of %s could be had: %s.", max(room.Units, 0), t.Units, t.Desired.ARN, room.Why)
 	} else {
-		t.Model, t.Failure = t.Desired, ""
+		t.Model, t.Failure, t.Replicas = t.Desired, "", room.Replicas
 	}
 	t.Status, t.Changed, v.changed = InService, v.now, true
 	return v.keep(t)

@@ -93,6 +93,9 @@ type Throughput struct {
 	Expires time.Time `json:"expires,omitzero"`
 	// Cancelled says that the commitment ends at Expires and is not renewed.
 	Cancelled bool `json:"cancelled,omitzero"`
+	// Isolation says whether its calls have replicas of their own, and Replicas, once it is in service, which.
+	Isolation Isolation `json:"isolation,omitempty"`
+	Replicas  []Whole   `json:"replicas,omitempty"`
 	// Unit is what each unit delivers. What was sold stays what it was sold as, whatever is measured later.
 	Unit catalog.Unit `json:"unit"`
 	// Rates are the prices of a unit-hour, each from its instant on.

@@ -25,31 +25,39 @@ type backer struct {
 	name string
 	pool perf.Pool // where measured
 	// given is how many units the configuration says that all its replicas back; 0 where it is measured.
-	given int64
-	slots int64 // of all replicas
+	given    int64
+	slots    int64 // of all replicas
+	replicas int64 // that are not isolated
 }
 
 // backers lists the engines of a model that can back units of it. why tells what keeps the last of the others from it; grows, whether
 // an engine may have more replicas in a while. What a unit of unknown size delivers only simulated engines can promise.
-func (p *serving) backers(model string, size catalog.Basis) (list []backer, grows bool, why string) {
+// Replicas that are isolated, by engine, are left out.
+func (p *serving) backers(model string, size catalog.Basis, isolated map[string]int64) (list []backer, grows bool, why string) {
 	for _, b := range p.bindings(model) {
 		e := p.engine(b.Engine)
 		replicas := int64(1)
 		if o := p.opened[b.Engine]; o != nil && o.name != nil {
 			replicas, grows = int64(len(o.name.live())), true
 		}
+		replicas -= isolated[b.Engine]
 		profile, measured := p.profile(model, b.Engine)
 		switch {
 		case b.Standby:
 			why = "engine " + b.Engine + " is a standby"
 		case size == catalog.BasisPlaceholder && e.Type != simulatedEngine:
 			why = fmt.Sprintf("nobody has measured or said what a unit of it delivers on engine %s (models.%s.unit)", b.Engine, model)
+		case replicas <= 0 && isolated[b.Engine] > 0:
+			why = "every replica of engine " + b.Engine + " is isolated for a purchase"
 		case b.Units > 0:
-			list = append(list, backer{name: b.Engine, given: b.Units * replicas, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas})
+			list = append(list, backer{
+				name: b.Engine, given: b.Units * replicas, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas, replicas: replicas,
+			})
 		case measured:
 			slots := cmp.Or(int(e.Slots), profile.MaxBatch)
 			list = append(list, backer{
 				name: b.Engine, pool: perf.Pool{Profile: profile, Replicas: replicas, Slots: slots}, slots: int64(min(slots, profile.MaxBatch)) * replicas,
+				replicas: replicas,
 			})
 		default:
 			why = fmt.Sprintf("nobody has measured what engine %s can do, or said how many units it backs (models.%s.engines.units)", b.Engine, model)
@@ -89,12 +97,16 @@ func (b *backer) weight(given bool) int64 {
 }
 
 // divide says how many units of each throughput each of its model's engines backs: what is sold of a model in all is
-// spread over them in proportion to their weights.
-func (p *serving) divide(list []provision.Throughput) (among [][]backer, shares [][]int64) {
+// spread over them in proportion to their weights. What is isolated has replicas of its own, and no share.
+func (p *serving) divide(list []provision.Throughput, isolated map[string]int64) (among [][]backer, shares [][]int64) {
 	before := map[string]int64{} // units of the model in the throughputs so far
 	for i := range list {
 		t := &list[i]
-		backers, _, _ := p.backers(t.Model.ID, t.Unit.Basis)
+		if t.Isolation == provision.Replica {
+			among, shares = append(among, nil), append(shares, nil)
+			continue
+		}
+		backers, _, _ := p.backers(t.Model.ID, t.Unit.Basis, isolated)
 		from, to := before[t.Model.ID], before[t.Model.ID]+t.Units
 		before[t.Model.ID] = to
 		among, shares = append(among, backers), append(shares, spread(backers, from, to))
@@ -170,13 +182,18 @@ type part struct {
 }
 
 // Room implements provision.Pools. What is sold of other models counts where it runs on the same engines.
-func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput) provision.Room {
-	list, grows, why := p.backers(model, u.Basis)
+func (p *serving) Room(ask *provision.Ask, sold []provision.Throughput) provision.Room {
+	if ask.Isolation == provision.Replica {
+		return p.wholeRoom(ask, sold)
+	}
+	isolated := wholes(sold)
+	u := ask.Unit
+	list, grows, why := p.backers(ask.Model, u.Basis, isolated)
 	out := provision.Room{Grows: grows, Why: why}
 	if len(list) == 0 {
 		return out
 	}
-	used := p.sold(sold)
+	used := p.sold(sold, isolated)
 	var names []string
 	var bound string
 	for i := range list {
@@ -191,9 +208,9 @@ func (p *serving) Room(model string, u catalog.Unit, sold []provision.Throughput
 }
 
 // sold is what each engine backs already.
-func (p *serving) sold(list []provision.Throughput) map[string][]part {
+func (p *serving) sold(list []provision.Throughput, isolated map[string]int64) map[string][]part {
 	used := map[string][]part{}
-	among, shares := p.divide(list)
+	among, shares := p.divide(list, isolated)
 	for i := range list {
 		for k, units := range shares[i] {
 			if units > 0 {
@@ -208,7 +225,7 @@ func (p *serving) sold(list []provision.Throughput) map[string][]part {
 // reservations are the throughputs that calls run on, as the scheduler takes them, each with the slots that back it.
 func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservation {
 	all = slices.DeleteFunc(slices.Clone(all), func(t provision.Throughput) bool { return !t.Status.Serves() })
-	among, shares := p.divide(all)
+	among, shares := p.divide(all, wholes(all))
 	var out []dispatch.Reservation
 	for i := range all {
 		t := &all[i]
@@ -218,7 +235,7 @@ func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservatio
 		}
 		out = append(out, dispatch.Reservation{
 			ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: int32(min(slots, 1<<20)),
-			Costed: p.unitCost(&t.Model).Known,
+			Costed: p.unitCost(&t.Model).Known, Replicas: ownReplicas(t),
 		})
 	}
 	return out

@@ -188,8 +188,8 @@ func (o unitOffers) Quota(account string) (int64, bool) {
 type pools struct{ s *Server }
 
 // Room implements provision.Pools.
-func (p pools) Room(model string, unit catalog.Unit, sold []provision.Throughput) provision.Room {
-	return p.s.live.Load().Room(model, unit, sold)
+func (p pools) Room(ask *provision.Ask, sold []provision.Throughput) provision.Room {
+	return p.s.live.Load().Room(ask, sold)
 }
 
 // bought is what a throughput stands for in calls.
@@ -222,7 +222,7 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 // use is where a reservation stands, as it is shown.
 func use(st *dispatch.ReservationStatus) admin.Use {
 	return admin.Use{
-		Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
+		Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Own: st.Own, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
 	}
 }
 

@@ -38,9 +38,10 @@ type Level struct {
 type Use struct {
 	Input   Level `json:"input,omitzero"`
 	Output  Level `json:"output,omitzero"`
-	Slots   int32 `json:"slots"`   // that back it
-	Running int32 `json:"running"` // calls of it that cannot be recalled
-	Waiting int32 `json:"waiting"` // calls of it
+	Slots   int32 `json:"slots"`        // of shared replicas that back it
+	Own     int32 `json:"own,omitzero"` // slots of replicas of its own that are up
+	Running int32 `json:"running"`      // calls of it that cannot be recalled
+	Waiting int32 `json:"waiting"`      // calls of it
 	// Pool are the slots of all engines of the model: how many there are, how many are sold, and how many of these are lent to
 	// calls that can be recalled.
 	Pool PoolSlots `json:"pool"`
@@ -61,10 +62,12 @@ type Provisioned struct {
 
 // Order is what is asked of a throughput to be made.
 type Order struct {
-	Model      string            `json:"model"`
-	Units      int64             `json:"units"`
-	Commitment string            `json:"commitment,omitzero"`
-	Tags       map[string]string `json:"tags,omitempty"`
+	Model      string `json:"model"`
+	Units      int64  `json:"units"`
+	Commitment string `json:"commitment,omitzero"`
+	// Isolation is "replica" for replicas of its own.
+	Isolation string            `json:"isolation,omitzero"`
+	Tags      map[string]string `json:"tags,omitempty"`
 }
 
 func (s *Service) provisionedList(c *api.Call, _ string) (any, error) {
@@ -100,7 +103,7 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fault.Newf(fault.Invalid, "the order cannot be read: %v", err)
 	}
-	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment)}
+	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment), Isolation: provision.Isolation(in.Isolation)}
 	o.Allow = func(model string) error { return identity.Authorize(c.Principal, actionWrite, model, model, "") }
 	for _, key := range slices.Sorted(maps.Keys(in.Tags)) { // in one order, so that the same order with its token is the same
 		o.Tags = append(o.Tags, resource.Tag{Key: key, Value: in.Tags[key]})
@@ -137,6 +140,7 @@ var orderSchema = map[string]any{
 	"type": "object", "additionalProperties": false, "required": []string{"model", "units"}, "properties": map[string]any{
 		"model": map[string]string{"type": "string"}, "units": map[string]any{"type": "integer", "minimum": 1},
 		"commitment": map[string]any{"enum": strings.Split(",OneMonth,SixMonths", ",")},
+		"isolation":  map[string]any{"enum": []string{"", string(provision.Replica)}},
 		"tags":       map[string]any{"type": "object", "additionalProperties": map[string]string{"type": "string"}},
 	},
 }
