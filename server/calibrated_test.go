@@ -127,18 +127,18 @@ func TestCalibratedEngineBacksPurchases(t *testing.T) {
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "real"}}}
 	s := run(t, c)
 	unit := catalog.Unit{Input: 60_000, Output: 6_000, Basis: catalog.BasisGiven}
-	if r := s.live.Load().Room(haiku, unit, nil); r.Units != 0 || !strings.Contains(r.Why, "nobody has measured") {
+	if r := s.live.Load().Room(&provision.Ask{Model: haiku, Unit: unit}, nil); r.Units != 0 || !strings.Contains(r.Why, "nobody has measured") {
 		t.Errorf("not measured: %+v", r)
 	}
 	if got := ask(t, s, http.MethodPut, "calibrations/"+haiku+"%2Freal", measuredBody); got.status != 200 {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	r := s.live.Load().Room(haiku, unit, nil)
+	r := s.live.Load().Room(&provision.Ask{Model: haiku, Unit: unit}, nil)
 	if r.Units < 6 || r.Units > 13 { // with all slots busy 48 calls of 1000 and 100 tokens in 4.0 s, 720 a minute: 12 units
 		t.Errorf("measured: %+v", r)
 	}
 	sold := provision.Throughput{ARN: "arn:x", Units: r.Units, Unit: unit, Model: provision.Model{ID: haiku}, Status: provision.InService}
-	if left := s.live.Load().Room(haiku, unit, []provision.Throughput{sold}); left.Units != 0 {
+	if left := s.live.Load().Room(&provision.Ask{Model: haiku, Unit: unit}, []provision.Throughput{sold}); left.Units != 0 {
 		t.Errorf("after all was sold: %+v", left)
 	}
 }
