@@ -75,7 +75,7 @@ func (m *market) Taken(_, _ string) bool { return false }
 func (m *market) Quota(string) (int64, bool) { return 0, false }
 
 // Room implements provision.Pools.
-func (m *market) Room(string, catalog.Unit, []provision.Throughput) provision.Room {
+func (m *market) Room(*provision.Ask, []provision.Throughput) provision.Room {
 	return provision.Room{Units: 1000}
 }
 
