@@ -10,7 +10,6 @@ import (
 
 	"forebay/api/admin"
 	"forebay/meter"
-	"forebay/provision"
 )
 
 type provisionCmd struct {
@@ -116,7 +115,7 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	if p.Desired != p.Model {
 		rows = slices.Insert(rows, 3, []string{"becomes", p.Desired.ARN})
 	}
-	if p.Isolation == provision.Replica {
+	if p.Isolation != "" {
 		rows = append(rows, []string{"isolation", isolation(p)})
 	}
 	if p.Failure != "" {
