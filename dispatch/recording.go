@@ -153,12 +153,23 @@ func (r *recorder) stop(why error) {
 	r.log.Error("events are no longer recorded", "dir", r.opts.Dir, "reason", r.status.Stopped)
 }
 
+// BeginRecording makes what happens from now on part of the recording, if there is one. Run writes it, and begins it where nobody has: a caller who
+// lets calls in beside Run begins it before.
+func (d *Dispatcher) BeginRecording() {
+	if d.rec == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.rec.on && d.rec.status.Stopped == "" {
+		d.rec.on = true
+		d.beginSegment()
+	}
+}
+
 // record writes events to disk until ctx ends.
 func (d *Dispatcher) record(ctx context.Context) {
-	d.mu.Lock()
-	d.rec.on = true
-	d.beginSegment()
-	d.mu.Unlock()
+	d.BeginRecording()
 	w := &segments{Recording: d.rec.opts}
 	defer func() { _ = w.close() }()
 	for {

@@ -290,6 +290,7 @@ func (s *Server) httpServer(secure bool) *http.Server {
 // called once.
 func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
+	s.dispatch.BeginRecording() // before the first call can come
 	endLog, endDispatch := outliving(ctx, s.invocations.Run), outliving(ctx, s.dispatch.Run)
 	g.Go(func() error { tendMemory(gctx); return nil })
 	g.Go(func() error { return s.tendProvisioned(gctx) })

@@ -83,13 +83,12 @@ func TestNamesWithSeveralAddresses(t *testing.T) {
 func piped(t *testing.T, cfg Config, handle func(n int, p *peer), test func(t *testing.T, c Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		var wg sync.WaitGroup
-		n := 0
+		var n atomic.Int32 // dials may be made at once
 		cfg.BaseURL = "http://engine.test"
 		if cfg.Dial == nil {
 			cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
-				n++
-				id := n
+				id := int(n.Add(1))
 				wg.Go(func() {
 					defer theirs.Close() //nolint:errcheck // test
 					handle(id, &peer{Conn: theirs, r: bufio.NewReader(theirs)})
