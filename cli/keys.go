@@ -60,6 +60,7 @@ type limitFlags struct {
 	RequestsPerMinute int64  `help:"Requests a minute."`
 	TokensPerMinute   int64  `help:"Tokens a minute."`
 	TokensPerDay      int64  `help:"Tokens a day."`
+	ConcurrentCalls   int64  `help:"Calls in flight at once, those that wait included."`
 	SpendPerDay       string `help:"Money a day." placeholder:"\"12.50 USD\""`
 	SpendPerMonth     string `help:"Money a calendar month." placeholder:"\"500 USD\""`
 }

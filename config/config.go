@@ -111,6 +111,7 @@ type Limits struct {
 	RequestsPerMinute int64  `yaml:"requests_per_minute,omitempty" doc:"Calls a minute."`
 	TokensPerMinute   int64  `yaml:"tokens_per_minute,omitempty" doc:"Tokens a minute, held and settled."`
 	TokensPerDay      int64  `yaml:"tokens_per_day,omitempty" doc:"Tokens a day in the account's billing zone."`
+	ConcurrentCalls   int64  `yaml:"concurrent_calls,omitempty" doc:"Calls in flight at once, those that wait included."`
 	SpendPerDay       string `yaml:"spend_per_day,omitempty" format:"money" doc:"Money a day, such as 12.50 USD."`
 	SpendPerMonth     string `yaml:"spend_per_month,omitempty" format:"money" doc:"Money a calendar month."`
 }

@@ -68,6 +68,7 @@ func TestFaultsHaveTheirLine(t *testing.T) {
 		"models: {m: {max_wait: 100000h}}":                          "forebay.yaml:1: models.m.max_wait: 100000h0m0s is not between 1ms and 720h0m0s; is the unit right?",
 		"server: {body_timeout: -1s}":                               "forebay.yaml:1: server.body_timeout: -1s is negative",
 		"account: {limits: {tokens_per_day: -5}}":                   "forebay.yaml:1: account.limits.tokens_per_day: -5 is negative",
+		"account: {limits: {concurrent_calls: -1}}":                 "forebay.yaml:1: account.limits.concurrent_calls: -1 is negative",
 		"account: {limits: {tokens_per_day: 99999999999999999999}}": "forebay.yaml:1: account.limits.tokens_per_day:",
 		"models: {a: {max_queue: 5000000000}}":                      "forebay.yaml:1: models.a.max_queue: 5000000000 is out of range",
 		"aliases:\n  gpt: anthropic.claude-3-haiku\n":               "forebay.yaml:2: aliases.gpt: there is no \"anthropic.claude-3-haiku\" among the models; did you mean anthropic.claude-3-haiku-20240307-v1:0?",
@@ -339,8 +340,9 @@ func TestSchemaJudgesFiles(t *testing.T) {
 		"engines: {a: {url: x}}":                         false,
 		"keys: [{name: a}]":                              false,
 		"account: {limits: {tokens_per_day: -1}}":        false,
-		"account: {limits: {spend_per_day: 5}}":          false,
-		"account: {limits: {spend_per_day: 5 USD}}":      true,
+		"account: {limits: {concurrent_calls: 3}, models: {m: {concurrent_calls: 1}}, teams: {t: {limits: {concurrent_calls: 2}}}}": true,
+		"account: {limits: {spend_per_day: 5}}":     false,
+		"account: {limits: {spend_per_day: 5 USD}}": true,
 	} {
 		asJSON, err := yaml.YAMLToJSON([]byte(text))
 		if err != nil {

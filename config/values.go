@@ -53,8 +53,10 @@ func ParseTime(s string) (time.Time, error) {
 
 // Parse returns the limits as the scheduler takes them.
 func (l *Limits) Parse() (identity.Limits, error) {
-	out := identity.Limits{RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay}
-	if l.RequestsPerMinute < 0 || l.TokensPerMinute < 0 || l.TokensPerDay < 0 {
+	out := identity.Limits{
+		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay, ConcurrentCalls: l.ConcurrentCalls,
+	}
+	if min(l.RequestsPerMinute, l.TokensPerMinute, l.TokensPerDay, l.ConcurrentCalls) < 0 {
 		return out, errors.New("limits must not be negative; leave them out for no limit")
 	}
 	var err error
@@ -87,7 +89,7 @@ func (p *Policy) Parse() (identity.Policy, error) {
 func PolicyOf(p *identity.Policy) Policy {
 	l := &p.Limits
 	return Policy{Allow: p.Actions, Models: p.Models, Tier: p.Tier, Limits: Limits{
-		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay,
+		RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, TokensPerDay: l.TokensPerDay, ConcurrentCalls: l.ConcurrentCalls,
 		SpendPerDay: amount(l.SpendPerDay, l.Currency), SpendPerMonth: amount(l.SpendPerMonth, l.Currency),
 	}}
 }

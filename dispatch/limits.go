@@ -39,7 +39,7 @@ func (s scopeRef) String() string { return scopeNames[s.kind] + " " + s.id }
 // limit is one bucket or counter that applies to a scope. Exactly one of the two ids is set.
 type limit struct {
 	scope    scopeRef
-	name     string // "requests/min", "tokens/min", "tokens/day", "spend/day", "spend/month"
+	name     string // "requests/min", "tokens/min", "tokens/day", "spend/day", "spend/month", "concurrent calls"
 	value    int64
 	currency string
 	bucket   capacity.BucketID
@@ -53,6 +53,8 @@ const (
 	limitTPD   = "tokens/day"
 	limitDay   = "spend/day"
 	limitMonth = "spend/month"
+	// limitCalls bounds calls from their arrival to their end.
+	limitCalls = "concurrent calls"
 )
 
 // limitKey is what a handle is remembered by, so that a bucket keeps its fill over a
@@ -84,6 +86,11 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 	bucket(limitRPM, capacity.MeasureRequests, l.RequestsPerMinute)
 	bucket(limitTPM, capacity.MeasureTokens, l.TokensPerMinute)
 	counter(limitTPD, capacity.MeasureTokens, PeriodDay, l.TokensPerDay, "")
+	if l.ConcurrentCalls > 0 {
+		id := b.ids.counter(limitKey{scope, limitCalls}, b.fresh)
+		b.cfg.Counters = append(b.cfg.Counters, capacity.Counter{ID: id, Measure: capacity.MeasureConcurrent, Limit: l.ConcurrentCalls})
+		out = append(out, limit{scope: scope, name: limitCalls, value: l.ConcurrentCalls, counter: id})
+	}
 	counter(limitDay, capacity.MeasureMoney, PeriodDay, l.SpendPerDay, l.Currency)
 	counter(limitMonth, capacity.MeasureMoney, PeriodMonth, l.SpendPerMonth, l.Currency)
 	return out

@@ -147,3 +147,67 @@ func TestQueueBounds(t *testing.T) {
 		}
 	})
 }
+
+// Ceilings hold calls in flight, those that wait included, of a key, a team, an account, and an account's calls of a model; calls that end,
+// by whatever way, make room. What the ledger has of the past is not in flight.
+func TestConcurrentCallsAreBounded(t *testing.T) {
+	two := identity.Limits{ConcurrentCalls: 2}
+	for name, set := range map[string]func(*rig){
+		"key key":      limits(two),
+		"team search":  func(r *rig) { r.top.Teams = []Scope{{ID: "search", Account: "acme", Limits: two}} },
+		"account acme": func(r *rig) { r.top.Accounts[0].Limits = two },
+		"model m":      func(r *rig) { r.top.Accounts[0].Models = map[string]identity.Limits{modelID: two} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, set, &fake{answer: after(time.Second, infer.Usage{Input: 10, Output: 1})}) // one slot: the second waits
+			if err := r.Rebuild(t.Context(), past{{Account: "acme", Key: "key", Team: "search", Model: modelID, At: time.Now(), Requests: 9, Input: 1000}}); err != nil {
+				t.Fatal(err)
+			}
+			next := func() *infer.Request {
+				req := r.request()
+				req.Caller.Team = "search"
+				return req
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			gone, done := make(chan error, 1), make(chan error, 1)
+			first, second := next(), next()
+			go func() { _, err := r.do(ctx, first); gone <- err }()
+			go func() { _, err := r.do(t.Context(), second); done <- err }()
+			synctest.Wait()
+			_, err := r.do(t.Context(), next())
+			var e *fault.Error
+			if !errors.As(err, &e) || e.Kind != fault.Throttled || e.Code != "requests" || e.Reason != "the limit of 2 concurrent calls of "+name+" is used up" {
+				t.Fatalf("%s: %+v", name, e)
+			}
+			var x explanation
+			if err := json.Unmarshal(r.book.last(t).Explanation, &x); err != nil || x.Refused != name+" concurrent calls" {
+				t.Errorf("%s: %+v, %v", name, x, err)
+			}
+			leave()
+			wantKind(t, <-gone, fault.Canceled)
+			synctest.Wait()
+			r.mustDo(next()) // behind the second
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Ceilings hold for calls on a purchase, too, whose tokens no quota counts.
+func TestConcurrentCallsAreBoundedOnPurchases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ceiling := limits(identity.Limits{ConcurrentCalls: 1, TokensPerMinute: 1})
+		r := newRig(t, func(r *rig) { ceiling(r); bought(1000)(r) }, &fake{answer: after(time.Second, infer.Usage{Input: 10, Output: 1})})
+		first := r.reservedRequest()
+		done := make(chan error, 1)
+		go func() { _, err := r.do(t.Context(), first); done <- err }()
+		synctest.Wait()
+		_, err := r.do(t.Context(), r.reservedRequest())
+		wantKind(t, err, fault.Throttled)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		r.mustDo(r.reservedRequest())
+	})
+}

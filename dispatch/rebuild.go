@@ -64,8 +64,8 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 		{scopeLane, c.Route, c.Lane},
 	} {
 		for _, l := range w.scopes[ref] {
-			if !fresh[limitKey{ref, l.name}] {
-				continue
+			if !fresh[limitKey{ref, l.name}] || l.name == limitCalls {
+				continue // no call that the ledger has is in flight
 			}
 			amount := tokens
 			switch l.name {

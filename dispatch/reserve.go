@@ -89,12 +89,12 @@ func (b *builder) unreserved(old *world) {
 	sortIDs(b.cfg.RemoveBuckets)
 }
 
-// onlyRequests leaves the limits of requests. Tokens and money of a reservation were bought: quotas and budgets of
+// onlyCalls leaves the limits of calls, in a minute and at once. Tokens and money of a reservation were bought: quotas and budgets of
 // what is used on demand do not hold for them.
-func onlyRequests(limits []limit) []limit {
+func onlyCalls(limits []limit) []limit {
 	var out []limit
 	for _, l := range limits {
-		if l.name == limitRPM {
+		if l.name == limitRPM || l.name == limitCalls {
 			out = append(out, l)
 		}
 	}

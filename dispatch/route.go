@@ -248,7 +248,7 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 		}
 		all := joined(shared, own)
 		if l.reserved != nil {
-			all = onlyRequests(all)
+			all = onlyCalls(all)
 		}
 		if err := c.holdMoney(w, &l, all); err != nil {
 			if first == nil {

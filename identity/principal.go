@@ -16,6 +16,8 @@ type Limits struct {
 	RequestsPerMinute int64 `json:"requests_per_minute,omitzero"`
 	TokensPerMinute   int64 `json:"tokens_per_minute,omitzero"`
 	TokensPerDay      int64 `json:"tokens_per_day,omitzero"`
+	// ConcurrentCalls are calls in flight, those that wait included.
+	ConcurrentCalls int64 `json:"concurrent_calls,omitzero"`
 	// SpendPerDay and SpendPerMonth are nano-units of Currency.
 	SpendPerDay   int64  `json:"spend_per_day,omitzero"`
 	SpendPerMonth int64  `json:"spend_per_month,omitzero"`
@@ -58,7 +60,7 @@ func (p *Policy) Validate() error {
 		return fault.Newf(fault.Invalid, "tier %q is not one of %s", p.Tier, strings.Join(tiersDown, ", "))
 	}
 	l := &p.Limits
-	if min(l.RequestsPerMinute, l.TokensPerMinute, l.TokensPerDay, l.SpendPerDay, l.SpendPerMonth) < 0 {
+	if min(l.RequestsPerMinute, l.TokensPerMinute, l.TokensPerDay, l.ConcurrentCalls, l.SpendPerDay, l.SpendPerMonth) < 0 {
 		return fault.New(fault.Invalid, "a limit is negative; 0 is no limit")
 	}
 	if (l.SpendPerDay > 0 || l.SpendPerMonth > 0) && l.Currency == "" {

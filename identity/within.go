@@ -93,6 +93,7 @@ func (l *Limits) exceed(other *Limits) string {
 		{"requests_per_minute", l.RequestsPerMinute, other.RequestsPerMinute, false},
 		{"tokens_per_minute", l.TokensPerMinute, other.TokensPerMinute, false},
 		{"tokens_per_day", l.TokensPerDay, other.TokensPerDay, false},
+		{"concurrent_calls", l.ConcurrentCalls, other.ConcurrentCalls, false},
 		{"spend_per_day", l.SpendPerDay, other.SpendPerDay, true},
 		{"spend_per_month", l.SpendPerMonth, other.SpendPerMonth, true},
 	} {

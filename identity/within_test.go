@@ -37,6 +37,7 @@ func TestExceeds(t *testing.T) {
 		{"no limit", with(func(p *Policy) { p.Limits.RequestsPerMinute = 0 }), "limits.requests_per_minute:"},
 		{"a higher limit", with(func(p *Policy) { p.Limits.RequestsPerMinute = 11 }), "limits.requests_per_minute:"},
 		{"more limits", with(func(p *Policy) { p.Limits.TokensPerDay = 1 }), ""},
+		{"a ceiling of calls", with(func(p *Policy) { p.Limits.ConcurrentCalls = 1 }), ""},
 		{"a higher budget", with(func(p *Policy) { p.Limits.SpendPerDay = 6 }), "limits.spend_per_day:"},
 		{"no budget", with(func(p *Policy) { p.Limits.SpendPerDay, p.Limits.SpendPerMonth = 0, 1 }), "limits.spend_per_day:"},
 		{"another currency", with(func(p *Policy) { p.Limits.Currency = "EUR" }), "limits.spend_per_day:"},

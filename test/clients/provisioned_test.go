@@ -3,6 +3,7 @@ package clients
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,5 +81,34 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 	}
 	if _, err := control.GetProvisionedModelThroughput(ctx, &bedrock.GetProvisionedModelThroughputInput{ProvisionedModelId: arn}); !as[*controltypes.ResourceNotFoundException](err) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A tag asks for isolation through the Go SDK; one that is none is refused, and where every engine is shared nothing can be isolated.
+func TestGoSDKAsksForIsolation(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	keys := credentials.NewStaticCredentialsProvider(r.cred.AccessKeyID, r.cred.SecretAccessKey, "")
+	control := bedrock.New(bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1})
+	buy := func(name, isolation string) (*string, error) {
+		made, err := control.CreateProvisionedModelThroughput(t.Context(), &bedrock.CreateProvisionedModelThroughputInput{
+			ProvisionedModelName: &name, ModelId: aws.String(haiku), ModelUnits: aws.Int32(1),
+			Tags: []controltypes.Tag{{Key: aws.String("forebay:isolation"), Value: &isolation}},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return made.ProvisionedModelArn, nil
+	}
+	if _, err := buy("rack", "rack"); !as[*controltypes.ValidationException](err) {
+		t.Errorf("an isolation that is none: %v", err)
+	}
+	arn, err := buy("alone", "replica")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := control.GetProvisionedModelThroughput(t.Context(), &bedrock.GetProvisionedModelThroughputInput{ProvisionedModelId: arn})
+	if err != nil || got.Status != controltypes.ProvisionedModelStatusFailed || !strings.Contains(aws.ToString(got.FailureMessage), "cannot be isolated") {
+		t.Errorf("%+v %v", got, err)
 	}
 }
