@@ -293,6 +293,13 @@ func TestPolicies(t *testing.T) {
 	if err := Authorize(odd, "bedrock:InvokeModel", "amazon.nova", "", "priority"); fault.KindOf(err) != fault.Denied {
 		t.Errorf("a tier nobody knows caps nothing: %v", err)
 	}
+	cheap := PrincipalOf(&Key{Policy: Policy{Actions: []string{"*"}, Tier: "flex"}})
+	if err := Authorize(cheap, "forebay:AdminRead", "", "*", ""); err != nil {
+		t.Errorf("what is no call is held against the highest tier of calls: %v", err)
+	}
+	if err := Authorize(cheap, "bedrock:InvokeModel", "amazon.nova", "", ""); fault.KindOf(err) != fault.Denied {
+		t.Errorf("a call of the default tier with a ceiling of flex: %v", err)
+	}
 	if err := Authorize(PrincipalOf(&Key{}), "forebay:AdminWrite", "", "*", ""); fault.KindOf(err) != fault.Denied {
 		t.Errorf("a key without a policy administers: %v", err)
 	}

@@ -138,7 +138,7 @@ func LowerTier(a, b string) string {
 }
 
 // Authorize reports whether the principal may do action on resource (an ARN, or a model
-// id for the actions on models) at a tier of service ("" counts as default). Its error is Denied, in the wording
+// id for the actions on models) at a tier of service ("" counts as default where there is a model). Its error is Denied, in the wording
 // of AWS.
 func Authorize(p *Principal, action, model, resource, tier string) error {
 	pol := p.Policy
@@ -150,7 +150,7 @@ func Authorize(p *Principal, action, model, resource, tier string) error {
 			"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 			p.ARN, action, resource, action)
 	}
-	if pol.Tier == "" {
+	if pol.Tier == "" || model == "" && tier == "" { // what is no call is of no tier
 		return nil
 	}
 	if tier == "" {

@@ -173,6 +173,37 @@ func TestKeysHandOutNoMoreThanTheyHave(t *testing.T) {
 	}
 }
 
+// A key of a team, whatever its actions, neither widens the limits that bind it nor ends keys of others.
+func TestKeysOfTeamsStayWithin(t *testing.T) {
+	s := run(t, testConfig(t))
+	ask(t, s, http.MethodPost, "teams/search", `{"max_tier":"default","limits":{"requests_per_minute":60}}`)
+	other := makeKey(t, s, "other", identity.KeyBearer, identity.Policy{}, time.Time{})
+	var member, fellow madeKey
+	for name, k := range map[string]*madeKey{"member": &member, "fellow": &fellow} {
+		made := ask(t, s, http.MethodPost, "keys", `{"name":"`+name+`","kind":"api-key","team":"search","policy":{"actions":["*"]}}`)
+		if err := json.Unmarshal([]byte(made.body), k, json.MatchCaseInsensitiveNames(true)); err != nil || made.status != http.StatusOK {
+			t.Fatal(made.status, made.body, err)
+		}
+	}
+	as := set("Authorization", "Bearer "+member.Secret)
+	for _, x := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{http.MethodPut, "teams/search", `{}`, http.StatusForbidden},
+		{http.MethodPost, "teams/wide", `{}`, http.StatusForbidden},
+		{http.MethodDelete, "teams/search", "", http.StatusForbidden},
+		{http.MethodPut, "accounts/111111111111", `{}`, http.StatusForbidden},
+		{http.MethodGet, "teams", "", http.StatusOK},
+		{http.MethodDelete, "keys/" + other.ID, "", http.StatusForbidden},
+		{http.MethodDelete, "keys/" + fellow.ID, "", http.StatusOK},
+	} {
+		if got := ask(t, s, x.method, x.path, x.body, as); got.status != x.status {
+			t.Errorf("%s %s: %d %s, want %d", x.method, x.path, got.status, got.body, x.status)
+		}
+	}
+}
+
 // An answer that holds a secret is repeated for the key that asked for it alone.
 func TestRepeatedAnswersAreForTheKeyThatAsked(t *testing.T) {
 	s := run(t, testConfig(t))

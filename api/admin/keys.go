@@ -210,5 +210,26 @@ func (s *Service) revokeKey(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.ofTeam(c, account, id); err != nil {
+		return nil, err
+	}
 	return map[string]string{"revoked": id}, s.view.Keys().Revoke(c.Context(), account, id)
+}
+
+// ofTeam refuses a caller of a team a key that is not of that team.
+func (s *Service) ofTeam(c *api.Call, account, id string) error {
+	team := c.Principal.Team
+	if team == "" {
+		return nil
+	}
+	list, err := s.view.Keys().List(c.Context())
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if k := &list[i]; k.ID == id && k.Account == account && k.Team != team {
+			return fault.Newf(fault.Denied, "keys of team %s end keys of that team alone", team)
+		}
+	}
+	return nil
 }

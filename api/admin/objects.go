@@ -125,6 +125,9 @@ func (s *Service) change(c *api.Call, verb, kind, name string) (any, error) {
 	if ch.Body, err = body(c); err != nil {
 		return nil, err
 	}
+	if c.Principal.Team != "" && (kind == "team" || kind == "account") {
+		return nil, fault.Newf(fault.Denied, "keys of a team, as of %s, change neither teams nor accounts: their limits are the keys' own", c.Principal.Team)
+	}
 	if kind == "team" {
 		if ch.Account, err = s.account(c); err != nil {
 			return nil, err
