@@ -3,6 +3,7 @@ package resource_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,12 @@ func TestTagRules(t *testing.T) {
 		"fifty-one":  {many(51), fault.QuotaExceeded, resource.CodeTooManyTags, false},
 		"twice":      {[]resource.Tag{{Key: "a"}, {Key: "a", Value: "x"}}, fault.Invalid, "", false},
 		"other case": {[]resource.Tag{{Key: "a"}, {Key: "A"}}, 0, "", true},
+		"no name":    {[]resource.Tag{{Value: "x"}}, fault.Invalid, "", false},
+		"a form":     {[]resource.Tag{{Key: "a b._:/=+@-", Value: "x y"}}, 0, "", true},
+		"other text": {[]resource.Tag{{Key: "ü"}}, fault.Invalid, "", false},
+		"long name":  {[]resource.Tag{{Key: strings.Repeat("a", 129)}}, fault.Invalid, "", false},
+		"long value": {[]resource.Tag{{Key: "a", Value: strings.Repeat("a", 257)}}, fault.Invalid, "", false},
+		"odd value":  {[]resource.Tag{{Key: "a", Value: "\x1b[31m"}}, fault.Invalid, "", false},
 		"reserved":   {[]resource.Tag{{Key: "AWS:x"}}, fault.Invalid, "", false},
 	} {
 		got, err := resource.TagMap(c.tags)

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"regexp"
 	"strings"
 
 	"forebay/fault"
@@ -9,13 +10,21 @@ import (
 // MaxTags is how many tags a resource has at most ("Tag naming limits and requirements", AWS General Reference).
 const MaxTags = 50
 
+// The form of tags in the service's model.
+const (
+	maxTagKey   = 128
+	maxTagValue = 256
+)
+
+var tagForm = regexp.MustCompile(`^[a-zA-Z0-9\s._:/=+@-]*$`)
+
 // CodeTooManyTags marks the fault of a resource that would have more than MaxTags.
 const CodeTooManyTags = "too_many_tags"
 
 // Tag is a name and a value.
 type Tag struct{ Key, Value string }
 
-// TagMap returns tags by their names. Faults: Invalid for a name that is given twice, or is AWS's own;
+// TagMap returns tags by their names. Faults: Invalid for a name that is given twice, or is AWS's own, and for what does not have their form;
 // QuotaExceeded with CodeTooManyTags for too many.
 func TagMap(tags []Tag) (map[string]string, error) {
 	if len(tags) == 0 {
@@ -23,7 +32,7 @@ func TagMap(tags []Tag) (map[string]string, error) {
 	}
 	out := make(map[string]string, len(tags))
 	for _, t := range tags {
-		if err := checkKey(t.Key); err != nil {
+		if err := t.check(); err != nil {
 			return nil, err
 		}
 		if _, twice := out[t.Key]; twice {
@@ -32,6 +41,16 @@ func TagMap(tags []Tag) (map[string]string, error) {
 		out[t.Key] = t.Value
 	}
 	return out, checkCount(len(out))
+}
+
+func (t *Tag) check() error {
+	switch {
+	case t.Key == "" || len(t.Key) > maxTagKey || !tagForm.MatchString(t.Key):
+		return fault.Newf(fault.Invalid, "The tag key %.64q has not 1 to %d letters, digits, spaces and ._:/=+@-.", t.Key, maxTagKey)
+	case len(t.Value) > maxTagValue || !tagForm.MatchString(t.Value):
+		return fault.Newf(fault.Invalid, "The value of the tag %s has not at most %d letters, digits, spaces and ._:/=+@-.", t.Key, maxTagValue)
+	}
+	return checkKey(t.Key)
 }
 
 func checkKey(key string) error {
