@@ -81,7 +81,8 @@ type measuring struct {
 // Measure asks an engine what a design says. The engine must have nothing else to do.
 func Measure(ctx context.Context, d Design, ask Ask) (*Measured, error) {
 	if d.Most < 1 || d.Slots < 0 || d.Short < 1 || d.Long <= d.Short || d.Output < 2*leastSteps || d.Repeat < 1 || d.Chunk < 1 || len(d.Prompts) < 2 {
-		return nil, fmt.Errorf("the design asks too little: %+v", d)
+		return nil, fmt.Errorf("nothing can be measured with at most %d calls at once in %d slots, prompts of %d tokens in batches, answers of %d, steps of %d and %d repetitions: each must be larger",
+			d.Most, d.Slots, d.Long, d.Output, d.Chunk, d.Repeat)
 	}
 	m := &measuring{design: d, ask: ask}
 	sizes := m.sizes()

@@ -50,6 +50,9 @@ const largeError = 0.15
 // Run implements the verb.
 func (c *calibrateCmd) Run(e *env) error {
 	mix, err := typical(c.Typical)
+	if err == nil && (c.KV < 0 || c.PerReplica < 1) {
+		err = errors.New("--kv must not be negative, and --per-replica at least 1")
+	}
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,8 @@ func TestCalibrateFromCounters(t *testing.T) {
 		{"--slots 60 --kv 100000", 1, "the batch went up to 29.5 of 60"},
 		{"--kv 100000", 1, "--slots and --kv"},
 		{"--slots 30 --kv 100000 --typical 0/9", 1, "--typical"},
+		{"--slots 30 --kv=-1", 1, "--kv must not be negative"},
+		{"--slots 30 --kv 100000 --per-replica 0", 1, "--per-replica at least 1"},
 		{"--slots 30 --kv 100000 --engine other", 1, `has no engine "other"`},
 	} {
 		var out strings.Builder

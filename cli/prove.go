@@ -42,6 +42,12 @@ var errNotProven = errors.New("a claim does not hold; see the report")
 
 // Run implements the verb.
 func (c *proveCmd) Run(e *env) error {
+	s := prove.Default()
+	s.Length, s.Pairs, s.Replicas, s.Slots, s.Profile, s.Sold = c.Length, c.Pairs, c.Replicas, c.Slots, c.Profile, c.Sold
+	s.Tenants, s.Overload, s.Isolation, s.Seed = c.Tenants, c.Overload, c.Isolation, c.Seed
+	if err := s.Check(); err != nil {
+		return err
+	}
 	if c.Dir == "" {
 		dir, err := os.MkdirTemp("", "forebay-prove-")
 		if err != nil {
@@ -52,9 +58,6 @@ func (c *proveCmd) Run(e *env) error {
 	} else if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}
-	s := prove.Default()
-	s.Length, s.Pairs, s.Replicas, s.Slots, s.Profile, s.Sold = c.Length, c.Pairs, c.Replicas, c.Slots, c.Profile, c.Sold
-	s.Tenants, s.Overload, s.Isolation, s.Seed = c.Tenants, c.Overload, c.Isolation, c.Seed
 	lab := &prove.Lab{Dir: c.Dir, Setting: s, Progress: c.progress(e)}
 	for range s.Replicas {
 		p, err := prove.NewProxy(e.ctx)

@@ -55,12 +55,17 @@ func TestProve(t *testing.T) {
 	}
 }
 
-// Every experiment is in the help, and one that there is not is told.
+// Every experiment is in the help, and one that there is not is told, as is a setting that makes none.
 func TestProveNames(t *testing.T) {
 	_, out, _ := runCLI(t, "prove", "--help")
 	for _, name := range prove.Experiments() {
 		if !strings.Contains(out, name) {
 			t.Errorf("the help does not name %s", name)
+		}
+	}
+	for _, flag := range []string{"--sold=NaN", "--sold=0", "--sold=1.01", "--length=0s", "--pairs=0", "--replicas=0", "--replicas=1000000", "--slots=-1", "--tenants=0", "--overload=Inf", "--overload=-1"} {
+		if code, _, errs := runCLI(t, "prove", "--only", "overshoot", flag); code != exitFault || !strings.Contains(errs, " must ") {
+			t.Errorf("%s: %d %s", flag, code, errs)
 		}
 	}
 	if code, _, errs := runCLI(t, "prove", "--only", "nothing"); code != exitFault || !strings.Contains(errs, `there is no experiment "nothing"`) {

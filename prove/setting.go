@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,35 @@ func Default() Setting {
 		Profile: "demo", Replicas: 4, Slots: 12, Input: 60, Output: 16, Sold: 0.25, Used: 0.95,
 		Tenants: 50, Overload: 10, Length: 100 * time.Second, Pairs: 3, Seed: 1,
 	}
+}
+
+// Bounds of a setting: what one machine can hold.
+const (
+	maxReplicas = 256
+	maxTenants  = 10_000
+	maxPairs    = 100
+	maxOverload = 1000
+)
+
+// Check says what of a setting makes no experiment.
+func (s *Setting) Check() error {
+	for _, x := range []struct {
+		ok   bool
+		what string
+	}{
+		{s.Length > 0, "the length of a run must be positive"},
+		{s.Pairs >= 1 && s.Pairs <= maxPairs, fmt.Sprintf("there must be 1 to %d pairs of runs", maxPairs)},
+		{s.Replicas >= 1 && s.Replicas <= maxReplicas, fmt.Sprintf("there must be 1 to %d replicas", maxReplicas)},
+		{s.Slots >= 1, "a replica must have a slot"},
+		{s.Sold > 0 && s.Sold <= 1, "the share that is sold must be above 0 and at most 1"},
+		{s.Tenants >= 1 && s.Tenants <= maxTenants, fmt.Sprintf("there must be 1 to %d tenants", maxTenants)},
+		{s.Overload > 0 && s.Overload <= maxOverload, fmt.Sprintf("the overload must be above 0 and at most %d", maxOverload)},
+	} {
+		if !x.ok {
+			return errors.New(x.what)
+		}
+	}
+	return nil
 }
 
 // The models that the experiments call: one on the simulated engines, and one on engines of its own that are reached through proxies. Behind
