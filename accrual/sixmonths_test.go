@@ -69,7 +69,7 @@ func (m *market) Offer(_, id string) (provision.Offer, error) {
 }
 
 // Taken implements provision.Models.
-func (m *market) Taken(_, _ string) bool { return false }
+func (m *market) Taken(context.Context, *store.Tx, string, string) (bool, error) { return false, nil }
 
 // Quota implements provision.Models.
 func (m *market) Quota(string) (int64, bool) { return 0, false }

@@ -28,8 +28,9 @@ type Models interface {
 	// Offer finds what a caller names in an order. Faults: UnknownModel; NotFound for an ARN of nothing or of somebody else; Invalid
 	// for a model that is not sold by the unit.
 	Offer(account, id string) (Offer, error)
-	// Taken reports whether a name stands for something else that can be called.
-	Taken(account, name string) bool
+	// Taken reports whether a name stands for something else that can be called, also for what is stored in the same
+	// store and not yet in force.
+	Taken(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
 	// Quota is how many units an account may have together; false is any number.
 	Quota(account string) (units int64, limited bool)
 }

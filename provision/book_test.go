@@ -77,7 +77,9 @@ func (s *shop) Offer(_, id string) (provision.Offer, error) {
 	return o, nil
 }
 
-func (s *shop) Taken(_, name string) bool  { return name == "alias" }
+func (s *shop) Taken(_ context.Context, _ *store.Tx, _, name string) (bool, error) {
+	return name == "alias", nil
+}
 func (s *shop) Quota(string) (int64, bool) { return s.quota, s.quota > 0 }
 func (s *shop) order(name string) *provision.Order {
 	return &provision.Order{Account: account, Name: name, Model: "base", Units: 2}

@@ -36,7 +36,7 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 				return err
 			}
 		}
-		if err := b.rename(t, account, c.Name); err != nil {
+		if err := b.rename(ctx, tx, t, c.Name); err != nil {
 			return err
 		}
 		if err := t.save(ctx, tx); err != nil {
@@ -54,12 +54,12 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 	return nil
 }
 
-func (b *Book) rename(t *Throughput, account, name string) error {
+func (b *Book) rename(ctx context.Context, tx *store.Tx, t *Throughput, name string) error {
 	if name == "" || name == t.Name {
 		return nil
 	}
-	if b.Models.Taken(account, name) {
-		return nameTaken(name).WithReason("the name stands for a model, an alias or a route")
+	if err := b.freeName(ctx, tx, t.Account, name); err != nil {
+		return err
 	}
 	t.Name = name
 	return nil

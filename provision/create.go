@@ -74,8 +74,8 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 	if err != nil {
 		return nil, err
 	}
-	if b.Models.Taken(o.Account, o.Name) {
-		return nil, nameTaken(o.Name).WithReason("the name stands for a model, an alias or a route")
+	if err := b.freeName(ctx, tx, o.Account, o.Name); err != nil {
+		return nil, err
 	}
 	all, err := list(ctx, tx, o.Account)
 	if err != nil {
@@ -101,6 +101,15 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 		return nil, err
 	}
 	return t, nil
+}
+
+// freeName refuses a name that stands for something else.
+func (b *Book) freeName(ctx context.Context, tx *store.Tx, account, name string) error {
+	taken, err := b.Models.Taken(ctx, tx, account, name)
+	if taken {
+		err = nameTaken(name).WithReason("the name stands for a model, an alias or a route")
+	}
+	return err
 }
 
 func nameTaken(name string) *fault.Error {

@@ -13,6 +13,7 @@ import (
 	"forebay/api/admin"
 	"forebay/config"
 	"forebay/fault"
+	"forebay/resource"
 	"forebay/store"
 
 	"github.com/go-json-experiment/json"
@@ -140,7 +141,7 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 	if ch.Kind == config.KindModel && isARN(ch.Name) && s.live.Load().variants[ch.Name] == nil {
 		return nil, fault.Newf(fault.NotFound, "there is no custom or imported model %s", ch.Name)
 	}
-	if err := s.freeName(ch); err != nil {
+	if err := s.freeName(ctx, tx, ch); err != nil {
 		return nil, err
 	}
 	body, err := s.wanted(ctx, tx, ch)
@@ -158,14 +159,18 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 
 // freeName refuses a new model or route with the name of something that was bought: calls by that name would become its own. One
 // that is there already keeps its name.
-func (s *Server) freeName(ch *admin.Change) error {
-	if ch.Kind != config.KindModel && ch.Kind != config.KindRoute || !s.provisioned.Load().named(ch.Name) {
+func (s *Server) freeName(ctx context.Context, tx *store.Tx, ch *admin.Change) error {
+	if ch.Kind != config.KindModel && ch.Kind != config.KindRoute {
 		return nil
 	}
 	if _, err := s.live.Load().names.Resolve(ch.Name); err == nil {
 		return nil
 	}
-	return fault.Newf(fault.Conflict, "%q is the name of a provisioned throughput; choose another name, or rename that", ch.Name)
+	bought, err := tx.Resources(ctx, resource.ProvisionedModel, "")
+	if slices.ContainsFunc(bought, func(r store.Resource) bool { return r.Name == ch.Name }) {
+		err = fault.Newf(fault.Conflict, "%q is the name of a provisioned throughput; choose another name, or rename that", ch.Name)
+	}
+	return err
 }
 
 // wanted returns the body that an object is to have, checked and in its plain form.

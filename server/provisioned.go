@@ -12,6 +12,7 @@ import (
 	"forebay/fault"
 	"forebay/provision"
 	"forebay/resource"
+	"forebay/store"
 )
 
 // provisioned is what calls find of the throughputs that were bought. It is immutable once it is in force.
@@ -48,16 +49,6 @@ func (p *provisioned) lookup(account, id string) *provision.Throughput {
 		return t
 	}
 	return p.byName[[2]string{account, id}]
-}
-
-// named reports whether a throughput of any account has a name.
-func (p *provisioned) named(name string) bool {
-	for key := range p.byName {
-		if key[1] == name {
-			return true
-		}
-	}
-	return false
 }
 
 // openBook opens what was bought. Nothing is served of it before the first apply.
@@ -170,9 +161,16 @@ func (o unitOffers) Offer(account, id string) (provision.Offer, error) {
 }
 
 // Taken implements provision.Models.
-func (o unitOffers) Taken(_, name string) bool {
-	_, err := o.s.live.Load().names.Resolve(name)
-	return err == nil
+func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, _, name string) (bool, error) {
+	if _, err := o.s.live.Load().names.Resolve(name); err == nil {
+		return true, nil
+	}
+	for _, kind := range []string{config.KindModel, config.KindRoute} {
+		if _, err := tx.Object(ctx, kind, "", name); err == nil || fault.KindOf(err) != fault.NotFound {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // Quota implements provision.Models.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -501,6 +502,26 @@ func TestNamesOfPurchasesAreTaken(t *testing.T) {
 	} {
 		if got := ask(t, s, c.method, c.path, c.body); got.status != c.status {
 			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, got.status, got.body, c.status)
+		}
+	}
+}
+
+// Of a route and a purchase that are made at once under one name, there is one.
+func TestNamesAreForOneOfBoth(t *testing.T) {
+	s := run(t, testConfig(t))
+	for i := range 8 {
+		name := fmt.Sprint("both", i)
+		var made [2]int
+		var group sync.WaitGroup
+		group.Go(func() {
+			made[0] = ask(t, s, "POST", "routes/"+name, `{"lanes":[{"model":"`+haiku+`"}]}`).status
+		})
+		group.Go(func() {
+			made[1] = ask(t, s, "POST", "provisioned/"+name, `{"model":"`+haiku+`","units":1}`).status
+		})
+		group.Wait()
+		if (made[0] == http.StatusOK) == (made[1] == http.StatusOK) {
+			t.Errorf("%s: %d for the route, %d for the purchase", name, made[0], made[1])
 		}
 	}
 }
