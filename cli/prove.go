@@ -22,20 +22,27 @@ import (
 
 // proveCmd shows by experiment what a reservation holds.
 type proveCmd struct {
-	Only      []string      `help:"Make these experiments only: contention, idle, overshoot, spill, faults." placeholder:"NAME"`
-	Dir       string        `help:"Where the report, its plots, the server's configuration and the recording are kept; a folder of its own that is deleted when left out." type:"path"`
-	Length    time.Duration `help:"Length of one run." default:"100s"`
-	Pairs     int           `help:"Paired runs, each alone and among others." default:"3"`
-	Replicas  int           `help:"Simulated engines." default:"4"`
-	Slots     int           `help:"Calls that each engine takes at once." default:"12"`
-	Profile   string        `help:"Engine model of the simulated engines." default:"demo"`
-	Sold      float64       `help:"Share of the pool that is bought." default:"0.25"`
-	Tenants   int           `help:"On-demand tenants." default:"50"`
-	Overload  float64       `help:"What the tenants offer, in multiples of what the pool can do." default:"10"`
-	Isolation string        `help:"Give the reservation replicas of its own." enum:",replica" default:"" placeholder:"replica"`
-	Seed      uint64        `help:"Seed of the arrivals." default:"1"`
-	Write     string        `help:"Also write the results into this Markdown file, between its marks, and the plots beside it." type:"path" placeholder:"FILE"`
-	JSON      bool          `name:"json" help:"Print the report as JSON."`
+	remote
+	Only     []string      `help:"Make these experiments only: contention, isolated, idle, overshoot, spill, faults." placeholder:"NAME"`
+	Dir      string        `help:"Where the report, its plots, the server's configuration and the recording are kept; a folder of its own that is deleted when left out." type:"path"`
+	Length   time.Duration `help:"Length of one run." default:"65s"`
+	Pairs    int           `help:"Paired runs, each alone and among others." default:"3"`
+	Replicas int           `help:"Simulated engines." default:"6"`
+	Slots    int           `help:"Calls that each engine takes at once." default:"12"`
+	Profile  string        `help:"Engine model of the simulated engines." default:"demo"`
+	Sold     float64       `help:"Share of the pool that is bought." default:"0.25"`
+	Tenants  int           `help:"On-demand tenants." default:"50"`
+	Overload float64       `help:"What the tenants offer, in multiples of what the pool can do." default:"10"`
+	Seed     uint64        `help:"Seed of the arrivals." default:"1"`
+	Write    string        `help:"Also write the results into this Markdown file, between its marks, and the plots beside it." type:"path" placeholder:"FILE"`
+
+	// On an operator's own pool.
+	Model    string   `help:"Prove it on the pool that serves this model at --server, instead of on simulated engines: contention, or isolated. Calls cost what they cost." placeholder:"ID"`
+	Tenant   []string `help:"Where the key of a tenant is, env:NAME or file:PATH, for each; every one of an account or team of its own." placeholder:"REF" sep:"none"`
+	PoolRate float64  `help:"How many of these calls a second the pool completes with all slots busy." placeholder:"N"`
+	Units    int      `help:"Units to buy, which cover the share --sold of the pool; they are given back at the end." placeholder:"N"`
+	Input    int      `help:"Input tokens of a call." default:"60"`
+	Output   int      `help:"Output tokens of a call." default:"16"`
 }
 
 var errNotProven = errors.New("a claim does not hold; see the report")
@@ -44,7 +51,13 @@ var errNotProven = errors.New("a claim does not hold; see the report")
 func (c *proveCmd) Run(e *env) error {
 	s := prove.Default()
 	s.Length, s.Pairs, s.Replicas, s.Slots, s.Profile, s.Sold = c.Length, c.Pairs, c.Replicas, c.Slots, c.Profile, c.Sold
-	s.Tenants, s.Overload, s.Isolation, s.Seed = c.Tenants, c.Overload, c.Isolation, c.Seed
+	s.Tenants, s.Overload, s.Seed, s.Input, s.Output = c.Tenants, c.Overload, c.Seed, c.Input, c.Output
+	if c.Model != "" {
+		if len(c.Tenant) < 2 || c.PoolRate <= 0 || c.Units < 1 {
+			return errors.New("--model needs at least two --tenant, --pool-rate and --units: who presses on the pool, what it can do, and what is bought of it")
+		}
+		s.Tenants, s.PoolRate, s.Units = len(c.Tenant), c.PoolRate, c.Units
+	}
 	if err := s.Check(); err != nil {
 		return err
 	}
@@ -57,6 +70,9 @@ func (c *proveCmd) Run(e *env) error {
 		c.Dir = dir
 	} else if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
+	}
+	if c.Model != "" {
+		return c.own(e, s)
 	}
 	lab := &prove.Lab{Dir: c.Dir, Setting: s, Progress: c.progress(e)}
 	for range s.Replicas {
@@ -75,9 +91,36 @@ func (c *proveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	return c.report(e, lab, done)
+}
+
+// own makes the experiments on an operator's own pool.
+func (c *proveCmd) own(e *env, s prove.Setting) error {
+	cred, err := c.credentials()
+	if err != nil {
+		return err
+	}
+	lab := &prove.Lab{URL: strings.TrimSuffix(cred.URL, "/"), Key: cred.APIKey, Dir: c.Dir, Setting: s, Model: c.Model, Progress: c.progress(e)}
+	for _, ref := range c.Tenant {
+		key, err := config.Secret(ref)
+		if err != nil {
+			return fmt.Errorf("--tenant: %w", err)
+		}
+		lab.Tenants = append(lab.Tenants, key)
+	}
+	done, err := lab.Run(e.ctx, c.Only)
+	if err != nil {
+		return err
+	}
+	return c.report(e, lab, done)
+}
+
+// report completes what was shown, writes it down, and fails when a claim does not hold.
+func (c *proveCmd) report(e *env, lab *prove.Lab, done []*prove.Experiment) error {
 	if err := lab.Finish(done); err != nil {
 		return err
 	}
+	s := lab.Setting
 	s.Seconds = s.Length.Seconds()
 	report := prove.Report{At: time.Now(), Machine: fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), Version: version.String(), Setting: s}
 	for _, x := range done {

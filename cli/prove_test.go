@@ -72,3 +72,36 @@ func TestProveNames(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+// The same on a server that runs, whose pool is the operator's own.
+func TestProveOnOnesOwnPool(t *testing.T) {
+	t.Setenv("TENANT_A", "fb-tenant-a-0123456789")
+	t.Setenv("TENANT_B", "fb-tenant-b-0123456789")
+	dir := serving(t, "engines: {simulated: {type: simulated, profile: demo, slots: 8}}\naccount: {teams: {a: {}, b: {}}}\n"+
+		"keys:\n  - {name: a, kind: api-key, team: a, secret: env:TENANT_A}\n  - {name: b, kind: api-key, team: b, secret: env:TENANT_B}\n")
+	t.Setenv("FOREBAY_DATA_DIR", dir)
+	args := []string{
+		"prove", "--model", "amazon.nova-lite-v1:0", "--tenant", "env:TENANT_A", "--tenant", "env:TENANT_B", "--pool-rate", "20", "--units", "1", "--sold", "0.3",
+		"--length", "1s", "--pairs", "1", "--overload", "2", "--json",
+	}
+	code, out, errs := runCLI(t, args...)
+	var r prove.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitFault {
+		t.Fatalf("%d %v %s %s", code, err, out, errs)
+	}
+	if len(r.Experiments) != 1 || len(r.Experiments[0].Plots) != 1 || r.Setting.Units != 1 {
+		t.Errorf("%+v", r)
+	}
+	if c := r.Experiments[0].Checks[1]; !c.Holds { // that no reserved call is refused
+		t.Errorf("%+v", c)
+	}
+	if _, out, _ := runCLI(t, "provision"); strings.Contains(out, "proof") {
+		t.Errorf("what was bought was not given back: %s", out)
+	}
+	if code, _, errs := runCLI(t, "prove", "--model", "amazon.nova-lite-v1:0"); code != exitFault || !strings.Contains(errs, "--tenant") {
+		t.Errorf("%d %s", code, errs)
+	}
+	if code, _, errs := runCLI(t, append(args, "--only", "faults")...); code != exitFault || !strings.Contains(errs, "contention, isolated") {
+		t.Errorf("%d %s", code, errs)
+	}
+}

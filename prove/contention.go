@@ -13,14 +13,28 @@ const (
 )
 
 // contention is the experiment of a reservation that is nearly used up while everybody else offers far more than the pool can do.
-func (l *Lab) contention(ctx context.Context) (*Experiment, error) {
+func (l *Lab) contention(ctx context.Context) (*Experiment, error) { return l.among(ctx, "") }
+
+// isolated is the same experiment for a reservation that has whole replicas.
+func (l *Lab) isolated(ctx context.Context) (*Experiment, error) {
+	return l.among(ctx, isolationReplica)
+}
+
+// isolationReplica gives a purchase replicas of its own.
+const isolationReplica = "replica"
+
+func (l *Lab) among(ctx context.Context, isolation string) (*Experiment, error) {
 	s, r := &l.Setting, &l.r
+	title, kind, name := "A reservation among others", "on replicas that it shares", "proof"
+	if isolation != "" {
+		title, kind, name = "A reservation with replicas of its own, among others", "on replicas of its own, which are lent only to calls that can be recalled", "proof-isolated"
+	}
 	x := &Experiment{
-		Name: "A reservation among others",
-		What: fmt.Sprintf("A reservation is used at %.0f %% while %d on-demand tenants offer %.0f times what the pool can do, one of them %d times as much as each other. The same reserved calls are made alone on the pool, and then among the others, %d times.",
+		Name: title,
+		What: fmt.Sprintf("A reservation "+kind+" is used at %.0f %% while %d on-demand tenants offer %.0f times what the pool can do, one of them %d times as much as each other. The same reserved calls are made alone on the pool, and then among the others, %d times.",
 			100*s.Used, s.Tenants, s.Overload, floodFactor, s.Pairs),
 	}
-	arn, err := l.buy(ctx, "proof", Model, r.units)
+	arn, err := l.buy(ctx, name, l.model(), isolation, r.units)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +43,7 @@ func (l *Lab) contention(ctx context.Context) (*Experiment, error) {
 	var others []Sample
 	var aloneRefused int
 	for i := range s.Pairs {
-		own := Stream{Name: "reserved", Key: l.Key, Model: arn, Rate: r.bought * s.Used, Input: s.Input, Output: s.Output, MaxTokens: 128, Seed: s.Seed + uint64(i)}
+		own := Stream{Name: "reserved", Key: l.Key, Model: arn, Plain: l.foreign(), Rate: r.bought * s.Used, Input: s.Input, Output: s.Output, MaxTokens: 128, Seed: s.Seed + uint64(i)}
 		l.say(s.Length, "pair %d of %d: the reserved calls alone", i+1, s.Pairs)
 		alone := drive(ctx, l.URL, []Stream{own}, s.Length)
 		crowd, err := l.tenants(uint64(i))
@@ -47,7 +61,7 @@ func (l *Lab) contention(ctx context.Context) (*Experiment, error) {
 		reserved = append(reserved, mine...)
 		others = append(others, slices.DeleteFunc(loaded, func(x Sample) bool { return x.Stream == "reserved" })...)
 	}
-	l.judge(x, pairs, reserved, others, aloneRefused)
+	l.judge(x, isolation, pairs, reserved, others, aloneRefused)
 	l.judgeRetries(x, others)
 	fair := newFairness()
 	l.watch = append(l.watch, fair.visit)
@@ -55,16 +69,20 @@ func (l *Lab) contention(ctx context.Context) (*Experiment, error) {
 		x.check(fair.worst <= fair.bound() && fair.worst > 0, "two tenants that both wait are never served further apart than the bound of fairness",
 			"%d weighted tokens, bound %d", fair.worst, fair.bound())
 	})
-	return x, l.sell(ctx, "proof")
+	return x, l.sell(ctx, name)
 }
 
 // judge says what the runs show.
-func (l *Lab) judge(x *Experiment, pairs []pair, reserved, others []Sample, aloneRefused int) {
+func (l *Lab) judge(x *Experiment, isolation string, pairs []pair, reserved, others []Sample, aloneRefused int) {
 	s, r := &l.Setting, &l.r
 	served := count(others, func(x *Sample) bool { return x.Status == 200 })
 	throttled := count(others, func(x *Sample) bool { return x.Status == 429 || x.Status == 503 })
 	failed := count(others, func(x *Sample) bool { return x.Status == 0 || x.Err != "" })
-	x.fact("engines", "%d of profile %q, %d slots each (the batch ceiling), %d tokens a step at most", s.Replicas, s.Profile, s.Slots, r.profile.Chunk)
+	if l.foreign() {
+		x.fact("pool", "an operator's own, of which %d units are bought", r.units)
+	} else {
+		x.fact("engines", "%d of profile %q, %d slots each (the batch ceiling), %d tokens a step at most", s.Replicas, s.Profile, s.Slots, r.profile.Chunk)
+	}
 	x.fact("calls", "%d input and %d output tokens; the pool completes %.1f a second with all slots busy", s.Input, s.Output, r.pool)
 	x.fact("sold", "%.0f %% of that, %.1f calls a second, of which %.0f %% are made, at Poisson arrivals", 100*s.Sold, r.bought, 100*s.Used)
 	x.fact("others", "%.0f calls a second offered; %d were served, %d refused, %d failed", s.Overload*r.pool, served, throttled, failed)
@@ -78,14 +96,14 @@ func (l *Lab) judge(x *Experiment, pairs []pair, reserved, others []Sample, alon
 	x.check(len(reserved) >= 10_000, "at least 10,000 reserved calls among others, for a 99th percentile", "%d", len(reserved))
 	x.check(refused == 0, "no reserved call is refused or fails", "%d of %d (alone: %d of %d)", refused, len(reserved), aloneRefused, len(all.alone)+aloneRefused)
 	limit := 1.6
-	if s.Isolation == "replica" {
+	if isolation != "" {
 		limit = 1.15
 	}
 	point, upper := ratio(pairs, 0.99)
 	x.check(upper <= limit, fmt.Sprintf("the 99th percentile of the reserved time to first token is at most %.2f times what it is alone (upper 95 %% limit)", limit), "%.2f, upper limit %.2f", point, upper)
 	x.check(served > 0 && failed == 0, "the others are served or refused in form, and none fails", "%d failed", failed)
 	x.Plots = append(x.Plots, Plot{
-		Name: "contention", Title: "Time to first token of reserved calls", X: "ms", Y: "share of calls",
+		Name: l.plotName(isolation), Title: "Time to first token of reserved calls", X: "ms", Y: "share of calls",
 		Lines: []Line{distribution("alone", all.alone), distribution("among others", all.loaded)},
 	})
 }
@@ -96,7 +114,7 @@ func (l *Lab) tenants(seed uint64) ([]Stream, error) {
 	each := s.Overload * l.r.pool / float64(s.Tenants-1+floodFactor)
 	var out []Stream
 	for i := range s.Tenants {
-		k, err := key(l.Dir, i)
+		k, err := l.tenant(i)
 		if err != nil {
 			return nil, err
 		}
@@ -105,9 +123,12 @@ func (l *Lab) tenants(seed uint64) ([]Stream, error) {
 			rate *= floodFactor
 		}
 		out = append(out, Stream{
-			Name: fmt.Sprintf("tenant-%02d", i), Key: k, Model: Model, Rate: rate, Input: s.Input, Output: s.Output, MaxTokens: 64,
+			Name: fmt.Sprintf("tenant-%02d", i), Key: k, Model: l.model(), Plain: l.foreign(), Rate: rate, Input: s.Input, Output: s.Output, MaxTokens: 64,
 			Seed: s.Seed + 1000*seed + uint64(i) + 100,
 		})
+	}
+	if l.foreign() {
+		return out, nil
 	}
 	k, err := key(l.Dir, metered)
 	if err != nil {
@@ -116,6 +137,13 @@ func (l *Lab) tenants(seed uint64) ([]Stream, error) {
 	return append(out, Stream{
 		Name: "metered", Key: k, Model: Model, Clients: 1, Obey: true, Input: s.Input, Output: 1, Seed: s.Seed,
 	}), nil
+}
+
+func (l *Lab) plotName(isolation string) string {
+	if isolation != "" {
+		return "isolated"
+	}
+	return "contention"
 }
 
 // judgeRetries says what a client finds that waits for as long as its refusals tell it.
@@ -130,6 +158,9 @@ func (l *Lab) judgeRetries(x *Experiment, others []Sample) {
 			}
 		}
 		return hit, all
+	}
+	if l.foreign() {
+		return
 	}
 	hit, all := hits("exact")
 	x.check(hit == all && all > 0, "after the Retry-After of its own quota a client finds room in that quota", "%d of %d", hit, all)

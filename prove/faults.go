@@ -38,7 +38,7 @@ func (l *Lab) faults(ctx context.Context) (*Experiment, error) {
 	if err := l.probed(ctx); err != nil {
 		return nil, err
 	}
-	arn, err := l.buy(ctx, "proof-faults", faulty, r.units)
+	arn, err := l.buy(ctx, "proof-faults", faulty, "", r.units)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (l *Lab) idle(ctx context.Context) (*Experiment, error) {
 		Name: "An idle reservation is lent",
 		What: "Nobody uses the reservation. Flex calls that are answered in one piece, and may thus be stopped and run again, fill the pool, its reserved slots included. Now and then one reserved call comes.",
 	}
-	arn, err := l.buy(ctx, "proof-idle", Model, l.r.units)
+	arn, err := l.buy(ctx, "proof-idle", Model, "", l.r.units)
 	if err != nil {
 		return nil, err
 	}

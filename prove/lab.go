@@ -2,6 +2,7 @@ package prove
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ type Lab struct {
 	// Dir is that of Setting.Files.
 	Dir     string
 	Setting Setting
+	// Model and Tenants make the experiments run on an operator's own pool: the model that it serves, and the keys of tenants, each of an account
+	// or a team of its own. Nothing is known there of the scheduler's record, and only contention and isolated can be shown.
+	Model   string
+	Tenants []string
 	// Proxies are those of Setting.Files; without them there is no experiment of faults.
 	Proxies []*Proxy
 	// Progress, if any, is told what is under way, and how long it takes.
@@ -39,10 +44,17 @@ func (l *Lab) Run(ctx context.Context, names []string) ([]*Experiment, error) {
 	if l.r, err = l.Setting.rates(); err != nil {
 		return nil, err
 	}
+	known := Experiments()
+	if l.foreign() {
+		known = []string{"contention", "isolated"}
+	}
 	for _, name := range names {
-		if !slices.Contains(Experiments(), name) {
-			return nil, fmt.Errorf("there is no experiment %q; there are %s", name, strings.Join(Experiments(), ", "))
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no experiment %q here; there are %s", name, strings.Join(known, ", "))
 		}
+	}
+	if l.foreign() && len(names) == 0 {
+		names = known[:1]
 	}
 	var out []*Experiment
 	for _, x := range experiments {
@@ -58,8 +70,24 @@ func (l *Lab) Run(ctx context.Context, names []string) ([]*Experiment, error) {
 	return out, nil
 }
 
+// foreign says that the pool is an operator's own.
+func (l *Lab) foreign() bool { return l.Model != "" }
+
+func (l *Lab) model() string { return cmp.Or(l.Model, Model) }
+
+// tenant returns the key of a tenant.
+func (l *Lab) tenant(i int) (string, error) {
+	if l.foreign() {
+		return l.Tenants[i], nil
+	}
+	return key(l.Dir, i)
+}
+
 // Finish decides the scheduler's record again, when the server has stopped, and completes the experiments with what it shows.
 func (l *Lab) Finish(experiments []*Experiment) error {
+	if l.foreign() {
+		return nil
+	}
 	l.say(0, "deciding the recorded events again")
 	again, err := replay(filepath.Join(l.Dir, "recording"), l.watch...)
 	if err != nil {
@@ -88,6 +116,7 @@ var experiments = []struct {
 	run  func(*Lab, context.Context) (*Experiment, error)
 }{
 	{"contention", (*Lab).contention},
+	{"isolated", (*Lab).isolated},
 	{"idle", (*Lab).idle},
 	{"overshoot", (*Lab).overshoot},
 	{"spill", (*Lab).spill},
@@ -135,13 +164,13 @@ func (l *Lab) ask(ctx context.Context, method, path string, in, out any) error {
 }
 
 // buy buys model units and returns the ARN once they are in service.
-func (l *Lab) buy(ctx context.Context, name, model string, units int) (string, error) {
+func (l *Lab) buy(ctx context.Context, name, model, isolation string, units int) (string, error) {
 	var made struct {
 		ARN string `json:"provisionedModelArn"`
 	}
 	order := map[string]any{"provisionedModelName": name, "modelId": model, "modelUnits": units}
-	if l.Setting.Isolation != "" {
-		order["tags"] = []map[string]string{{"key": "forebay:isolation", "value": l.Setting.Isolation}}
+	if isolation != "" {
+		order["tags"] = []map[string]string{{"key": "forebay:isolation", "value": isolation}}
 	}
 	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", order, &made)
 	if err != nil {

@@ -24,6 +24,8 @@ type Stream struct {
 	Model string
 	// Tier is the service tier to ask for; "" names none.
 	Tier string
+	// Plain leaves out what makes the simulated engine answer with exactly Output tokens: an answer has at most as many.
+	Plain bool
 	// Even makes an open loop's calls come at even distances.
 	Even bool
 	// Rate is the mean number of calls a second; 0 makes Clients send one call after the other.
@@ -142,11 +144,14 @@ const tokenBytes = 4
 func (s *Stream) body() []byte {
 	ask := fmt.Sprintf("[[tokens:%d]]", s.Output)
 	const overhead = 3 // tokens of a message besides its text
-	fill := max(0, (s.Input-overhead)*tokenBytes-len(ask))
+	if s.Plain {
+		ask = ""
+	}
 	limit := s.MaxTokens
-	if limit == 0 {
+	if limit == 0 || s.Plain {
 		limit = s.Output
 	}
+	fill := max(0, (s.Input-overhead)*tokenBytes-len(ask))
 	m := map[string]any{
 		"model": s.Model, "stream": !s.Whole, "max_tokens": limit,
 		"messages": []map[string]string{{"role": "user", "content": strings.Repeat("word", fill/tokenBytes) + ask}},

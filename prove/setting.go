@@ -26,8 +26,10 @@ type Setting struct {
 	// Tenants share what is left; together they offer Overload times what the pool can do.
 	Tenants  int     `json:"tenants"`
 	Overload float64 `json:"overload"`
-	// Isolation is "" for shared replicas or "replica".
-	Isolation string `json:"isolation,omitempty"`
+	// PoolRate is how many calls a second an operator's own pool completes, and Units how many units of it are bought, which cover the share Sold of
+	// that; 0 with simulated engines, where both are computed.
+	PoolRate float64 `json:"pool_calls_per_second,omitempty"`
+	Units    int     `json:"units,omitempty"`
 	// Length is of one run, Pairs how many pairs of runs there are. Seconds is Length in reports.
 	Length  time.Duration `json:"-"`
 	Seconds float64       `json:"seconds"`
@@ -35,11 +37,11 @@ type Setting struct {
 	Seed    uint64        `json:"seed"`
 }
 
-// Default is what `make prove` runs: about a quarter of an hour on two cores, 10,000 reserved calls under load.
+// Default is what `make prove` runs: about twenty minutes on two cores, 10,000 reserved calls under load.
 func Default() Setting {
 	return Setting{
-		Profile: "demo", Replicas: 4, Slots: 12, Input: 60, Output: 16, Sold: 0.25, Used: 0.95,
-		Tenants: 50, Overload: 10, Length: 100 * time.Second, Pairs: 3, Seed: 1,
+		Profile: "demo", Replicas: 6, Slots: 12, Input: 60, Output: 16, Sold: 0.25, Used: 0.95,
+		Tenants: 50, Overload: 10, Length: 65 * time.Second, Pairs: 3, Seed: 1,
 	}
 }
 
@@ -61,6 +63,7 @@ func (s *Setting) Check() error {
 		{s.Pairs >= 1 && s.Pairs <= maxPairs, fmt.Sprintf("there must be 1 to %d pairs of runs", maxPairs)},
 		{s.Replicas >= 1 && s.Replicas <= maxReplicas, fmt.Sprintf("there must be 1 to %d replicas", maxReplicas)},
 		{s.Slots >= 1, "a replica must have a slot"},
+		{s.Input >= 1 && s.Output >= 1, "a call must have tokens in and out"},
 		{s.Sold > 0 && s.Sold <= 1, "the share that is sold must be above 0 and at most 1"},
 		{s.Tenants >= 1 && s.Tenants <= maxTenants, fmt.Sprintf("there must be 1 to %d tenants", maxTenants)},
 		{s.Overload > 0 && s.Overload <= maxOverload, fmt.Sprintf("the overload must be above 0 and at most %d", maxOverload)},
@@ -94,6 +97,9 @@ type rates struct {
 }
 
 func (s *Setting) rates() (rates, error) {
+	if s.PoolRate > 0 {
+		return rates{pool: s.PoolRate, bought: s.PoolRate * s.Sold, units: s.Units}, nil
+	}
 	p, err := perf.Named(s.Profile)
 	if err != nil {
 		return rates{}, err

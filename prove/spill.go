@@ -28,14 +28,14 @@ var demands = []float64{2, 1.5, 1.25, 1, 0.8, 0.6}
 // spill is the experiment of a route that serves from a purchase first and lets the rest go on demand.
 func (l *Lab) spill(ctx context.Context) (*Experiment, error) {
 	s := &l.Setting
-	length := min(s.Length, 40*time.Second)
+	length := min(s.Length, 25*time.Second)
 	const units = 4 // of a hundred: the pool is never the limit
 	bought := l.r.pool * units / 100
 	x := &Experiment{
 		Name: "What exceeds a purchase spills",
 		What: fmt.Sprintf("A route serves from a purchase of %.2f calls a second first, and on demand what exceeds it. The purchase is used up at the start; then calls come at even distances, from twice the purchase down to 0.6 of it, %v each.", bought, length),
 	}
-	if _, err := l.buy(ctx, spillName, Model, units); err != nil {
+	if _, err := l.buy(ctx, spillName, Model, "", units); err != nil {
 		return nil, err
 	}
 	call := Stream{Name: "route", Key: l.Key, Model: route, Even: true, Input: s.Input, Output: s.Output, MaxTokens: 128}
