@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ type provisionCmd struct {
 	List   provisionList   `cmd:"" default:"withargs" help:"List what was bought, with what is used of it now."`
 	Create provisionCreate `cmd:"" help:"Buy model units."`
 	Show   provisionShow   `cmd:"" help:"Show one throughput: its units, term and price, and what is used of it now."`
+	Divide provisionDivide `cmd:"" help:"Divide a throughput among teams: each has its part guaranteed, and borrows what the others leave."`
 	Delete provisionDelete `cmd:"" help:"End a throughput; a commitment only when its term has ended."`
 }
 
@@ -51,11 +53,23 @@ func (c *provisionList) Run(e *env) error {
 	for i := range out.Provisioned {
 		p := &out.Provisioned[i]
 		rows[i] = []string{
-			p.Name, p.Model.ID, string(p.Status), count(p.Units), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
+			p.Name, p.Model.ID, string(p.Status), units(p), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
 			used(p, func(u *admin.Use) admin.Level { return u.Output }),
 		}
 	}
 	return table(e, "NAME\tMODEL\tSTATUS\tUNITS\tUNIT (IN/OUT A MINUTE)\tTERM\tA UNIT-HOUR\tINPUT USED\tOUTPUT USED", rows)
+}
+
+// units is how many there are, and how they are divided.
+func units(p *admin.Provisioned) string {
+	parts := make([]string, len(p.Parts))
+	for i, x := range p.Parts {
+		parts[i] = fmt.Sprintf("%s=%d", x.Team, x.Units)
+	}
+	if len(parts) == 0 {
+		return count(p.Units)
+	}
+	return count(p.Units) + " (" + strings.Join(parts, ", ") + ")"
 }
 
 // size is what a unit delivers, and where that comes from.
@@ -128,6 +142,9 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 		rows = append(rows, []string{"input", level(u.Input)}, []string{"output", level(u.Output)},
 			[]string{"slots", fmt.Sprintf("%d back it; %d of its calls run, %d wait", u.Slots+u.Own, u.Running, u.Waiting)},
 			[]string{"pool", fmt.Sprintf("%d of %d slots are sold; %d of those are lent to calls that can be recalled", u.Pool.Sold, u.Pool.Slots, u.Pool.Lent)})
+		for i := range u.Parts {
+			rows = append(rows, []string{"team " + u.Parts[i].Team, partUse(p, &u.Parts[i])})
+		}
 	}
 	return table(e, "WHAT\tVALUE", rows)
 }
@@ -161,6 +178,38 @@ func level(l admin.Level) string {
 		return "not sold"
 	}
 	return fmt.Sprintf("%d of %d tokens in the bucket (%d %%); %d drain a minute", l.Fill, l.Depth, l.Fill*100/l.Depth, l.Rate)
+}
+
+// partUse says what a team has of a throughput, and what is used of it.
+func partUse(p *admin.Provisioned, u *admin.PartUse) string {
+	var units int64
+	for _, x := range p.Parts {
+		if x.Team == u.Team {
+			units = x.Units
+		}
+	}
+	return fmt.Sprintf("%d of %d units, %d slots; input %s, output %s; %d of its calls run, %d wait", units, p.Units, u.Slots, share(u.Input), share(u.Output), u.Running, u.Waiting)
+}
+
+type provisionDivide struct {
+	remote
+	ofAccount
+	Name string           `arg:"" help:"Its name or ARN."`
+	Team map[string]int64 `help:"Units of a team: NAME=UNITS. What is given to no team is for all." mapsep:"none" xor:"how" required:""`
+	Undo bool             `help:"Make it one again." xor:"how" required:""`
+}
+
+// Run implements the verb.
+func (c *provisionDivide) Run(e *env) error {
+	parts := []map[string]any{}
+	for _, team := range slices.Sorted(maps.Keys(c.Team)) {
+		parts = append(parts, map[string]any{"team": team, "units": c.Team[team]})
+	}
+	var p admin.Provisioned
+	if err := c.call(e.ctx, http.MethodPut, "provisioned/"+url.PathEscape(c.Name)+c.query(), map[string]any{"parts": parts}, &p); err != nil {
+		return err
+	}
+	return c.print(e, &p)
 }
 
 type provisionCreate struct {

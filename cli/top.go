@@ -126,6 +126,11 @@ func screen(now, before *admin.Live, lines int) string {
 		r := &now.Reservations[i]
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", r.ID, r.Model, bar(r.Input.Fill, r.Input.Depth), share(r.Input), bar(r.Output.Fill, r.Output.Depth), share(r.Output),
 			r.Slots+r.Own, r.Running, r.Waiting)
+		for k := range r.Parts {
+			x := &r.Parts[k]
+			_, _ = fmt.Fprintf(w, "  team %s\t\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", x.Team, bar(x.Input.Fill, x.Input.Depth), share(x.Input), bar(x.Output.Fill, x.Output.Depth), share(x.Output),
+				x.Slots, x.Running, x.Waiting)
+		}
 	}
 	if len(now.Tenants) > 0 {
 		_, _ = fmt.Fprintln(w, "\nTENANT\tPOOL\tTIER\tRUNNING\tWAITING")

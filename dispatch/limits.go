@@ -23,15 +23,16 @@ const (
 	scopeUpstream    // what the owner of an engine lets us have of a model
 	scopeLane        // what may spill into a lane of a route
 	scopeReservation // what was bought
+	scopePart        // what a team has of it
 )
 
-var scopeNames = [...]string{"account", "team", "key", "model", "engine", "what spills into lane", "the purchase"}
+var scopeNames = [...]string{"account", "team", "key", "model", "engine", "what spills into lane", "the purchase", "the part of team"}
 
 // scopeRef names one holder of limits.
 type scopeRef struct {
 	kind    scopeKind
 	account string
-	id      string // the team's, key's or model's id; the account's own for scopeAccount; "ROUTE, LANE"; "ENGINE for MODEL"; a purchase's id
+	id      string // the team's, key's or model's id; the account's own for scopeAccount; "ROUTE, LANE"; "ENGINE for MODEL"; a purchase's id; "TEAM of PURCHASE"
 }
 
 func (s scopeRef) String() string { return scopeNames[s.kind] + " " + s.id }
@@ -200,7 +201,7 @@ func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 	l := c.limitOf(a)
 	switch a.Reason {
 	case capacity.ReasonBucket, capacity.ReasonReservation, capacity.ReasonShareEnded, capacity.ReasonZeroLimit:
-		if l == nil || l.name == limitTPM || l.scope.kind == scopeReservation {
+		if l == nil || l.name == limitTPM || l.scope.kind == scopeReservation || l.scope.kind == scopePart {
 			e := fault.New(fault.Throttled, "Too many tokens, please wait before trying again.")
 			e.Code = "tokens"
 			return withLimit(e, l)

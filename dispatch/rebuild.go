@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"forebay/capacity"
+	"forebay/infer"
 	"forebay/meter"
 )
 
@@ -93,11 +94,14 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 	}
 }
 
-// rechargeReserved charges what a call took from what was bought.
+// rechargeReserved charges what a call took from what was bought, and from the team's part of it.
 func (d *Dispatcher) rechargeReserved(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
-	ref := purchaseScope(c.Reservation)
-	for _, l := range w.scopes[ref] {
-		if !fresh[limitKey{ref, l.name}] || now.Sub(c.At) > drained {
+	r := w.reservations[c.Reservation]
+	if r == nil {
+		return
+	}
+	for _, l := range w.limitsOf(r, &infer.Caller{Account: c.Account, Team: c.Team}) {
+		if !fresh[limitKey{l.scope, l.name}] || now.Sub(c.At) > drained {
 			continue
 		}
 		amount := c.Input + c.CacheWrite

@@ -17,6 +17,9 @@ type Reservation struct {
 	// Replicas isolates so many replicas of each engine, by its declared name, for the reservation; nil shares all. Which ones they
 	// are stays the same as long as they are there.
 	Replicas map[string]int64
+	// Account is whose teams have the Parts.
+	Account string
+	Parts   []Part
 	// Costed says that what its hours cost us is known, so that its calls cost nothing beside them.
 	Costed bool
 }
@@ -24,8 +27,9 @@ type Reservation struct {
 // reserved is a reservation as calls look it up: the lane that is taken by calls which name it.
 type reserved struct {
 	Reservation
-	id   capacity.ReservationID
-	lane lane
+	id    capacity.ReservationID
+	lane  lane
+	parts map[string]*teamPart // by team
 }
 
 // The limits of a reservation.
@@ -47,6 +51,7 @@ func (b *builder) reservations() {
 		input, output := b.unitBucket(ref, limitInput, capacity.MeasureInput, in.Input), b.unitBucket(ref, limitOutput, capacity.MeasureOutput, in.Output)
 		b.cfg.Reservations = append(b.cfg.Reservations, capacity.Reservation{ID: r.id, Pool: m.pool, Input: input, Output: output, Slots: in.Slots})
 		r.lane = lane{name: in.Name, mode: meter.ModeProvisioned, model: m, reserved: r}
+		b.parts(r)
 		b.w.reservations[in.ID] = r
 	}
 	b.isolate()
@@ -71,6 +76,7 @@ func (b *builder) unitBucket(ref scopeRef, name string, m capacity.Measure, rate
 func (b *builder) unreserved(old *world) {
 	for id, r := range old.reservations {
 		now := b.w.reservations[id]
+		b.undivided(r, now)
 		if now != nil && now.id == r.id {
 			continue
 		}
@@ -79,14 +85,18 @@ func (b *builder) unreserved(old *world) {
 		if now != nil {
 			continue // the buckets are the same
 		}
-		ref := purchaseScope(id)
-		for _, l := range old.scopes[ref] {
-			b.cfg.RemoveBuckets = append(b.cfg.RemoveBuckets, l.bucket)
-			delete(b.ids.buckets, limitKey{ref, l.name})
-		}
+		b.dropBuckets(old, purchaseScope(id))
 	}
 	sortIDs(b.cfg.RemoveReservations)
 	sortIDs(b.cfg.RemoveBuckets)
+}
+
+// dropBuckets removes the buckets of a holder that is no more.
+func (b *builder) dropBuckets(old *world, ref scopeRef) {
+	for _, l := range old.scopes[ref] {
+		b.cfg.RemoveBuckets = append(b.cfg.RemoveBuckets, l.bucket)
+		delete(b.ids.buckets, limitKey{ref, l.name})
+	}
 }
 
 // onlyCalls leaves the limits of calls, in a minute and at once. Tokens and money of a reservation were bought: quotas and budgets of
@@ -114,9 +124,10 @@ type ReservationStatus struct {
 	Input, Output Level
 	Slots         int32 // of shared replicas that back it
 	Own           int32 // slots of the replicas of its own that are up
-	Running       int32 // calls of it that run and cannot be recalled
-	Waiting       int32 // calls of it that wait
+	Running       int32 // calls of it and of its parts that run and cannot be recalled
+	Waiting       int32 // calls of both that wait
 	Pool          PoolSlots
+	Parts         []PartStatus // in the order of the teams
 }
 
 // PoolSlots are the slots of a pool.
@@ -148,10 +159,16 @@ func (d *Dispatcher) Reserved(id string) (ReservationStatus, bool) {
 // reservation returns where a reservation stands. The mutex is held.
 func (d *Dispatcher) reservation(r *reserved) ReservationStatus {
 	st, _ := d.state.Reservation(r.id)
-	level := func(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }
 	pool, _ := d.state.Pool(r.lane.model.pool)
-	return ReservationStatus{
+	out := ReservationStatus{
 		Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Own: st.Own, Running: st.Firm + st.OwnBusy - st.OwnLent, Waiting: st.Waiting,
 		Pool: PoolSlots{Slots: pool.Slots, Sold: pool.Sold, Lent: pool.Lent},
 	}
+	for _, p := range r.Parts {
+		x := d.part(p.Team, r.parts[p.Team])
+		out.Running, out.Waiting, out.Parts = out.Running+x.Running, out.Waiting+x.Waiting, append(out.Parts, x)
+	}
+	return out
 }
+
+func level(b capacity.BucketStats) Level { return Level{Fill: b.Fill, Depth: b.Depth, Rate: b.Rate} }

@@ -264,7 +264,7 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 	}
 	ev.NumLanes = uint8(len(kept))
 	for i := range kept {
-		ev.Lanes[i] = kept[i].toScheduler()
+		ev.Lanes[i] = kept[i].toScheduler(&c.req.Caller)
 		if err := c.list(ev, limits[i], &ev.Lanes[i]); err != nil {
 			if i == 0 {
 				return err
@@ -274,16 +274,19 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 		}
 		c.limits = joined(c.limits, limits[i])
 		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane
-			c.limits = joined(c.limits, w.scopes[purchaseScope(r.ID)])
+			c.limits = joined(c.limits, w.limitsOf(r, &c.req.Caller))
 		}
 	}
 	return nil
 }
 
-func (l *callLane) toScheduler() capacity.Lane {
+func (l *callLane) toScheduler(by *infer.Caller) capacity.Lane {
 	out := capacity.Lane{Pool: l.model.pool, Model: l.model.id, Spill: l.spill, MaxWait: l.maxWait, Money: l.money}
 	if l.reserved != nil {
 		out.Reservation = l.reserved.id
+		if p := l.reserved.partOf(by); p != nil {
+			out.Reservation = p.id
+		}
 	}
 	return out
 }

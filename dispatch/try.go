@@ -113,7 +113,7 @@ func (c *call) tried(s *capacity.State, ev *capacity.Event) []TriedLane {
 		for k := range c.limits {
 			x := &c.limits[k]
 			id := limitID{x.bucket, x.counter}
-			of := l.reserved != nil && x.scope == purchaseScope(l.reserved.ID)
+			of := l.reserved != nil && l.reserved.charges(&c.req.Caller, x.scope)
 			if seen[id] || !of && !applies(ev, x, i) {
 				continue
 			}

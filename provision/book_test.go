@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -262,6 +263,40 @@ func TestIsolationOfOrders(t *testing.T) {
 		if x := s.get(arn); x.Isolation != c.want || len(x.Replicas) != 1 {
 			t.Errorf("%d: %+v", i, x)
 		}
+	}
+}
+
+// A throughput that is in service is divided in whole units among teams, of which each has one part; what is wrong changes nothing. The
+// purchase as it is paid for says the parts.
+func TestDivide(t *testing.T) {
+	s := newShop(t)
+	o := s.order("a")
+	o.Units = 5
+	arn := s.create(o)
+	type parts = []provision.Part
+	_, err := s.Divide(t.Context(), account, arn, parts{{"search", 1}})
+	s.wants(err, fault.Conflict, "Creating")
+	s.tend()
+	if x, err := s.Divide(t.Context(), account, "a", parts{{"search", 3}, {"lab", 2}}); err != nil || len(x.Parts) != 2 {
+		t.Fatalf("%+v %v", x, err)
+	}
+	for text, bad := range map[string]parts{
+		"more than the 5 model units": {{"search", 3}, {"lab", 3}},
+		"at least 1":                  {{"search", 0}},
+		"given twice":                 {{"search", 1}, {"search", 1}},
+		"empty":                       {{"", 1}},
+		"more than":                   {{"search", math.MaxInt64}, {"lab", math.MaxInt64}},
+	} {
+		_, err := s.Divide(t.Context(), account, arn, bad)
+		s.wants(err, fault.Invalid, text)
+	}
+	_, err = s.Divide(t.Context(), "111111111111", arn, nil)
+	s.wants(err, fault.NotFound, "")
+	if bought, err := s.Purchases(t.Context(), time.Time{}); err != nil || len(bought) != 1 || fmt.Sprint(bought[0].Parts) != "[{search 3} {lab 2}]" {
+		t.Errorf("%+v %v", bought, err)
+	}
+	if x, err := s.Divide(t.Context(), account, arn, nil); err != nil || len(x.Parts) != 0 || len(s.get(arn).Parts) != 0 {
+		t.Errorf("%+v %v", x, err)
 	}
 }
 

@@ -96,6 +96,8 @@ type Throughput struct {
 	// Isolation says whether its calls have replicas of their own, and Replicas, once it is in service, which.
 	Isolation Isolation `json:"isolation,omitempty"`
 	Replicas  []Whole   `json:"replicas,omitempty"`
+	// Parts are the teams' guaranteed shares of it; the rest is nobody's in particular.
+	Parts []Part `json:"parts,omitempty"`
 	// Unit is what each unit delivers. What was sold stays what it was sold as, whatever is measured later.
 	Unit catalog.Unit `json:"unit"`
 	// Rates are the prices of a unit-hour, each from its instant on.

@@ -236,6 +236,7 @@ func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservatio
 		out = append(out, dispatch.Reservation{
 			ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: int32(min(slots, 1<<20)),
 			Costed: p.unitCost(&t.Model).Known, Replicas: ownReplicas(t),
+			Account: t.Account, Parts: partsOf(t, slots),
 		})
 	}
 	return out

@@ -219,9 +219,16 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 
 // use is where a reservation stands, as it is shown.
 func use(st *dispatch.ReservationStatus) admin.Use {
-	return admin.Use{
+	out := admin.Use{
 		Input: admin.Level(st.Input), Output: admin.Level(st.Output), Slots: st.Slots, Own: st.Own, Running: st.Running, Waiting: st.Waiting, Pool: admin.PoolSlots(st.Pool),
 	}
+	for i := range st.Parts {
+		x := &st.Parts[i]
+		out.Parts = append(out.Parts, admin.PartUse{
+			Team: x.Team, Input: admin.Level(x.Input), Output: admin.Level(x.Output), Slots: x.Slots, Running: x.Running, Waiting: x.Waiting,
+		})
+	}
+	return out
 }
 
 // List implements admin.ProvisionAdmin.
@@ -257,20 +264,18 @@ func (p provisionAdmin) Create(ctx context.Context, o *provision.Order) (*admin.
 	return p.Get(ctx, o.Account, arn)
 }
 
-// Delete implements admin.ProvisionAdmin.
-func (p provisionAdmin) Delete(ctx context.Context, account, id string) (*admin.Provisioned, error) {
+// End implements admin.ProvisionAdmin.
+func (p provisionAdmin) End(ctx context.Context, account, id string, atTermEnd bool) (*admin.Provisioned, error) {
+	if atTermEnd {
+		t, err := p.s.book.Cancel(ctx, account, id)
+		if err != nil {
+			return nil, err
+		}
+		return p.used(t), nil
+	}
 	t, err := p.s.book.Get(ctx, account, id)
 	if err != nil {
 		return nil, err
 	}
 	return &admin.Provisioned{Throughput: *t}, p.s.book.Delete(ctx, account, id)
-}
-
-// Cancel implements admin.ProvisionAdmin.
-func (p provisionAdmin) Cancel(ctx context.Context, account, id string) (*admin.Provisioned, error) {
-	t, err := p.s.book.Cancel(ctx, account, id)
-	if err != nil {
-		return nil, err
-	}
-	return p.used(t), nil
 }

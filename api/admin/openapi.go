@@ -19,7 +19,7 @@ func (s *Service) openapi() any {
 		}
 		paths[p][strings.ToLower(r.method)] = r.operation()
 	}
-	schemas := map[string]any{"Key": keySchema, "Rotation": rotationSchema, "Error": errorSchema, "Order": orderSchema}
+	schemas := map[string]any{"Key": keySchema, "Rotation": rotationSchema, "Error": errorSchema, "Order": orderSchema, "Division": divisionSchema}
 	maps.Copy(schemas, s.schemas)
 	return map[string]any{
 		"openapi": "3.1.0", "info": map[string]string{"title": "Forebay administration", "version": "1"}, "paths": paths,

@@ -22,9 +22,10 @@ type ProvisionAdmin interface {
 	List(ctx context.Context, account string) ([]Provisioned, error)
 	Get(ctx context.Context, account, id string) (*Provisioned, error)
 	Create(ctx context.Context, o *provision.Order) (*Provisioned, error)
-	Delete(ctx context.Context, account, id string) (*Provisioned, error)
-	// Cancel lets a commitment end with its term.
-	Cancel(ctx context.Context, account, id string) (*Provisioned, error)
+	// End ends a throughput now, or at the end of its term, if it has one.
+	End(ctx context.Context, account, id string, atTermEnd bool) (*Provisioned, error)
+	// Divide divides a throughput among teams, in place of how it was.
+	Divide(ctx context.Context, account, id string, parts []provision.Part) (*Provisioned, error)
 }
 
 // Level is where a leaky bucket of tokens stands: what has not drained yet, beyond what depth calls are refused, and what drains a minute.
@@ -45,6 +46,23 @@ type Use struct {
 	// Pool are the slots of all engines of the model: how many there are, how many are sold, and how many of these are lent to
 	// calls that can be recalled.
 	Pool PoolSlots `json:"pool"`
+	// Parts are where teams' parts of it stand.
+	Parts []PartUse `json:"parts,omitempty"`
+}
+
+// PartUse is what is used of a team's part of a throughput.
+type PartUse struct {
+	Team    string `json:"team"`
+	Input   Level  `json:"input,omitzero"`
+	Output  Level  `json:"output,omitzero"`
+	Slots   int32  `json:"slots"` // that are its own
+	Running int32  `json:"running"`
+	Waiting int32  `json:"waiting"`
+}
+
+// Division is how a throughput is divided among teams, in units; what is left is for all.
+type Division struct {
+	Parts []provision.Part `json:"parts"`
 }
 
 // PoolSlots are the slots of a pool.
@@ -114,15 +132,29 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	return s.bought.Create(c.Context(), o)
 }
 
+func (s *Service) provisionedDivide(c *api.Call, id string) (any, error) {
+	account, err := s.account(c)
+	if err != nil {
+		return nil, err
+	}
+	text, err := body(c)
+	if err != nil {
+		return nil, err
+	}
+	var in Division
+	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fault.Newf(fault.Invalid, "the division cannot be read: %v", err)
+	}
+	return s.bought.Divide(c.Context(), account, id, in.Parts)
+}
+
 func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
 	account, err := s.account(c)
 	if err != nil {
 		return nil, err
 	}
-	if v, err := url.ParseQuery(c.Query); err == nil && v.Get("at_term_end") == "true" {
-		return s.bought.Cancel(c.Context(), account, id)
-	}
-	return s.bought.Delete(c.Context(), account, id)
+	v, err := url.ParseQuery(c.Query)
+	return s.bought.End(c.Context(), account, id, err == nil && v.Get("at_term_end") == "true")
 }
 
 // provisionedRoutes are the operations on provisioned throughput. Callers buy for their own account, and the operator for any.
@@ -131,8 +163,22 @@ var provisionedRoutes = []route{
 	{method: http.MethodGet, path: "provisioned/", action: actionRead, handle: (*Service).provisionedShow, query: []string{"account"}, summary: "One throughput, by name or ARN."},
 	{method: http.MethodPost, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedCreate, query: []string{"account"}, body: "Order", summary: "Buy a throughput of this name."},
 	{
+		method: http.MethodPut, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedDivide, query: []string{"account"}, body: "Division",
+		summary: "Divide a throughput, by name or ARN, among teams of the account, in place of how it was divided; no parts make it one again.",
+	},
+	{
 		method: http.MethodDelete, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedDelete, query: []string{"account", "at_term_end"},
 		summary: "End a throughput, by name or ARN; with at_term_end=true a commitment when its term ends.",
+	},
+}
+
+var divisionSchema = map[string]any{
+	"type": "object", "additionalProperties": false, "required": []string{"parts"}, "properties": map[string]any{
+		"parts": map[string]any{"type": "array", "items": map[string]any{
+			"type": "object", "additionalProperties": false, "required": []string{"team", "units"}, "properties": map[string]any{
+				"team": map[string]string{"type": "string"}, "units": map[string]any{"type": "integer", "minimum": 1},
+			},
+		}},
 	},
 }
 
