@@ -42,6 +42,7 @@ var examples = map[string]string{
 	"provision list":   "forebay provision",
 	"provision create": "forebay provision create chat --model anthropic.claude-3-haiku-20240307-v1:0 --units 2 --commitment one-month",
 	"provision show":   "forebay provision show chat --json",
+	"provision divide": "forebay provision divide chat --team search=3 --team lab=2",
 	"provision delete": "forebay provision delete chat --at-term-end",
 	"keys list":        "forebay keys --json",
 	"keys create":      "forebay keys create ci --team search --allow-model 'amazon.*' --requests-per-minute 60 --expires-in 720h",
