@@ -7,6 +7,8 @@ VENV := .venv
 TOOLS := .cache/tools-$(shell cksum tools/go.mod | cut -d' ' -f1)
 # How long each fuzz target runs: a time, or a number of inputs with an x.
 FUZZTIME ?= 20000x
+# How many cases make validate tries of each property.
+CHECKS ?= 2000
 ARGS ?=
 # Goroutines begin with the smallest stack, not with the average one: half of those of idle streams need no more, and a
 # stack is never halved to less than four times what is used of it (GODEBUG=adaptivestackstart=1 brings the average back).
@@ -48,8 +50,14 @@ bench: build ## measure against the floors in one run; rewrites the tables of do
 	go build -o bin/bench ./bench
 	bin/bench suite -write docs/performance.md $(ARGS)
 
+.PHONY: validate
+validate: deps ## what takes long: properties on many more cases (CHECKS=2000), a hundred kills under load, the proof
+	go test -timeout 60m $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' --exclude-dir=node_modules . | xargs -n1 dirname | sort -u) -rapid.checks=$(CHECKS)
+	FOREBAY_KILL_ROUNDS=100 go test -count=1 -timeout 30m -run TestKilledUnderLoad ./test/clients
+	@$(MAKE) --no-print-directory prove
+
 .PHONY: prove
-prove: build ## show by experiment what a reservation holds (a quarter of an hour); rewrites the results of docs/guarantees.md
+prove: build ## show by experiment what a reservation holds (twenty minutes); rewrites the results of docs/guarantees.md
 	bin/forebay prove --write docs/guarantees.md $(ARGS)
 
 .PHONY: generate

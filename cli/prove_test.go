@@ -47,6 +47,9 @@ func TestProve(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(doc), "proof", "contention.svg")); err != nil {
 		t.Error(err)
 	}
+	if code, _, errs := runCLI(t, "prove", "--dir", dir); code != exitFault || !strings.Contains(errs, "another run") {
+		t.Errorf("the folder again: %d %s", code, errs)
+	}
 	if err := os.WriteFile(doc, []byte("# Proof\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

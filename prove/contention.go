@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -23,21 +24,22 @@ func (l *Lab) isolated(ctx context.Context) (*Experiment, error) {
 // isolationReplica gives a purchase replicas of its own.
 const isolationReplica = "replica"
 
-func (l *Lab) among(ctx context.Context, isolation string) (*Experiment, error) {
+func (l *Lab) among(ctx context.Context, isolation string) (x *Experiment, err error) {
 	s, r := &l.Setting, &l.r
 	title, kind, name := "A reservation among others", "on replicas that it shares", "proof"
 	if isolation != "" {
 		title, kind, name = "A reservation with replicas of its own, among others", "on replicas of its own, which are lent only to calls that can be recalled", "proof-isolated"
 	}
-	x := &Experiment{
+	x = &Experiment{
 		Name: title,
 		What: fmt.Sprintf("A reservation "+kind+" is used at %.0f %% while %d on-demand tenants offer %.0f times what the pool can do, one of them %d times as much as each other. The same reserved calls are made alone on the pool, and then among the others, %d times.",
 			100*s.Used, s.Tenants, s.Overload, floodFactor, s.Pairs),
 	}
-	arn, err := l.buy(ctx, name, l.model(), isolation, r.units)
+	arn, giveBack, err := l.buy(ctx, name, l.model(), isolation, r.units)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, giveBack()) }()
 	var pairs []pair
 	var reserved []Sample
 	var others []Sample
@@ -69,7 +71,7 @@ func (l *Lab) among(ctx context.Context, isolation string) (*Experiment, error) 
 		x.check(fair.worst <= fair.bound() && fair.worst > 0, "two tenants that both wait are never served further apart than the bound of fairness",
 			"%d weighted tokens, bound %d", fair.worst, fair.bound())
 	})
-	return x, l.sell(ctx, name)
+	return x, nil
 }
 
 // judge says what the runs show.
@@ -201,7 +203,9 @@ func count(samples []Sample, is func(*Sample) bool) int {
 
 func quantiles(values []timed) string {
 	all := sorted(values)
-	upper, _ := UpperQuantile(all, 0.99)
-	return fmt.Sprintf("p50 %.1f ms, p95 %.1f ms, p99 %.1f ms (upper 95 %% limit %.1f ms) of %d calls",
-		ms(Quantile(all, 0.5)), ms(Quantile(all, 0.95)), ms(Quantile(all, 0.99)), ms(upper), len(all))
+	limit := "too few for a limit"
+	if upper, ok := UpperQuantile(all, 0.99); ok {
+		limit = fmt.Sprintf("upper 95 %% limit %.1f ms", ms(upper))
+	}
+	return fmt.Sprintf("p50 %.1f ms, p95 %.1f ms, p99 %.1f ms (%s) of %d calls", ms(Quantile(all, 0.5)), ms(Quantile(all, 0.95)), ms(Quantile(all, 0.99)), limit, len(all))
 }

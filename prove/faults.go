@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,9 +22,9 @@ var phases = []phase{
 }
 
 // faults is the experiment of a replica that dies, hangs and slows down while a reservation is used and others press on the pool.
-func (l *Lab) faults(ctx context.Context) (*Experiment, error) {
+func (l *Lab) faults(ctx context.Context) (x *Experiment, err error) {
 	s, r := &l.Setting, &l.r
-	x := &Experiment{
+	x = &Experiment{
 		Name: "A replica fails",
 		What: fmt.Sprintf("A reservation of %.0f %% of the pool is used at %.0f %% while tenants offer twice what the pool can do, on engines that are reached over the network. One of the %d replicas dies, hangs, and becomes %d times slower, %v each time, and is well again as long between.",
 			100*s.Sold, 100*s.Used, s.Replicas, slowness, l.phase()),
@@ -38,20 +39,21 @@ func (l *Lab) faults(ctx context.Context) (*Experiment, error) {
 	if err := l.probed(ctx); err != nil {
 		return nil, err
 	}
-	arn, err := l.buy(ctx, "proof-faults", faulty, "", r.units)
+	arn, giveBack, err := l.buy(ctx, "proof-faults", faulty, "", r.units)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, giveBack()) }()
 	length := l.phase() * time.Duration(len(phases))
 	streams := []Stream{{Name: "reserved", Key: l.Key, Model: arn, Rate: r.bought * s.Used, Input: s.Input, Output: s.Output, MaxTokens: 128, Seed: s.Seed}}
-	const tenants = 8
+	tenants := min(8, s.Tenants)
 	for i := range tenants {
 		k, err := key(l.Dir, i)
 		if err != nil {
 			return nil, err
 		}
 		streams = append(streams, Stream{
-			Name: "others", Key: k, Model: faulty, Rate: 2 * r.pool / tenants, Input: s.Input, Output: s.Output, MaxTokens: 64, Seed: s.Seed + uint64(i) + 1,
+			Name: "others", Key: k, Model: faulty, Rate: 2 * r.pool / float64(tenants), Input: s.Input, Output: s.Output, MaxTokens: 64, Seed: s.Seed + uint64(i) + 1,
 		})
 	}
 	l.say(length, "one replica of %d dies, hangs and slows down", s.Replicas)
@@ -62,7 +64,7 @@ func (l *Lab) faults(ctx context.Context) (*Experiment, error) {
 		return nil, ctx.Err()
 	}
 	l.judgeFaults(x, samples)
-	return x, l.sell(ctx, "proof-faults")
+	return x, nil
 }
 
 // phase is how long one lasts.

@@ -2,29 +2,31 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
 )
 
 // idle is the experiment of a reservation that nobody uses for seconds at a time, whose slots are lent meanwhile.
-func (l *Lab) idle(ctx context.Context) (*Experiment, error) {
+func (l *Lab) idle(ctx context.Context) (x *Experiment, err error) {
 	s := &l.Setting
 	length := min(s.Length, time.Minute)
 	const warm = 5 * time.Second
-	x := &Experiment{
+	x = &Experiment{
 		Name: "An idle reservation is lent",
 		What: "Nobody uses the reservation. Flex calls that are answered in one piece, and may thus be stopped and run again, fill the pool, its reserved slots included. Now and then one reserved call comes.",
 	}
-	arn, err := l.buy(ctx, "proof-idle", Model, "", l.r.units)
+	arn, giveBack, err := l.buy(ctx, "proof-idle", Model, "", l.r.units)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, giveBack()) }()
 	single := Stream{Name: "reserved", Key: l.Key, Model: arn, Rate: 0.5, Input: s.Input, Output: s.Output, Seed: s.Seed}
 	l.say(length, "single reserved calls on an empty pool")
 	alone := drive(ctx, l.URL, []Stream{single}, length)
 	streams := []Stream{single}
-	for i := range 8 {
+	for i := range min(8, s.Tenants) {
 		k, err := key(l.Dir, i)
 		if err != nil {
 			return nil, err
@@ -54,7 +56,7 @@ func (l *Lab) idle(ctx context.Context) (*Experiment, error) {
 	x.check(failed == 0, "no flex call is lost for having been stopped", "%d failed", failed)
 	l.watch = append(l.watch, busy.visit, back.visit)
 	l.finish = append(l.finish, func() { l.judgeLending(x, busy, back) })
-	return x, l.sell(ctx, "proof-idle")
+	return x, nil
 }
 
 // judgeLending adds what the scheduler's record says of slots that were lent.

@@ -89,7 +89,7 @@ func (l *Lab) Finish(experiments []*Experiment) error {
 		return nil
 	}
 	l.say(0, "deciding the recorded events again")
-	again, err := replay(filepath.Join(l.Dir, "recording"), l.watch...)
+	again, err := replay(filepath.Join(l.Dir, recordingFolder), l.watch...)
 	if err != nil {
 		return err
 	}
@@ -163,8 +163,8 @@ func (l *Lab) ask(ctx context.Context, method, path string, in, out any) error {
 	}
 }
 
-// buy buys model units and returns the ARN once they are in service.
-func (l *Lab) buy(ctx context.Context, name, model, isolation string, units int) (string, error) {
+// buy buys model units and returns the ARN once they are in service, and what gives them back, whatever has become of the experiment meanwhile.
+func (l *Lab) buy(ctx context.Context, name, model, isolation string, units int) (arn string, giveBack func() error, err error) {
 	var made struct {
 		ARN string `json:"provisionedModelArn"`
 	}
@@ -172,33 +172,43 @@ func (l *Lab) buy(ctx context.Context, name, model, isolation string, units int)
 	if isolation != "" {
 		order["tags"] = []map[string]string{{"key": "forebay:isolation", "value": isolation}}
 	}
-	err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", order, &made)
-	if err != nil {
-		return "", err
+	if err := l.ask(ctx, http.MethodPost, "/provisioned-model-throughput", order, &made); err != nil {
+		return "", nil, err
 	}
+	giveBack = func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackWithin)
+		defer cancel()
+		return l.ask(ctx, http.MethodDelete, "/provisioned-model-throughput/"+name, nil, nil)
+	}
+	if err := l.inService(ctx, name); err != nil {
+		return "", nil, errors.Join(err, giveBack())
+	}
+	return made.ARN, giveBack, nil
+}
+
+// giveBackWithin bounds how long the end of a purchase may take to be taken.
+const giveBackWithin = 10 * time.Second
+
+// inService waits until a purchase is.
+func (l *Lab) inService(ctx context.Context, name string) error {
 	for {
 		var is struct {
 			Status string `json:"status"`
 			Why    string `json:"failureMessage"`
 		}
 		if err := l.ask(ctx, http.MethodGet, "/provisioned-model-throughput/"+name, nil, &is); err != nil {
-			return "", err
+			return err
 		}
 		switch is.Status {
 		case "InService":
-			return made.ARN, nil
+			return nil
 		case "Failed":
-			return "", errors.New("the purchase failed: " + is.Why)
+			return errors.New("the purchase failed: " + is.Why)
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return ctx.Err()
 		}
 	}
-}
-
-// sell ends a purchase.
-func (l *Lab) sell(ctx context.Context, name string) error {
-	return l.ask(ctx, http.MethodDelete, "/provisioned-model-throughput/"+name, nil, nil)
 }

@@ -3,6 +3,7 @@ package prove
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,16 +143,28 @@ func client(tenant int) string {
 // keyOf names the key file of a tenant.
 func keyOf(dir string, tenant int) string { return filepath.Join(dir, client(tenant)+".key") }
 
+// The folders of a run, in that of the experiments.
+const (
+	dataFolder      = "data"
+	recordingFolder = "recording"
+)
+
 // Files writes the configuration of the server that the experiments run against, and the tenants' keys, into a directory, and returns the
-// path of the configuration. The keys hold for that server only. The proxies, as many as replicas or none, are for the experiment of faults.
+// path of the configuration. The keys hold for that server only. The proxies, as many as replicas or none, are for the experiment of faults. A
+// folder that another run has used is refused: what stands in its records would be taken for this one's.
 func (s *Setting) Files(dir string, proxies []*Proxy) (string, error) {
+	for _, used := range []string{dataFolder, recordingFolder} {
+		if _, err := os.Stat(filepath.Join(dir, used)); !errors.Is(err, fs.ErrNotExist) {
+			return "", errors.Join(err, fmt.Errorf("%s has what another run left there: name another folder, or delete its %s and %s", dir, dataFolder, recordingFolder))
+		}
+	}
 	r, err := s.rates()
 	if err != nil {
 		return "", err
 	}
 	var y strings.Builder
-	fmt.Fprintf(&y, "# What `forebay prove` runs against.\nserver: {listen: \"127.0.0.1:0\"}\ndata_dir: %q\n", filepath.Join(dir, "data"))
-	fmt.Fprintf(&y, "recording: {dir: %q, segment: 64MiB, total: 8GiB}\nengines:\n", filepath.Join(dir, "recording"))
+	fmt.Fprintf(&y, "# What `forebay prove` runs against.\nserver: {listen: \"127.0.0.1:0\"}\ndata_dir: %q\n", filepath.Join(dir, dataFolder))
+	fmt.Fprintf(&y, "recording: {dir: %q, segment: 64MiB, total: 8GiB}\nengines:\n", filepath.Join(dir, recordingFolder))
 	var bindings []string
 	for i := range s.Replicas {
 		fmt.Fprintf(&y, "  replica-%d: {type: simulated, profile: %q, slots: %d, seed: %d, directives: true, cost: {input: 0.05 USD, output: 0.20 USD}}\n", i+1, s.Profile, s.Slots, i+1)

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -26,18 +27,20 @@ const (
 var demands = []float64{2, 1.5, 1.25, 1, 0.8, 0.6}
 
 // spill is the experiment of a route that serves from a purchase first and lets the rest go on demand.
-func (l *Lab) spill(ctx context.Context) (*Experiment, error) {
+func (l *Lab) spill(ctx context.Context) (x *Experiment, err error) {
 	s := &l.Setting
 	length := min(s.Length, 25*time.Second)
 	const units = 4 // of a hundred: the pool is never the limit
 	bought := l.r.pool * units / 100
-	x := &Experiment{
+	x = &Experiment{
 		Name: "What exceeds a purchase spills",
 		What: fmt.Sprintf("A route serves from a purchase of %.2f calls a second first, and on demand what exceeds it. The purchase is used up at the start; then calls come at even distances, from twice the purchase down to 0.6 of it, %v each.", bought, length),
 	}
-	if _, err := l.buy(ctx, spillName, Model, "", units); err != nil {
+	_, giveBack, err := l.buy(ctx, spillName, Model, "", units)
+	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, giveBack()) }()
 	call := Stream{Name: "route", Key: l.Key, Model: route, Even: true, Input: s.Input, Output: s.Output, MaxTokens: 128}
 	fill := call
 	fill.Rate = 8 * bought
@@ -74,7 +77,7 @@ func (l *Lab) spill(ctx context.Context) (*Experiment, error) {
 		return nil, err
 	}
 	x.Plots = append(x.Plots, Plot{Name: "spill", Title: "Calls a second that the purchase served", X: "demand, % of the purchase", Y: "calls a second", Lines: []Line{served, predicted}})
-	return x, l.sell(ctx, spillName)
+	return x, nil
 }
 
 // judgeMoney holds the ledger against what the calls must have cost: nothing for those that the purchase served, their tokens for the others.
