@@ -69,9 +69,10 @@ func buffer(n int64) *[]byte {
 	return &b
 }
 
-// reuse gives a buffer of buffer back.
+// reuse gives a buffer of buffer back. One that is larger than its class, as that of a long body is, is none: the next body would be
+// counted with the room of another.
 func reuse(b *[]byte) {
-	if class := bits.Len64(uint64(cap(*b))) - 1; class >= smallestBuffer && class <= largestBuffer && int64(cap(*b)) >= roomOf(class) {
+	if class := bits.Len64(uint64(cap(*b))) - 1; class >= smallestBuffer && class <= largestBuffer && int64(cap(*b)) == roomOf(class) {
 		*b = (*b)[:0]
 		bodyPools[class].Put(b)
 	}

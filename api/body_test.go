@@ -131,3 +131,30 @@ func TestBodiesOfEverySize(t *testing.T) {
 		}
 	}
 }
+
+// What a body is counted with does not depend on the bodies before it: the buffer of one that is longer than the pools' is not the next one's.
+func TestRoomOfABodyIsItsOwn(t *testing.T) {
+	const length = 60_000
+	var first int64
+	for i, before := range []int{0, 74_000, 100_000, 131_000} {
+		budget := NewBudget(1 << 20)
+		for range 8 { // a pool may drop what it is given, under the race detector at random
+			long, err := ReadBody(sized(bytes.NewReader(make([]byte, before)), int64(before)), 1<<20, budget)
+			if err != nil {
+				t.Fatal(err)
+			}
+			long.Release()
+		}
+		b, err := ReadBody(sized(bytes.NewReader(make([]byte, length)), length), 1<<20, budget)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = budget.Used()
+		}
+		if used := budget.Used(); used != first || used < length || used > 2*length {
+			t.Errorf("after bodies of %d bytes one of %d is counted with %d, %d without them", before, length, used, first)
+		}
+		b.Release()
+	}
+}
