@@ -14,8 +14,9 @@ const (
 	// use, where a percentage would be too little for a small heap and too much for a large one.
 	ballast = 16 << 20
 
-	// A server that allocates less than quietRate a second, and has more than worthTrimming that was allocated
-	// since the last cycle, collects and returns it: what a burst of streams or large bodies took.
+	// A server that allocates less than quietRate a second, and has allocated more than worthTrimming since it was trimmed last,
+	// collects and returns what a burst of streams or large bodies took. A cycle of the collector's own in between does not do:
+	// it leaves stacks too large, and keeps what it has freed.
 	quietRate     = 1 << 20
 	worthTrimming = 8 << 20
 	trimEvery     = time.Second
@@ -48,21 +49,25 @@ func trim() {
 	debug.FreeOSMemory()
 }
 
-// memory is what was seen of the heap at the last look.
+// memory is what was seen of the heap.
 type memory struct {
-	allocated uint64 // bytes since the program began
+	allocated uint64 // bytes since the program began, at the last look
+	trimmed   uint64 // of these, when it was trimmed last
 }
 
 // look reports whether the heap is worth trimming now.
 func (m *memory) look() bool {
-	s := []runtimemetrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	s := []runtimemetrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	runtimemetrics.Read(s)
-	allocated, objects, live := s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64()
-	return m.worth(allocated, objects, live)
+	return m.worth(s[0].Value.Uint64())
 }
 
-func (m *memory) worth(allocated, objects, live uint64) bool {
+func (m *memory) worth(allocated uint64) bool {
 	quiet := allocated-m.allocated < quietRate
 	m.allocated = allocated
-	return quiet && objects > live+worthTrimming
+	if !quiet || allocated-m.trimmed < worthTrimming {
+		return false
+	}
+	m.trimmed = allocated
+	return true
 }

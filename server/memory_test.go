@@ -6,20 +6,23 @@ func TestTrimsWhenQuietAndWorthIt(t *testing.T) {
 	const mb = 1 << 20
 	var m memory
 	for i, c := range []struct {
-		allocated, objects, live uint64
-		want                     bool
+		allocated uint64
+		want      bool
 	}{
-		{100 * mb, 90 * mb, 30 * mb, false},   // a burst
-		{100*mb + 1, 90 * mb, 30 * mb, true},  // and silence behind it
-		{101 * mb, 31 * mb, 30 * mb, false},   // trimmed
-		{200 * mb, 120 * mb, 30 * mb, false},  // the next
-		{250 * mb, 120 * mb, 115 * mb, false}, // the collector was there
-		{250 * mb, 120 * mb, 115 * mb, false},
+		{100 * mb, false},    // a burst
+		{100*mb + 1, true},   // and silence behind it, whatever the collector has done meanwhile
+		{101 * mb, false},    // trimmed
+		{101*mb + 1, false},  // not worth it again
+		{200 * mb, false},    // the next
+		{200*mb + 10, true},  // and its end
+		{208 * mb, false},    // not quiet
+		{208*mb + 11, true},  // little by little it was as much
+		{208*mb + 12, false}, // and now it is done
 	} {
-		if got := m.worth(c.allocated, c.objects, c.live); got != c.want {
+		if got := m.worth(c.allocated); got != c.want {
 			t.Errorf("look %d: %v", i, got)
 		}
 	}
 	var first memory
-	_ = first.look() // the names of the figures exist, or this panics
+	_ = first.look() // the name of the figure exists, or this panics
 }
