@@ -93,9 +93,6 @@ func ParseTier(name string) (Tier, bool) {
 // by Response.Next. The handler may keep req only until the Response is closed.
 type Handler func(ctx context.Context, req *Request) (*Response, error)
 
-// Middleware wraps a Handler.
-type Middleware func(Handler) Handler
-
 // Caller says on whose account a call runs, and how it names itself.
 type Caller struct {
 	Account string
