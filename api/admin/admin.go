@@ -280,15 +280,7 @@ func (s *Service) models(c *api.Call, _ string) (any, error) {
 }
 
 func (s *Service) usage(c *api.Call, _ string) (any, error) {
-	v, err := url.ParseQuery(c.Query)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
-	}
-	account, err := s.account(c)
-	if err != nil {
-		return nil, err
-	}
-	q, err := s.query(c, account, v)
+	q, err := s.query(c)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +305,15 @@ func (s *Service) usage(c *api.Call, _ string) (any, error) {
 }
 
 // query reads what a question about usage selects.
-func (s *Service) query(c *api.Call, account string, v url.Values) (q meter.UsageQuery, err error) {
+func (s *Service) query(c *api.Call) (q meter.UsageQuery, err error) {
+	v, err := url.ParseQuery(c.Query)
+	if err != nil {
+		return q, fault.Wrap(fault.Invalid, err, "the query string is malformed")
+	}
+	account, err := s.account(c)
+	if err != nil {
+		return q, err
+	}
 	q = meter.UsageQuery{Account: account, Unauthenticated: s.operates(c), Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
 	for by := range strings.SplitSeq(v.Get("by"), ",") {
 		if by != "" {

@@ -2,12 +2,10 @@ package admin
 
 import (
 	"context"
-	"net/url"
 	"time"
 
 	"forebay/accrual"
 	"forebay/api"
-	"forebay/fault"
 	"forebay/meter"
 )
 
@@ -36,15 +34,7 @@ func (s *Service) reserved(c *api.Call, q *meter.UsageQuery) ([]accrual.Row, err
 }
 
 func (s *Service) postings(c *api.Call, _ string) (any, error) {
-	v, err := url.ParseQuery(c.Query)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
-	}
-	account, err := s.account(c)
-	if err != nil {
-		return nil, err
-	}
-	q, err := s.query(c, account, v)
+	q, err := s.query(c)
 	if err != nil {
 		return nil, err
 	}
