@@ -89,3 +89,22 @@ func teamKey(t *testing.T, s *Server, team string) identity.Secret {
 	}
 	return identity.Secret{ID: out.ID, Value: out.Secret}
 }
+
+// How a purchase is to end is said exactly, or nothing ends.
+func TestEndOfAPurchaseIsSaidExactly(t *testing.T) {
+	s := run(t, testConfig(t))
+	if a := ask(t, s, http.MethodPost, "provisioned/chat", `{"model":"`+haiku+`","units":1}`); a.status != http.StatusOK {
+		t.Fatalf("%+v", a)
+	}
+	for _, query := range []string{"?at_term_end=1", "?at_term_end=True", "?at_term_end=%ZZ"} {
+		if a := ask(t, s, http.MethodDelete, "provisioned/chat"+query, ""); a.status != http.StatusBadRequest {
+			t.Errorf("%s: %+v", query, a)
+		}
+	}
+	if a := ask(t, s, http.MethodGet, "provisioned/chat", ""); a.status != http.StatusOK {
+		t.Errorf("it has ended: %+v", a)
+	}
+	if a := ask(t, s, http.MethodDelete, "provisioned/chat?at_term_end=false", ""); a.status != http.StatusOK {
+		t.Errorf("%+v", a)
+	}
+}
