@@ -93,6 +93,8 @@ const (
 	ReasonConcurrent
 	// ReasonMemory is a call larger than the memory that the pool has for work under quota; waiting does not help.
 	ReasonMemory
+	// ReasonSoldOut is a pool whose slots all back purchases: work under quota that cannot be recalled has none; waiting does not help.
+	ReasonSoldOut
 
 	numReasons = int(iota)
 )
@@ -100,6 +102,7 @@ const (
 var reasonNames = [numReasons]string{
 	"none", "bucket", "counter", "over-depth", "zero-limit", "share-ended", "queue-full", "deadline", "latency", "waited", "no-replica",
 	"replicas-failed", "retry-budget", "unknown", "recall", "cancelled", "expired", "reservation", "concurrent", "memory",
+	"sold-out",
 }
 
 // String returns the reason's stable lower-case name.

@@ -45,8 +45,16 @@ func (s *State) configure(cfg *Config) {
 	slices.Sort(s.touched)
 	for _, id := range s.touched {
 		if i := s.poolByID[id]; i != 0 && s.pools.items[i].touched { // nothing is left of it otherwise
-			s.pools.items[i].touched = false
 			s.recount(i)
+		}
+	}
+	for _, id := range s.touched {
+		if i := s.poolByID[id]; i != 0 && s.pools.items[i].touched {
+			p := &s.pools.items[i]
+			p.touched = false
+			if p.up > 0 || len(p.replicas) == 0 { // others are about to be told of
+				s.stranded(i)
+			}
 			s.pump(i, 0)
 		}
 	}

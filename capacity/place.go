@@ -341,10 +341,10 @@ func (s *State) applyToReplica(ev *Event) {
 	s.count(ri, 1)
 	s.place(ri)
 	s.seatAll(r.pool)
-	s.pump(r.pool, 0)
 	if !r.up {
 		s.stranded(r.pool)
 	}
+	s.pump(r.pool, 0)
 }
 
 // seatAll seats the reservations of a pool, for which what its replicas can do has changed.
@@ -359,15 +359,16 @@ func (s *State) seatAll(pi int32) {
 	}
 }
 
-// stranded refuses what waits in a pool and has no replica there, nor will get one, or lets it fail over.
+// stranded refuses what waits in a pool that bars it, or lets it go on to the next lane of its route.
 func (s *State) stranded(pi int32) {
 	p := &s.pools.items[pi]
-	if p.MaxReplicas > 0 || p.waiting == 0 || p.shared.up+p.standby.up > 0 {
+	if p.MaxReplicas > 0 || p.waiting == 0 || p.shared.up+p.standby.up > 0 && !p.short() {
 		return
 	}
-	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && !s.served(&s.pools.items[pi], c) }) {
+	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && s.barred(&s.pools.items[pi], c) != ReasonNone }) {
+		why := s.barred(&s.pools.items[pi], &s.calls.items[ci])
 		s.dequeue(ci)
-		s.nextLane(ci, verdict{reason: ReasonNoReplica})
+		s.nextLane(ci, verdict{reason: why})
 	}
 }
 

@@ -129,8 +129,8 @@ func (s *State) waitEnded(ci int32) {
 // checkPool says whether the pool of the call's lane takes it, now or into its queue.
 func (s *State) checkPool(c *call) verdict {
 	p := &s.pools.items[c.pool]
-	if p.MaxReplicas <= 0 && !s.served(p, c) {
-		return verdict{reason: ReasonNoReplica}
+	if why := s.barred(p, c); why != ReasonNone {
+		return verdict{reason: why}
 	}
 	late := c.deadline != 0 && c.deadline <= s.now
 	if s.canStart(p, c) && !late {
@@ -141,8 +141,6 @@ func (s *State) checkPool(c *call) verdict {
 	lane := &c.lanes[c.lane]
 	bounded := c.reservation == 0 // what is within a purchase waits as long as it must
 	switch {
-	case bounded && s.tooLarge(p, c):
-		v = verdict{reason: ReasonMemory}
 	case bounded && !s.hasRoom(p, c):
 		v.reason = ReasonQueueFull
 	case late || bounded && c.deadline != 0 && s.now.add(wait) >= c.deadline:
@@ -179,13 +177,32 @@ func (s *State) canStart(p *pool, c *call) bool {
 	return ri != 0
 }
 
-// tooLarge says whether a call under quota takes up more memory than purchases leave to all work like it.
-func (s *State) tooLarge(p *pool, c *call) bool {
-	if p.MaxReplicas > 0 || c.preemptible || p.sold.kv.zero() {
-		return false
+// barred says why the pool as it stands never serves the call, however long that waits: no replica serves it, or the call is a firm
+// one under quota, for which purchases leave no slot, or too little memory. A pool that can grow bars nobody.
+func (s *State) barred(p *pool, c *call) Reason {
+	switch {
+	case p.MaxReplicas > 0:
+		return ReasonNone
+	case !s.served(p, c):
+		return ReasonNoReplica
+	case c.reservation != 0 || c.preemptible:
+		return ReasonNone
 	}
 	limit, bounded := p.commonRoom()
-	return bounded && limit.kv.less(p.occupies(c).kv)
+	switch {
+	case p.sold.slots > 0 && limit.slots == 0:
+		return ReasonSoldOut
+	case !p.sold.kv.zero() && bounded && limit.kv.less(p.occupies(c).kv):
+		return ReasonMemory
+	default:
+		return ReasonNone
+	}
+}
+
+// short says whether purchases leave work under quota so little that it may be barred.
+func (p *pool) short() bool {
+	limit, bounded := p.commonRoom()
+	return p.sold.slots > 0 && limit.slots == 0 || !p.sold.kv.zero() && bounded && limit.kv.less(wide{lo: uint64(p.memory)})
 }
 
 // roomFactor is how many times the free part of the queue one account may occupy: 8/9 of the queue if it is alone, and

@@ -104,13 +104,13 @@ func (s *State) retry(ci int32, ev *Event) {
 		c.numFailed++
 	}
 	p := &s.pools.items[pi]
+	why := s.barred(p, c)
 	switch {
-	case !s.replicaLeft(p, c):
-		reason := ReasonReplicasFailed
-		if p.up == 0 {
-			reason = ReasonNoReplica
+	case why != ReasonNone:
+		if why == ReasonNoReplica && p.up > 0 {
+			why = ReasonReplicasFailed
 		}
-		s.nextLane(ci, verdict{reason: reason})
+		s.nextLane(ci, verdict{reason: why})
 	case p.RetryBudget > 0 && p.retries < 1000:
 		s.reject(ci, verdict{reason: ReasonRetryBudget})
 	default:
@@ -121,14 +121,6 @@ func (s *State) retry(ci int32, ev *Event) {
 		s.enqueue(ci, true)
 	}
 	s.pump(pi, 0)
-}
-
-// replicaLeft says whether the pool has, or may get, a replica that has not failed the call.
-func (s *State) replicaLeft(p *pool, c *call) bool {
-	if p.MaxReplicas > 0 {
-		return true
-	}
-	return s.served(p, c)
 }
 
 // freed says that the engine has let go of a call.

@@ -24,6 +24,7 @@ var diagram = []node{
 	{"capacity/eventlog", []string{"capacity", "capacity/codec"}, "the log is a format; who writes it, and where, is for dispatch"},
 	{"capacity/script", []string{"capacity"}, "the text form of what the scheduler takes and gives"},
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
+	{"workload", []string{"infer", "fault"}, "traffic is data; who makes calls of it is for sim and plan"},
 	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
 	{"prove", []string{"capacity", "capacity/eventlog", "perf"}, "experiments call a server from outside, as its clients do, and read its record"},
 	{"calibrate", []string{"perf"}, "a fit of the engine model over measurements; who makes the calls, and where the result is kept, is for its callers"},
