@@ -15,9 +15,9 @@ type crowd struct {
 	s     *State
 	r     *rand.Rand
 	now   Instant
-	next  CallID
 	out   []Action
-	calls [1 << 17]crowdCall // by the low bits of their handles
+	calls [1 << 16]crowdCall // by the low bits of their handles
+	spare []CallID           // handles that may be used again, with other high bits
 	lists [4][]CallID        // by what they do
 }
 
@@ -46,6 +46,9 @@ func newCrowd(size crowdSize) *crowd {
 	c := &crowd{size: size, s: New(), r: rand.New(rand.NewPCG(1, 2)), out: make([]Action, 0, 1024)}
 	for i := range c.lists {
 		c.lists[i] = make([]CallID, 0, len(c.calls))
+	}
+	for i := range c.calls {
+		c.spare = append(c.spare, CallID(len(c.calls)-i))
 	}
 	cfg := &Config{
 		Models:   []Model{{ID: modelID, Burndown: 5000, MaxOutput: 100, WeightInput: 1, WeightOutput: 4}},
@@ -86,7 +89,9 @@ func (c *crowd) turn(id CallID, does int) {
 		c.call(last).place = x.place
 		c.lists[x.does] = l[:len(l)-1]
 	}
-	if x.does = does; does != crowdGone {
+	if x.does = does; does == crowdGone {
+		c.spare = append(c.spare, id+CallID(len(c.calls)))
+	} else {
 		x.place = len(c.lists[does])
 		c.lists[does] = append(c.lists[does], id)
 	}
@@ -102,9 +107,10 @@ func (c *crowd) any(does int) CallID {
 
 // arrival is the next call: a quarter of reservations, a quarter that can be recalled, all with two quotas, a budget and a ceiling.
 func (c *crowd) arrival() Event {
-	c.next++
+	id := c.spare[len(c.spare)-1]
+	c.spare = c.spare[:len(c.spare)-1]
 	ev := Event{
-		Kind: EventArrive, Call: c.next, Tier: Tier(2 + c.r.IntN(4)), Account: AccountID(1 + c.r.IntN(c.size.accounts)), Principal: PrincipalID(c.r.IntN(3)),
+		Kind: EventArrive, Call: id, Tier: Tier(2 + c.r.IntN(4)), Account: AccountID(1 + c.r.IntN(c.size.accounts)), Principal: PrincipalID(c.r.IntN(3)),
 		Input: 500, MaxOutput: 200, Prefix: c.r.Uint64N(200), Deadline: c.now + Instant(time.Hour),
 	}
 	lane := Lane{Pool: poolID, Model: modelID, Buckets: AllLimits, Counters: AllLimits, Money: 1000}
@@ -117,8 +123,8 @@ func (c *crowd) arrival() Event {
 	ev.SetBuckets(1, 2)
 	ev.SetCounters(1, 2)
 	ev.SetLanes(lane)
-	*c.call(c.next) = crowdCall{listens: ev.Preemptible}
-	c.turn(c.next, crowdWaits)
+	*c.call(id) = crowdCall{listens: ev.Preemptible}
+	c.turn(id, crowdWaits)
 	return ev
 }
 
