@@ -112,8 +112,7 @@ func (b *bucket) settle(at int32, hold, charge, plain int64, calls []call) {
 	h, c := units(hold), units(charge)
 	b.stats.charged = b.stats.charged.add(c)
 	if charge <= hold {
-		back := h.sub(c).min(b.below(at))
-		b.take(at, back)
+		back := b.take(at, h.sub(c))
 		b.stats.refunded = b.stats.refunded.add(back)
 		b.stats.lapsed = b.stats.lapsed.add(h.sub(c).sub(back))
 	}

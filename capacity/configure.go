@@ -267,7 +267,7 @@ func (s *State) forgetPool(i int32) {
 		for k := range p.queues[t] {
 			g := &p.queues[t][k].group
 			for len(g.idle) > 0 {
-				s.forgetNode(g, g.idle[len(g.idle)-1])
+				s.forgetIdle(g, g.idle[len(g.idle)-1])
 			}
 		}
 	}

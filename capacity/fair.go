@@ -151,15 +151,22 @@ func (s *State) leaveFair(c *call) {
 		n := &s.nodes.items[i]
 		n.refs--
 		if n.refs == 0 {
-			g := s.groupOf(n)
-			g.idle = heapPush(g.idle, s.nodes.items, i)
-			s.sweep(g)
+			s.rest(s.groupOf(n), i)
 		}
 	}
 	c.fair = 0
 	if ri := c.reservation; ri != 0 {
 		s.reservations.items[ri].refs--
 		s.forgetReservation(ri)
+	}
+}
+
+// rest leaves a node without calls among the idle ones, unless its counter says nothing any more.
+func (s *State) rest(g *group, i int32) {
+	if g.vtime.less(s.nodes.items[i].counter) {
+		g.idle = heapPush(g.idle, s.nodes.items, i)
+	} else {
+		s.forgetNode(g, i)
 	}
 }
 
@@ -181,13 +188,18 @@ func (s *State) harden(ci int32) {
 // sweep forgets idle nodes whose counter says nothing any more.
 func (s *State) sweep(g *group) {
 	for len(g.idle) > 0 && !g.vtime.less(s.nodes.items[g.idle[0]].counter) {
-		s.forgetNode(g, g.idle[0])
+		s.forgetIdle(g, g.idle[0])
 	}
 }
 
-// forgetNode removes an idle node, with the idle nodes of its own group.
-func (s *State) forgetNode(g *group, i int32) {
+// forgetIdle removes an idle node.
+func (s *State) forgetIdle(g *group, i int32) {
 	g.idle = heapRemove(g.idle, s.nodes.items, i)
+	s.forgetNode(g, i)
+}
+
+// forgetNode removes a node without calls that is not among the idle ones any more, with the idle nodes of its own group.
+func (s *State) forgetNode(g *group, i int32) {
 	if g.last == i {
 		g.last = 0
 	}
@@ -196,7 +208,7 @@ func (s *State) forgetNode(g *group, i int32) {
 		s.reservations.items[n.reservation].node = 0
 	}
 	for len(n.idle) > 0 {
-		s.forgetNode(&n.group, n.idle[len(n.idle)-1])
+		s.forgetIdle(&n.group, n.idle[len(n.idle)-1])
 	}
 	s.leaveTenant(n)
 	delete(s.nodeByKey, n.key)

@@ -117,14 +117,16 @@ func (l *layers) below(at int32) wide {
 	return sum.add(l.sums[i])
 }
 
-// take removes r, at most below(at), from layer at and then from older ones.
-func (l *layers) take(at int32, r wide) {
-	t := l.below(at).sub(r) // what is to remain at or below
+// take removes as much as r from layer at and then from older ones, and returns how much there was.
+func (l *layers) take(at int32, r wide) (taken wide) {
+	t := l.below(at)
+	r = r.min(t)
+	taken, t = r, t.sub(r) // what is to remain at or below
 	i := int32(1)
 	for half := l.size() / 2; !r.zero(); half /= 2 {
 		l.sums[i] = l.sums[i].sub(r)
 		if half == 0 || l.sums[i].zero() {
-			return
+			break
 		}
 		i *= 2
 		if at < half {
@@ -140,6 +142,7 @@ func (l *layers) take(at int32, r wide) {
 		at -= half
 		i++
 	}
+	return taken
 }
 
 // release leaves what remains of a layer to nobody.

@@ -124,11 +124,14 @@ func (s *State) victim(p *pool, k *rack, c *call) int32 {
 	if prefix != 0 && (rs[prefix].lentIn < from || !k.lent[rs[prefix].lentIn].has(prefix) || c.hasFailedOn(rs[prefix].ID)) {
 		prefix = 0
 	}
-	best := prefix
+	best, least := prefix, load{}
 	for t := from; prefix == 0 && int(t) < numTiers; t++ {
 		ri := k.lent[t].lightest(rs, func(r *replica) bool { return !c.hasFailedOn(r.ID) })
-		if ri != 0 && (best == 0 || rs[ri].lighter(&rs[best])) {
-			best = ri
+		if ri == 0 {
+			continue
+		}
+		if l := loadOf(rs, ri); best == 0 || l.before(&least) {
+			best, least = ri, l
 		}
 	}
 	if best == 0 {
@@ -173,14 +176,12 @@ func (s *State) countRecalled(ri, by int32) {
 	}
 }
 
-// list puts a call with a slot among those that can be recalled.
-func (s *State) list(ci int32) {
-	c := &s.calls.items[ci]
-	r := &s.replicas.items[c.replica]
-	r.others.remove(s.calls.items, ci)
-	r.recallable[c.tier].push(s.calls.items, ci)
-	c.listed = true
-	s.place(c.replica)
+// listOf returns which of the replica's lists a call with a slot is in.
+func (r *replica) listOf(c *call) *list {
+	if c.listed {
+		return &r.recallable[c.tier]
+	}
+	return &r.others
 }
 
 // unlist takes a call out of those that can be recalled.
@@ -190,9 +191,9 @@ func (s *State) unlist(ci int32) {
 		return
 	}
 	r := &s.replicas.items[c.replica]
-	r.recallable[c.tier].remove(s.calls.items, ci)
-	r.others.push(s.calls.items, ci)
+	r.listOf(c).remove(s.calls.items, ci)
 	c.listed = false
+	r.listOf(c).push(s.calls.items, ci)
 	s.place(c.replica)
 }
 

@@ -249,7 +249,8 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	}
 	r.turns += turn / uint64(r.weight())
 	p.busy++
-	r.others.push(s.calls.items, ci)
+	c.listed = c.preemptible
+	r.listOf(c).push(s.calls.items, ci)
 	s.load(ri, c, 1)
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
 		p.affinity[c.prefix&uint64(len(p.affinity)-1)] = affinity{c.prefix, ri}
@@ -257,9 +258,6 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	if c.attempts == 1 {
 		s.stats.Admitted++
 		p.retries = min(p.retries+int64(p.RetryBudget), retryReserve)
-	}
-	if c.preemptible {
-		s.list(ci)
 	}
 	lane := &c.lanes[c.lane]
 	s.emit(Action{
@@ -301,12 +299,12 @@ func (s *State) freeSlot(ci int32) {
 	if !c.hasSlot() {
 		return
 	}
-	s.unlist(ci)
 	s.relent(c)
 	ri := c.replica
 	r := &s.replicas.items[ri]
 	p := &s.pools.items[r.pool]
-	r.others.remove(s.calls.items, ci)
+	r.listOf(c).remove(s.calls.items, ci)
+	c.listed = false
 	p.busy--
 	s.load(ri, c, -1)
 	c.kv = 0
@@ -324,9 +322,12 @@ func (s *State) applyToReplica(ev *Event) {
 		return
 	}
 	r := &s.replicas.items[ri]
+	p := &s.pools.items[r.pool]
 	if ev.Kind == EventReplicaUp && !r.up {
 		s.join(r)
 	}
+	_, bounded := p.commonRoom()
+	memory := p.memory
 	s.count(ri, -1)
 	r.up = ev.Kind == EventReplicaUp
 	if r.up {
@@ -335,19 +336,23 @@ func (s *State) applyToReplica(ev *Event) {
 		}
 		if ev.KV > 0 {
 			r.KV = ev.KV
-			s.pools.items[r.pool].memory = max(s.pools.items[r.pool].memory, r.KV)
+			p.memory = max(p.memory, r.KV)
 		}
 	}
 	s.count(ri, 1)
 	s.place(ri)
-	s.seatAll(r.pool)
+	if _, now := p.commonRoom(); now != bounded || p.memory != memory {
+		s.seatAll(r.pool)
+	} else if r.Reservation != 0 {
+		s.seatOwners(r)
+	}
 	if !r.up {
 		s.stranded(r.pool)
 	}
 	s.pump(r.pool, 0)
 }
 
-// seatAll seats the reservations of a pool, for which what its replicas can do has changed.
+// seatAll seats the reservations of a pool, for which it has changed how much memory counts.
 func (s *State) seatAll(pi int32) {
 	if s.pools.items[pi].waiting == 0 {
 		return

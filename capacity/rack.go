@@ -14,23 +14,37 @@ type rack struct {
 	lent            [numTiers]loadHeap // replicas with calls to recall, by the lowest tier among them
 }
 
-// loadHeap orders replicas by their load.
+// loadHeap orders replicas by their load. What it is ordered by lies in it, so that it is put in order without a look at the replicas.
 type loadHeap struct {
-	items []int32
+	items []load
 	place []int32 // of each replica in items, counted from 1
 }
 
-// lighter says whether a replica comes before another: the one with the lower load for its weight; of equals the one that has
+// load is what tells which of two replicas comes first.
+type load struct {
+	turns        uint64
+	busy, weight int32
+	id           ReplicaID
+	replica      int32
+}
+
+// loadOf returns the load of replica i.
+func loadOf(rs []replica, i int32) load {
+	r := &rs[i]
+	return load{r.turns, r.busy, int32(r.weight()), r.ID, i}
+}
+
+// before says whether a replica comes before another: the one with the lower load for its weight; of equals the one that has
 // had fewer calls for its weight, then the one with the lower handle.
-func (r *replica) lighter(o *replica) bool {
-	lr, lo := int64(r.busy)*o.weight(), int64(o.busy)*r.weight()
+func (l *load) before(o *load) bool {
+	ll, lo := int64(l.busy)*int64(o.weight), int64(o.busy)*int64(l.weight)
 	switch {
-	case lr != lo:
-		return lr < lo
-	case r.turns != o.turns:
-		return r.turns < o.turns
+	case ll != lo:
+		return ll < lo
+	case l.turns != o.turns:
+		return l.turns < o.turns
 	default:
-		return r.ID < o.ID
+		return l.id < o.id
 	}
 }
 
@@ -42,58 +56,64 @@ func (h *loadHeap) put(rs []replica, i int32, in bool) {
 	k := int(h.place[i]) - 1
 	switch {
 	case in && k < 0:
-		h.items = append(h.items, i)
-		h.up(rs, len(h.items)-1)
+		l := loadOf(rs, i)
+		h.items = append(h.items, l)
+		h.up(len(h.items)-1, l)
 	case in:
-		h.up(rs, k)
-		h.down(rs, int(h.place[i])-1)
+		h.fix(k, loadOf(rs, i))
 	case k >= 0:
 		h.place[i] = 0
 		last := len(h.items) - 1
 		moved := h.items[last]
 		h.items = h.items[:last]
 		if k < last {
-			h.items[k] = moved
-			h.up(rs, k)
-			h.down(rs, int(h.place[moved])-1)
+			h.fix(k, moved)
 		}
 	}
 }
 
-func (h *loadHeap) up(rs []replica, k int) {
-	i := h.items[k]
+// fix puts l where the item at k was, or above or below.
+func (h *loadHeap) fix(k int, l load) {
+	if k > 0 && l.before(&h.items[(k-1)/2]) {
+		h.up(k, l)
+	} else {
+		h.down(k, l)
+	}
+}
+
+func (h *loadHeap) set(k int, l load) {
+	h.items[k] = l
+	h.place[l.replica] = int32(k + 1)
+}
+
+func (h *loadHeap) up(k int, l load) {
 	for k > 0 {
 		parent := (k - 1) / 2
-		if !rs[i].lighter(&rs[h.items[parent]]) {
+		if !l.before(&h.items[parent]) {
 			break
 		}
-		h.items[k] = h.items[parent]
-		h.place[h.items[k]] = int32(k + 1)
+		h.set(k, h.items[parent])
 		k = parent
 	}
-	h.items[k] = i
-	h.place[i] = int32(k + 1)
+	h.set(k, l)
 }
 
-func (h *loadHeap) down(rs []replica, k int) {
-	i := h.items[k]
+func (h *loadHeap) down(k int, l load) {
 	for {
 		child := 2*k + 1
 		if child >= len(h.items) {
 			break
 		}
-		if child+1 < len(h.items) && rs[h.items[child+1]].lighter(&rs[h.items[child]]) {
+		if child+1 < len(h.items) && h.items[child+1].before(&h.items[child]) {
 			child++
 		}
-		if !rs[h.items[child]].lighter(&rs[i]) {
+		if !h.items[child].before(&l) {
 			break
 		}
-		h.items[k] = h.items[child]
-		h.place[h.items[k]] = int32(k + 1)
+		h.set(k, h.items[child])
 		k = child
 	}
-	h.items[k] = i
-	h.place[i] = int32(k + 1)
+	h.set(k, l)
 }
 
 // lightest returns the replica with the least load that is fit, 0 if none is. As a rule the first one is; otherwise all are looked at.
@@ -101,16 +121,19 @@ func (h *loadHeap) lightest(rs []replica, fit func(r *replica) bool) int32 {
 	if len(h.items) == 0 {
 		return 0
 	}
-	if fit(&rs[h.items[0]]) {
-		return h.items[0]
+	if l := &h.items[0]; fit(&rs[l.replica]) {
+		return l.replica
 	}
-	best := int32(0)
-	for _, i := range h.items[1:] {
-		if r := &rs[i]; (best == 0 || r.lighter(&rs[best])) && fit(r) {
-			best = i
+	var best *load
+	for k := range h.items[1:] {
+		if l := &h.items[k+1]; (best == nil || l.before(best)) && fit(&rs[l.replica]) {
+			best = l
 		}
 	}
-	return best
+	if best == nil {
+		return 0
+	}
+	return best.replica
 }
 
 func (h *loadHeap) has(i int32) bool { return int(i) < len(h.place) && h.place[i] != 0 }

@@ -109,6 +109,7 @@ type callCore struct {
 	left        Reason    // why it left the lane before
 	pool        int32     // of the present lane
 	reservation int32     // of the present lane; 0 is under quota
+	model       int32     // where the present lane's was found; another may be there by now
 	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
 	next, prev  int32     // in the list it is in: a principal's, the requeued, or one of a replica
 	timer       int32     // place among the deadlines
@@ -168,7 +169,10 @@ func (c *call) hasSlot() bool {
 // modelOf returns the model of the call's lane, with defaults in place of what is not known any more.
 func (s *State) modelOf(c *call) Model {
 	var m Model
-	if i := s.modelByID[c.lanes[c.lane].Model]; i != 0 {
+	id := c.lanes[c.lane].Model
+	if i := c.model; i != 0 && s.models.items[i].ID == id {
+		m = s.models.items[i]
+	} else if i = s.modelByID[id]; i != 0 {
 		m = s.models.items[i]
 	}
 	if m.Burndown <= 0 {

@@ -195,13 +195,13 @@ func (sp Spill) covers(r Reason) bool {
 func (s *State) tryLane(c *call, lane uint8) verdict {
 	c.lane = lane
 	c.pool = s.poolByID[c.lanes[lane].Pool]
-	model := s.modelByID[c.lanes[lane].Model]
-	if c.pool == 0 || model == 0 || s.pools.items[c.pool].removed || !s.enterReservation(c) {
+	c.model = s.modelByID[c.lanes[lane].Model]
+	if c.pool == 0 || c.model == 0 || s.pools.items[c.pool].removed || !s.enterReservation(c) {
 		return verdict{reason: ReasonUnknown}
 	}
 	c.maxOutput = c.asked
 	if c.asked == 0 {
-		c.maxOutput = s.models.items[model].MaxOutput
+		c.maxOutput = s.models.items[c.model].MaxOutput
 	}
 	c.maxOutput = product(c.maxOutput, int64(c.n))
 	v := s.checkLimits(c)

@@ -147,8 +147,7 @@ func (b *bucket) recharge(at int32, was, is int64, calls []call) {
 		return
 	}
 	less := units(was - is)
-	back := less.min(b.below(at))
-	b.take(at, back)
+	back := b.take(at, less)
 	b.stats.refunded = b.stats.refunded.add(back)
 	b.stats.lapsed = b.stats.lapsed.add(less.sub(back))
 }
