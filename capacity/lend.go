@@ -16,7 +16,7 @@ func (s *State) recall(pi, subject int32) {
 	if p.waiting == 0 || k.borrowed <= k.recalling {
 		return
 	}
-	lowest := k.lowestLent()
+	lowest := lowestOf(&k.lendable)
 	if lowest == 0 || s.claims(p, lowest) <= k.recalling {
 		return
 	}
@@ -55,20 +55,10 @@ func (s *State) recallFor(p *pool, ci int32) bool {
 			return true
 		}
 		if s.claims(p, s.calls.items[victim].tier) <= k.recalling {
-			return s.claims(p, k.lowestLent()) > k.recalling
+			return s.claims(p, lowestOf(&k.lendable)) > k.recalling
 		}
 		s.preempt(victim)
 	}
-}
-
-// lowestLent returns the lowest tier of which a call can be recalled, 0 if there is none.
-func (k *rack) lowestLent() Tier {
-	for t := TierBatch; t > 0; t-- {
-		if len(k.lent[t].items) > 0 {
-			return t
-		}
-	}
-	return 0
 }
 
 // claims is how many waiting calls may take slots from calls of a tier that can be recalled.
@@ -119,6 +109,7 @@ func (s *State) victim(p *pool, k *rack, c *call) int32 {
 	if c.tier == TierReserved && !c.preemptible && (s.ownRack(c) != nil || s.growth(c, p.occupies(c)).slots == 0) {
 		from = TierReserved
 	}
+	s.sortLent(p)
 	rs := s.replicas.items
 	prefix := p.prefixOf(c)
 	if prefix != 0 && (rs[prefix].lentIn < from || !k.lent[rs[prefix].lentIn].has(prefix) || c.hasFailedOn(rs[prefix].ID)) {
@@ -170,10 +161,7 @@ func (s *State) countRecalled(ri, by int32) {
 	if !r.up {
 		return
 	}
-	racks, n := s.racksOf(r)
-	for _, k := range racks[:n] {
-		k.recalling += by
-	}
+	s.racksOf(r).each(func(k *rack) { k.recalling += by })
 }
 
 // listOf returns which of the replica's lists a call with a slot is in.
@@ -184,6 +172,17 @@ func (r *replica) listOf(c *call) *list {
 	return &r.others
 }
 
+// countLendable counts a call that was put among those that can be recalled, or is taken out of them.
+func (s *State) countLendable(r *replica, c *call, by int32) {
+	if !c.listed {
+		return
+	}
+	r.lendable[c.tier] += by
+	if r.up {
+		s.racksOf(r).each(func(k *rack) { k.lendable[c.tier] += by })
+	}
+}
+
 // unlist takes a call out of those that can be recalled.
 func (s *State) unlist(ci int32) {
 	c := &s.calls.items[ci]
@@ -192,6 +191,7 @@ func (s *State) unlist(ci int32) {
 	}
 	r := &s.replicas.items[c.replica]
 	r.listOf(c).remove(s.calls.items, ci)
+	s.countLendable(r, c, -1)
 	c.listed = false
 	r.listOf(c).push(s.calls.items, ci)
 	s.place(c.replica)
@@ -221,8 +221,5 @@ func (s *State) countBorrowed(c *call, by int32) {
 	if !r.up {
 		return
 	}
-	racks, n := s.racksOf(r)
-	for _, k := range racks[:n] {
-		k.borrowed += by
-	}
+	s.racksOf(r).each(func(k *rack) { k.borrowed += by })
 }

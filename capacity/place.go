@@ -15,6 +15,7 @@ type pool struct {
 	queues   [numTiers][numClasses]tierQueue
 	seats    [numSeats][]int32 // heaps of the reservations that wait
 	thirsty  []int32           // reservations whose calls may want slots of their own replicas back
+	unsorted []int32           // replicas that are to be put in order before a call is recalled
 	waiting  int32
 	due      int32 // waiting calls that may have slots as reservations are entitled to
 	overflow int32 // others of reservations, which need common capacity
@@ -53,7 +54,9 @@ type replica struct {
 	// Calls with a slot: those that can be recalled, by tier, the oldest first, and all others.
 	recallable [numTiers]list
 	others     list
-	lentIn     Tier  // the lowest tier of the former
+	lendable   [numTiers]int32 // how many the former are
+	lentIn     Tier            // where it was put by the lowest tier of them
+	unsorted   bool            // it may have to be put elsewhere
 	recalling  int32 // calls told to stop
 	borrowed   int32 // slots of calls that can be recalled, or are being
 	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
@@ -227,8 +230,7 @@ func (s *State) affine(p *pool, c *call) int32 {
 	if bound == 0 {
 		bound = 1250
 	}
-	racks, n := s.racksOf(r)
-	k := racks[n-1] // the owner's, of an isolated one
+	k := s.racksOf(r).narrowest()
 	weight := max(1, k.weight)
 	even := (int64(k.busy) + 1) * r.weight() * bound
 	if int64(r.busy)*weight*1000 >= even+weight*1000-1 { // busy >= ceil(even share x bound)
@@ -251,6 +253,7 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	p.busy++
 	c.listed = c.preemptible
 	r.listOf(c).push(s.calls.items, ci)
+	s.countLendable(r, c, 1)
 	s.load(ri, c, 1)
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
 		p.affinity[c.prefix&uint64(len(p.affinity)-1)] = affinity{c.prefix, ri}
@@ -279,11 +282,10 @@ func (s *State) load(ri int32, c *call, by int32) {
 	free := max(0, r.Slots-r.busy)
 	r.busy += by
 	if r.up {
-		racks, n := s.racksOf(r)
-		for _, k := range racks[:n] {
+		s.racksOf(r).each(func(k *rack) {
 			k.busy += by
 			k.free += max(0, r.Slots-r.busy) - free
-		}
+		})
 		s.occupy(c, by > 0)
 	}
 	s.countBorrowed(c, by)
@@ -304,6 +306,7 @@ func (s *State) freeSlot(ci int32) {
 	r := &s.replicas.items[ri]
 	p := &s.pools.items[r.pool]
 	r.listOf(c).remove(s.calls.items, ci)
+	s.countLendable(r, c, -1)
 	c.listed = false
 	p.busy--
 	s.load(ri, c, -1)

@@ -10,8 +10,9 @@ type rack struct {
 	boundless       int32 // replicas without a bound of memory
 	weight          int64
 	kv              wide               // of the others
+	lendable        [numTiers]int32    // calls that can be recalled
 	open            loadHeap           // replicas with a free slot
-	lent            [numTiers]loadHeap // replicas with calls to recall, by the lowest tier among them
+	lent            [numTiers]loadHeap // replicas with calls to recall, by the lowest tier among them; but for those that are unsorted
 }
 
 // loadHeap orders replicas by their load. What it is ordered by lies in it, so that it is put in order without a look at the replicas.
@@ -152,46 +153,90 @@ func (k *rack) reset() {
 	*k = rack{open: open, lent: lent}
 }
 
-// racksOf returns the racks that a replica is in. The pointers are valid until an object is added.
-func (s *State) racksOf(r *replica) (racks [2]*rack, n int) {
+// racks are those that a replica is in: one, and of an isolated replica its owner's if that is there. The pointers are valid until an
+// object is added.
+type racks struct{ all, owner *rack }
+
+// racksOf returns the racks that a replica is in.
+func (s *State) racksOf(r *replica) racks {
 	p := &s.pools.items[r.pool]
 	switch {
 	case r.Standby:
-		return [2]*rack{&p.standby}, 1
+		return racks{all: &p.standby}
 	case r.Reservation == 0:
-		return [2]*rack{&p.shared}, 1
+		return racks{all: &p.shared}
 	}
-	racks[0] = &p.owned
 	if oi := s.reservationByID[r.Reservation]; oi != 0 && s.reservations.items[oi].pool == r.pool {
-		racks[1] = &s.reservations.items[oi].own
-		return racks, 2
+		return racks{&p.owned, &s.reservations.items[oi].own}
 	}
-	return racks, 1
+	return racks{all: &p.owned}
+}
+
+// each calls visit with each of the racks.
+func (k racks) each(visit func(k *rack)) {
+	visit(k.all)
+	if k.owner != nil {
+		visit(k.owner)
+	}
+}
+
+// narrowest returns the owner's rack if there is one.
+func (k racks) narrowest() *rack {
+	if k.owner != nil {
+		return k.owner
+	}
+	return k.all
 }
 
 // place puts a replica where its racks look for it, after its load, its slots or its calls have changed.
 func (s *State) place(ri int32) {
 	rs := s.replicas.items
 	r := &rs[ri]
-	lowest := 0
-	if r.up {
-		for t := range r.recallable {
-			if r.recallable[t].head != 0 {
-				lowest = t
+	s.racksOf(r).each(func(k *rack) { k.open.put(rs, ri, r.up && r.busy < r.Slots) })
+	if !r.unsorted && (r.lentIn != 0 || r.lends() != 0) {
+		p := &s.pools.items[r.pool]
+		r.unsorted = true
+		p.unsorted = append(p.unsorted, ri)
+	}
+}
+
+// lends returns the lowest tier of the calls that can be recalled from the replica, 0 if there are none.
+func (r *replica) lends() Tier {
+	if !r.up {
+		return 0
+	}
+	return lowestOf(&r.lendable)
+}
+
+// lowestOf returns the lowest tier of which there are calls.
+func lowestOf(calls *[numTiers]int32) Tier {
+	t := TierBatch
+	for t > 0 && calls[t] == 0 {
+		t--
+	}
+	return t
+}
+
+// sortLent puts the replicas whose load has changed since it was last called where calls are recalled from.
+func (s *State) sortLent(p *pool) {
+	rs := s.replicas.items
+	for _, ri := range p.unsorted {
+		r := &rs[ri]
+		if r.pool == 0 {
+			continue // gone
+		}
+		in := r.lends()
+		s.racksOf(r).each(func(k *rack) {
+			if r.lentIn != 0 && r.lentIn != in {
+				k.lent[r.lentIn].put(rs, ri, false)
 			}
-		}
+			if in != 0 {
+				k.lent[in].put(rs, ri, true)
+			}
+		})
+		r.lentIn, r.unsorted = in, false
 	}
-	racks, n := s.racksOf(r)
-	for _, k := range racks[:n] {
-		k.open.put(rs, ri, r.up && r.busy < r.Slots)
-		if t := int(r.lentIn); t != 0 && t != lowest {
-			k.lent[t].put(rs, ri, false)
-		}
-		if lowest != 0 {
-			k.lent[lowest].put(rs, ri, true)
-		}
-	}
-	r.lentIn = Tier(lowest)
+	p.unsorted = p.unsorted[:0]
 }
 
 // count adds a replica that is up, and the calls on it, to what its pool knows (by 1), or takes them out of it (by -1).
@@ -203,8 +248,7 @@ func (s *State) count(ri, by int32) {
 	p := &s.pools.items[r.pool]
 	p.up += by
 	p.slots += by * r.Slots
-	racks, n := s.racksOf(r)
-	for _, k := range racks[:n] {
+	s.racksOf(r).each(func(k *rack) {
 		k.up += by
 		k.slots += by * r.Slots
 		k.busy += by * r.busy
@@ -220,7 +264,10 @@ func (s *State) count(ri, by int32) {
 		default:
 			k.kv = k.kv.sub(kv)
 		}
-	}
+		for t, n := range r.lendable {
+			k.lendable[t] += by * n
+		}
+	})
 	for ci := r.others.head; ci != 0; ci = s.calls.items[ci].next {
 		s.occupy(&s.calls.items[ci], by > 0)
 	}
@@ -251,7 +298,7 @@ func (s *State) recount(pi int32) {
 		}
 	}
 	for _, ri := range p.replicas {
-		s.replicas.items[ri].lentIn = 0
+		s.replicas.items[ri].lentIn = 0 // of heaps that are empty
 		p.memory = max(p.memory, s.replicas.items[ri].KV)
 		s.count(ri, 1)
 		s.place(ri)

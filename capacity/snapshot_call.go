@@ -284,9 +284,8 @@ func (s *State) linkRunning(ci int32, c *call, p *pool) bool {
 		r.borrowed++
 	}
 	if c.listed {
-		r.recallable[c.tier].push(s.calls.items, ci)
-	} else {
-		r.others.push(s.calls.items, ci)
+		r.lendable[c.tier]++
 	}
+	r.listOf(c).push(s.calls.items, ci)
 	return true
 }
