@@ -36,3 +36,20 @@ func BenchmarkLoaded(b *testing.B) {
 		}
 	}
 }
+
+// A slab of calls grows without moving those that are in it.
+func TestCallsStayWhereTheyAre(t *testing.T) {
+	var s callSlab
+	i := s.take()
+	c := s.at(i)
+	for range 10 * callsInPart {
+		s.take()
+	}
+	if s.at(i) != c {
+		t.Error("a call has been moved")
+	}
+	s.drop(i)
+	if s.take() != i || i == 0 {
+		t.Error("an index that was given back is not used again")
+	}
+}

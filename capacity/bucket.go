@@ -99,7 +99,7 @@ func (b *bucket) wait(x wide) time.Duration {
 }
 
 // hold adds a hold of x for a call on top.
-func (b *bucket) hold(owner holdRef, x int64, calls []call) int32 {
+func (b *bucket) hold(owner holdRef, x int64, calls *callSlab) int32 {
 	u := units(x)
 	b.stats.holds++
 	b.stats.held = b.stats.held.add(u)
@@ -108,7 +108,7 @@ func (b *bucket) hold(owner holdRef, x int64, calls []call) int32 {
 
 // settle replaces a hold at layer at by a charge: gives back what has not drained, or carries the excess as debt.
 // plain is the charge without burndown. The bucket has been drained to now.
-func (b *bucket) settle(at int32, hold, charge, plain int64, calls []call) {
+func (b *bucket) settle(at int32, hold, charge, plain int64, calls *callSlab) {
 	h, c := units(hold), units(charge)
 	b.stats.charged = b.stats.charged.add(c)
 	if charge <= hold {
@@ -127,7 +127,7 @@ func (b *bucket) settle(at int32, hold, charge, plain int64, calls []call) {
 
 // rebuild adds a charge of the past. A bucket that is still empty starts at the charge's time; charges come in ascending
 // order, and one that does not counts in full.
-func (b *bucket) rebuild(now, at Instant, x int64, calls []call) {
+func (b *bucket) rebuild(now, at Instant, x int64, calls *callSlab) {
 	at = min(at, now)
 	if b.total().zero() && b.live == 0 {
 		b.at = at

@@ -72,8 +72,8 @@ func (s *State) touch(pi int32) {
 // detach makes what calls hold on a counter count in no period: the numbers of its old calendar's periods mean nothing in the new one.
 func (s *State) detach(counter int32) {
 	s.counters.items[counter].held = 0
-	for ci := range s.calls.items {
-		c := &s.calls.items[ci]
+	for ci := range s.calls.n {
+		c := s.calls.at(ci)
 		for i := range c.counters[:c.numCounters] {
 			if h := &c.counters[i]; h.counter == counter {
 				h.period = noPeriod

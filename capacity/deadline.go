@@ -13,33 +13,33 @@ type deadline struct {
 func (d *deadline) before(e *deadline) bool { return d.at < e.at || d.at == e.at && d.id < e.id }
 
 // push adds a call, which keeps its place.
-func (h deadlines) push(calls []call, ci int32) deadlines {
-	h = append(h, deadline{calls[ci].waitEnds, calls[ci].id, ci})
+func (h deadlines) push(calls *callSlab, ci int32) deadlines {
+	h = append(h, deadline{calls.at(ci).waitEnds, calls.at(ci).id, ci})
 	h.up(calls, len(h)-1)
 	return h
 }
 
 // remove takes a call out.
-func (h deadlines) remove(calls []call, ci int32) deadlines {
-	k := int(calls[ci].timer) - 1
-	calls[ci].timer = 0
+func (h deadlines) remove(calls *callSlab, ci int32) deadlines {
+	k := int(calls.at(ci).timer) - 1
+	calls.at(ci).timer = 0
 	last := len(h) - 1
 	moved := h[last]
 	h = h[:last]
 	if k < last {
 		h.set(calls, k, moved)
 		h.up(calls, k)
-		h.down(calls, int(calls[moved.call].timer)-1)
+		h.down(calls, int(calls.at(moved.call).timer)-1)
 	}
 	return h
 }
 
-func (h deadlines) set(calls []call, k int, d deadline) {
+func (h deadlines) set(calls *callSlab, k int, d deadline) {
 	h[k] = d
-	calls[d.call].timer = int32(k + 1)
+	calls.at(d.call).timer = int32(k + 1)
 }
 
-func (h deadlines) up(calls []call, k int) {
+func (h deadlines) up(calls *callSlab, k int) {
 	d := h[k]
 	for k > 0 && d.before(&h[(k-1)/2]) {
 		h.set(calls, k, h[(k-1)/2])
@@ -48,7 +48,7 @@ func (h deadlines) up(calls []call, k int) {
 	h.set(calls, k, d)
 }
 
-func (h deadlines) down(calls []call, k int) {
+func (h deadlines) down(calls *callSlab, k int) {
 	d := h[k]
 	for {
 		child := 2*k + 1

@@ -53,7 +53,7 @@ var callStateNames = [numCallStates]string{"unknown", "waiting", "running", "par
 // Explain says how a call that is in flight stands, or why one of the last refused calls was refused.
 func (s *State) Explain(id CallID) (Explanation, bool) {
 	if ci := s.callByID[id]; ci != 0 {
-		return s.explain(&s.calls.items[ci]), true
+		return s.explain(s.calls.at(ci)), true
 	}
 	for i := range s.refused {
 		if s.refused[i].Call == id && id != 0 {

@@ -68,7 +68,7 @@ func (s *State) groupOf(n *node) *group {
 
 // joinFair finds or makes the nodes of the call's account and principal in its pool and tier.
 func (s *State) joinFair(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.fair != 0 {
 		return
 	}
@@ -172,7 +172,7 @@ func (s *State) rest(g *group, i int32) {
 
 // harden moves a call that can be recalled no more among those that cannot.
 func (s *State) harden(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	ri := c.reservation
 	if ri != 0 {
 		s.reservations.items[ri].refs++
@@ -219,10 +219,10 @@ func (s *State) forgetNode(g *group, i int32) {
 
 // pushFair puts a call at the end of its principal's queue.
 func (s *State) pushFair(q *tierQueue, ci int32) {
-	inner := s.calls.items[ci].fair
+	inner := s.calls.at(ci).fair
 	n := &s.nodes.items[inner]
 	outer := &s.nodes.items[n.parent]
-	n.calls.push(s.calls.items, ci)
+	n.calls.push(&s.calls, ci)
 	n.waiting++
 	outer.waiting++
 	s.countTenant(outer, 1)
@@ -251,10 +251,10 @@ func (s *State) activate(g *group, i int32) {
 
 // removeFair takes a waiting call out of its principal's queue.
 func (s *State) removeFair(q *tierQueue, ci int32) {
-	inner := s.calls.items[ci].fair
+	inner := s.calls.at(ci).fair
 	n := &s.nodes.items[inner]
 	outer := &s.nodes.items[n.parent]
-	n.calls.remove(s.calls.items, ci)
+	n.calls.remove(&s.calls, ci)
 	n.waiting--
 	outer.waiting--
 	s.countTenant(outer, -1)

@@ -21,8 +21,35 @@ func (s *slab[T]) take() int32 {
 	return int32(len(s.items) - 1)
 }
 
-// drop is put for an item that takes up much, and that its next user clears.
-func (s *slab[T]) drop(i int32) { s.free = append(s.free, i) }
+// callSlab is a slab of calls, which are many and large: it grows by a part at a time, so that no step copies them all. Pointers into it
+// stay valid.
+type callSlab struct {
+	parts []*[callsInPart]call
+	n     int32 // the first index that was never handed out
+	free  []int32
+}
+
+// callsInPart is a power of two.
+const callsInPart = 64
+
+func (s *callSlab) at(i int32) *call { return &s.parts[uint32(i)/callsInPart][uint32(i)%callsInPart] }
+
+func (s *callSlab) take() int32 {
+	if n := len(s.free); n > 0 {
+		i := s.free[n-1]
+		s.free = s.free[:n-1]
+		return i
+	}
+	i := max(1, s.n)
+	if int(i/callsInPart) == len(s.parts) {
+		s.parts = append(s.parts, new([callsInPart]call))
+	}
+	s.n = i + 1
+	return i
+}
+
+// drop gives an index back. Its next user clears what it needs.
+func (s *callSlab) drop(i int32) { s.free = append(s.free, i) }
 
 func (s *slab[T]) put(i int32) {
 	var zero T

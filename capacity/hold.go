@@ -136,7 +136,7 @@ func (s *State) checkLimits(c *call) verdict {
 
 // hold takes every hold of the call's present lane, and charges its reservation. checkLimits and checkUnits have said that all fit.
 func (s *State) hold(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.reservation != 0 {
 		s.openUnits(ci)
 	}
@@ -148,7 +148,7 @@ func (s *State) hold(ci int32) {
 		h := &c.buckets[i]
 		b := &s.buckets.items[h.bucket]
 		h.amount = c.holdOf(b.Measure)
-		h.layer = b.hold(refTo(ci, i), h.amount, s.calls.items)
+		h.layer = b.hold(refTo(ci, i), h.amount, &s.calls)
 		h.held = true
 	}
 	for i := range c.counters[:c.numCounters] {
@@ -165,7 +165,7 @@ func (s *State) hold(ci int32) {
 
 // settleHolds replaces every hold of the call by its charge.
 func (s *State) settleHolds(ci int32, u usage) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	burndown := s.modelOf(c).Burndown
 	s.eachHold(c, func(m Measure, _ int64) (int64, int64) { return u.of(m, burndown) })
 	s.closeUnits(ci, sum(u.input, u.cacheWrite), u.output)
@@ -173,7 +173,7 @@ func (s *State) settleHolds(ci int32, u usage) {
 
 // releaseHolds gives every hold of the call back: it is charged nothing.
 func (s *State) releaseHolds(ci int32) {
-	s.eachHold(&s.calls.items[ci], func(Measure, int64) (int64, int64) { return 0, 0 })
+	s.eachHold(s.calls.at(ci), func(Measure, int64) (int64, int64) { return 0, 0 })
 	s.closeUnits(ci, 0, 0)
 }
 
@@ -186,7 +186,7 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		b := &s.buckets.items[h.bucket]
 		b.drain(s.now)
 		x, plain := charge(b.Measure, h.amount)
-		b.settle(h.layer, h.amount, x, plain, s.calls.items)
+		b.settle(h.layer, h.amount, x, plain, &s.calls)
 		h.held = false
 	}
 	for i := range c.counters[:c.numCounters] {

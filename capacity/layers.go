@@ -70,7 +70,7 @@ func (l *layers) truncateNode(i int32, t wide) {
 
 // push adds a layer on top and returns its place. Places of other holds may move; calls is told. What nobody owns joins what
 // nobody owns below it.
-func (l *layers) push(owner holdRef, x wide, calls []call) int32 {
+func (l *layers) push(owner holdRef, x wide, calls *callSlab) int32 {
 	at := l.used - 1
 	if at < 0 || owner != 0 || l.owner[at] != 0 {
 		if l.used == l.size() {
@@ -156,7 +156,7 @@ func (l *layers) release(at int32) {
 
 // compact merges what finished calls left behind into the next newer layer of a call in flight, which keeps every
 // below(), and doubles the room if more than half of it is still in use.
-func (l *layers) compact(calls []call) {
+func (l *layers) compact(calls *callSlab) {
 	size := l.size()
 	for i := int32(1); i < size; i++ {
 		if l.sums[i].zero() {
@@ -171,7 +171,7 @@ func (l *layers) compact(calls []call) {
 			continue
 		}
 		l.sums[size+n], l.owner[n] = carry, ref
-		*calls[ref.call()].layerOf(ref.slot()) = n
+		*calls.at(ref.call()).layerOf(ref.slot()) = n
 		carry = wide{}
 		n++
 	}

@@ -20,13 +20,13 @@ func (s *State) recall(pi, subject int32) {
 	if lowest == 0 || s.claims(p, lowest) <= k.recalling {
 		return
 	}
-	if subject != 0 && s.calls.items[subject].state == callWaiting && s.calls.items[subject].pool == pi {
-		if c := &s.calls.items[subject]; s.ownRack(c) == nil && s.mayStart(p, c) {
+	if subject != 0 && s.calls.at(subject).state == callWaiting && s.calls.at(subject).pool == pi {
+		if c := s.calls.at(subject); s.ownRack(c) == nil && s.mayStart(p, c) {
 			s.recallFor(p, subject)
 		}
 	}
 	s.inTurn(p, func(ci int32) bool {
-		switch c := &s.calls.items[ci]; {
+		switch c := s.calls.at(ci); {
 		case c.tier >= lowest && c.tier != TierReserved:
 			return false // and so are all that follow
 		case s.ownRack(c) != nil:
@@ -39,7 +39,7 @@ func (s *State) recall(pi, subject int32) {
 
 // recallFor asks for slots back on behalf of a waiting call that may start, and says whether others may ask, too.
 func (s *State) recallFor(p *pool, ci int32) bool {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	k := p.base()
 	if s.lacksMemory(p, c) { // one after the other, until it fits
 		if k.recalling == 0 {
@@ -54,7 +54,7 @@ func (s *State) recallFor(p *pool, ci int32) bool {
 		if victim == 0 {
 			return true
 		}
-		if s.claims(p, s.calls.items[victim].tier) <= k.recalling {
+		if s.claims(p, s.calls.at(victim).tier) <= k.recalling {
 			return s.claims(p, lowestOf(&k.lendable)) > k.recalling
 		}
 		s.preempt(victim)
@@ -89,7 +89,7 @@ func (s *State) recallOwn(pi int32) {
 			continue
 		}
 		n := &s.nodes.items[r.node]
-		c := &s.calls.items[s.headOf(n)]
+		c := s.calls.at(s.headOf(n))
 		k := s.ownRack(c)
 		for k != nil && k.recalling < n.waits() {
 			victim := s.victim(p, k, c)
@@ -130,7 +130,7 @@ func (s *State) victim(p *pool, k *rack, c *call) int32 {
 	}
 	newest := int32(0)
 	for t := from; int(t) < numTiers; t++ {
-		if ci := rs[best].recallable[t].tail; ci != 0 && (newest == 0 || s.calls.items[ci].order > s.calls.items[newest].order) {
+		if ci := rs[best].recallable[t].tail; ci != 0 && (newest == 0 || s.calls.at(ci).order > s.calls.at(newest).order) {
 			newest = ci
 		}
 	}
@@ -139,7 +139,7 @@ func (s *State) victim(p *pool, k *rack, c *call) int32 {
 
 // preempt tells a running call to give its slot back.
 func (s *State) preempt(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	s.unlist(ci)
 	c.state = callRecalled
 	s.countRecalled(c.replica, 1)
@@ -185,21 +185,21 @@ func (s *State) countLendable(r *replica, c *call, by int32) {
 
 // unlist takes a call out of those that can be recalled.
 func (s *State) unlist(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if !c.listed {
 		return
 	}
 	r := &s.replicas.items[c.replica]
-	r.listOf(c).remove(s.calls.items, ci)
+	r.listOf(c).remove(&s.calls, ci)
 	s.countLendable(r, c, -1)
 	c.listed = false
-	r.listOf(c).push(s.calls.items, ci)
+	r.listOf(c).push(&s.calls, ci)
 	s.place(c.replica)
 }
 
 // begin makes a call firm that has begun to answer, whatever that does to common use. If it was told to stop, it was too late.
 func (s *State) begin(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	s.unlist(ci)
 	s.relent(c)
 	s.countBorrowed(c, -1)

@@ -57,8 +57,8 @@ type replica struct {
 	lendable   [numTiers]int32 // how many the former are
 	lentIn     Tier            // where it was put by the lowest tier of them
 	unsorted   bool            // it may have to be put elsewhere
-	recalling  int32 // calls told to stop
-	borrowed   int32 // slots of calls that can be recalled, or are being
+	recalling  int32           // calls told to stop
+	borrowed   int32           // slots of calls that can be recalled, or are being
 	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
 	turns uint64
 }
@@ -241,7 +241,7 @@ func (s *State) affine(p *pool, c *call) int32 {
 
 // admit gives a call that waits in no queue any more the slot on a replica.
 func (s *State) admit(ci, ri int32, placed Placement) {
-	c, p, r := &s.calls.items[ci], &s.pools.items[s.calls.items[ci].pool], &s.replicas.items[ri]
+	c, p, r := s.calls.at(ci), &s.pools.items[s.calls.at(ci).pool], &s.replicas.items[ri]
 	s.order++
 	c.state, c.replica, c.ran, c.started, c.placed, c.order, c.requeued = callRunning, ri, r.ID, s.now, placed, s.order, false
 	c.attempts++
@@ -252,7 +252,7 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	r.turns += turn / uint64(r.weight())
 	p.busy++
 	c.listed = c.preemptible
-	r.listOf(c).push(s.calls.items, ci)
+	r.listOf(c).push(&s.calls, ci)
 	s.countLendable(r, c, 1)
 	s.load(ri, c, 1)
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
@@ -297,7 +297,7 @@ func (s *State) load(ri int32, c *call, by int32) {
 
 // freeSlot takes the slot of a call back.
 func (s *State) freeSlot(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if !c.hasSlot() {
 		return
 	}
@@ -305,7 +305,7 @@ func (s *State) freeSlot(ci int32) {
 	ri := c.replica
 	r := &s.replicas.items[ri]
 	p := &s.pools.items[r.pool]
-	r.listOf(c).remove(s.calls.items, ci)
+	r.listOf(c).remove(&s.calls, ci)
 	s.countLendable(r, c, -1)
 	c.listed = false
 	p.busy--
@@ -374,7 +374,7 @@ func (s *State) stranded(pi int32) {
 		return
 	}
 	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && s.barred(&s.pools.items[pi], c) != ReasonNone }) {
-		why := s.barred(&s.pools.items[pi], &s.calls.items[ci])
+		why := s.barred(&s.pools.items[pi], s.calls.at(ci))
 		s.dequeue(ci)
 		s.nextLane(ci, verdict{reason: why})
 	}
@@ -383,13 +383,13 @@ func (s *State) stranded(pi int32) {
 // waitingIn returns the waiting calls that are chosen, by tier and then in the order in which they were queued.
 func (s *State) waitingIn(chosen func(c *call) bool) []int32 {
 	var list []int32
-	for i := range s.calls.items {
-		if c := &s.calls.items[i]; c.state == callWaiting && chosen(c) {
-			list = append(list, int32(i))
+	for i := range s.calls.n {
+		if c := s.calls.at(i); c.state == callWaiting && chosen(c) {
+			list = append(list, i)
 		}
 	}
 	slices.SortFunc(list, func(a, b int32) int {
-		x, y := &s.calls.items[a], &s.calls.items[b]
+		x, y := s.calls.at(a), s.calls.at(b)
 		return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.order, y.order))
 	})
 	return list
@@ -398,7 +398,7 @@ func (s *State) waitingIn(chosen func(c *call) bool) []int32 {
 // nextLane moves a call that is in no queue and has no slot to the next lane of its route, if the present lane's rule
 // covers the reason; else it is refused.
 func (s *State) nextLane(ci int32, v verdict) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.lane+1 >= c.numLanes || !c.lanes[c.lane].Spill.covers(v.reason) {
 		s.reject(ci, v)
 		return

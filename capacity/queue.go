@@ -8,26 +8,26 @@ import (
 // list is a doubly linked list of calls.
 type list struct{ head, tail int32 }
 
-func (l *list) push(calls []call, ci int32) {
-	c := &calls[ci]
+func (l *list) push(calls *callSlab, ci int32) {
+	c := calls.at(ci)
 	c.prev, c.next = l.tail, 0
 	if l.tail != 0 {
-		calls[l.tail].next = ci
+		calls.at(l.tail).next = ci
 	} else {
 		l.head = ci
 	}
 	l.tail = ci
 }
 
-func (l *list) remove(calls []call, ci int32) {
-	c := &calls[ci]
+func (l *list) remove(calls *callSlab, ci int32) {
+	c := calls.at(ci)
 	if c.prev != 0 {
-		calls[c.prev].next = c.next
+		calls.at(c.prev).next = c.next
 	} else {
 		l.head = c.next
 	}
 	if c.next != 0 {
-		calls[c.next].prev = c.prev
+		calls.at(c.next).prev = c.prev
 	} else {
 		l.tail = c.prev
 	}
@@ -59,11 +59,11 @@ const requeuedScan = 16
 // enqueue queues a call that holds what it must. again puts it ahead of those that have not been admitted yet.
 func (s *State) enqueue(ci int32, again bool) {
 	s.order++
-	if c := &s.calls.items[ci]; again && !c.preemptible && c.class == classLent {
+	if c := s.calls.at(ci); again && !c.preemptible && c.class == classLent {
 		s.harden(ci)
 	}
 	s.joinFair(ci)
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	p := &s.pools.items[c.pool]
 	c.state, c.queued, c.order, c.requeued = callWaiting, s.now, s.order, again
 	q := &p.queues[c.tier][c.class]
@@ -71,7 +71,7 @@ func (s *State) enqueue(ci int32, again bool) {
 	case c.seated():
 		s.pushSeated(ci, again)
 	case again:
-		q.requeued.push(s.calls.items, ci)
+		q.requeued.push(&s.calls, ci)
 	default:
 		s.pushFair(q, ci)
 	}
@@ -87,33 +87,33 @@ func (s *State) enqueue(ci int32, again bool) {
 		}
 	}
 	if c.waitEnds != 0 {
-		s.deadlines = s.deadlines.push(s.calls.items, ci)
+		s.deadlines = s.deadlines.push(&s.calls, ci)
 	}
 }
 
 // dequeue takes a waiting call out of its queue.
 func (s *State) dequeue(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	p := &s.pools.items[c.pool]
 	q := &p.queues[c.tier][c.class]
 	switch {
 	case c.seated():
 		s.removeSeated(ci)
 	case c.requeued:
-		q.requeued.remove(s.calls.items, ci)
+		q.requeued.remove(&s.calls, ci)
 	default:
 		s.removeFair(q, ci)
 	}
 	q.waiting--
 	p.waiting--
 	if c.timer != 0 {
-		s.deadlines = s.deadlines.remove(s.calls.items, ci)
+		s.deadlines = s.deadlines.remove(&s.calls, ci)
 	}
 }
 
 // waitEnded ends the wait of a call whose limit has come.
 func (s *State) waitEnded(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	pi := c.pool
 	s.dequeue(ci)
 	if c.deadline != 0 && c.deadline <= s.now {
@@ -316,7 +316,7 @@ func (s *State) pump(pi, subject int32) {
 func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
 	blocked := false
 	s.inTurn(p, func(ci int32) bool {
-		c := &s.calls.items[ci]
+		c := s.calls.at(ci)
 		entitled := c.seated() && s.nodes.items[s.reservations.items[c.reservation].node].seat < seatOverflow
 		if blocked && !entitled {
 			return false
@@ -347,7 +347,7 @@ func (s *State) inTurn(p *pool, visit func(ci int32) bool) {
 	}
 	firm := true // calls that need common capacity may have some
 	visitFirm := func(ci int32) bool {
-		if firm = s.mayStart(p, &s.calls.items[ci]); firm {
+		if firm = s.mayStart(p, s.calls.at(ci)); firm {
 			on = visit(ci)
 		}
 		return firm && on
@@ -380,7 +380,7 @@ func (s *State) inTurn(p *pool, visit func(ci int32) bool) {
 // older says whether the call at the front of a queue was queued before that at the front of another.
 func (s *State) older(a, b *tierQueue) bool {
 	x, y := s.first(a), s.first(b)
-	return x != 0 && (y == 0 || s.calls.items[x].order < s.calls.items[y].order)
+	return x != 0 && (y == 0 || s.calls.at(x).order < s.calls.at(y).order)
 }
 
 func (s *State) first(q *tierQueue) int32 {
@@ -398,7 +398,7 @@ func (s *State) front(q *tierQueue, visit func(ci int32) bool) {
 		if ci == 0 {
 			break
 		}
-		next := s.calls.items[ci].next
+		next := s.calls.at(ci).next
 		if !visit(ci) {
 			return
 		}

@@ -268,8 +268,8 @@ func (s *State) count(ri, by int32) {
 			k.lendable[t] += by * n
 		}
 	})
-	for ci := r.others.head; ci != 0; ci = s.calls.items[ci].next {
-		s.occupy(&s.calls.items[ci], by > 0)
+	for ci := r.others.head; ci != 0; ci = s.calls.at(ci).next {
+		s.occupy(s.calls.at(ci), by > 0)
 	}
 }
 

@@ -4,7 +4,7 @@ package capacity
 
 // progress takes a report of a running call.
 func (s *State) progress(ci int32, ev *Event) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.state != callRunning && c.state != callRecalled {
 		s.stats.Ignored++
 		return
@@ -30,7 +30,7 @@ func (s *State) progress(ci int32, ev *Event) {
 
 // settle closes the account of a call that runs, or ran.
 func (s *State) settle(ci int32, ev *Event) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	switch c.state {
 	case callRunning, callRecalled, callParked:
 	default:
@@ -61,7 +61,7 @@ func (s *State) settle(ci int32, ev *Event) {
 
 // cancel ends a call because its client left, or its time is up.
 func (s *State) cancel(ci int32, why Reason) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	pi := c.pool
 	switch c.state {
 	case callWaiting:
@@ -91,7 +91,7 @@ const retryReserve = 10_000
 
 // retry queues a call again after an attempt failed.
 func (s *State) retry(ci int32, ev *Event) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.state != callRunning && c.state != callRecalled && c.state != callParked || c.stop != ReasonNone {
 		s.stats.Ignored++
 		return
@@ -125,7 +125,7 @@ func (s *State) retry(ci int32, ev *Event) {
 
 // freed says that the engine has let go of a call.
 func (s *State) freed(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	pi := c.pool
 	switch c.state {
 	case callRunning:

@@ -69,7 +69,7 @@ func (s *State) seat(ri int32) {
 
 // seatOf returns the seat of a reservation that waits, and its demand.
 func (s *State) seatOf(p *pool, r *reservation, n *node) (seat, demand) {
-	c := &s.calls.items[s.headOf(n)]
+	c := s.calls.at(s.headOf(n))
 	if own := s.ownRack(c); own != nil {
 		if own.free == 0 {
 			return seatNone, demand{}
@@ -119,7 +119,7 @@ func (s *State) seatOwners(r *replica) {
 
 // pushSeated puts a call into the queue of its reservation, ahead of those that have not been admitted yet if it has been.
 func (s *State) pushSeated(ci int32, again bool) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	inner := c.fair
 	n := &s.nodes.items[inner]
 	outer := &s.nodes.items[n.parent]
@@ -127,10 +127,10 @@ func (s *State) pushSeated(ci int32, again bool) {
 		s.lift(&s.pools.items[c.pool], n.parent)
 	}
 	if again {
-		outer.again.push(s.calls.items, ci)
+		outer.again.push(&s.calls, ci)
 		outer.numAgain++
 	} else {
-		n.calls.push(s.calls.items, ci)
+		n.calls.push(&s.calls, ci)
 		n.waiting++
 		outer.waiting++
 		if n.waiting == 1 {
@@ -142,15 +142,15 @@ func (s *State) pushSeated(ci int32, again bool) {
 
 // removeSeated takes a waiting call out of the queue of its reservation.
 func (s *State) removeSeated(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	inner := c.fair
 	n := &s.nodes.items[inner]
 	outer := &s.nodes.items[n.parent]
 	if c.requeued {
-		outer.again.remove(s.calls.items, ci)
+		outer.again.remove(&s.calls, ci)
 		outer.numAgain--
 	} else {
-		n.calls.remove(s.calls.items, ci)
+		n.calls.remove(&s.calls, ci)
 		n.waiting--
 		outer.waiting--
 		if n.waiting == 0 {
@@ -226,7 +226,7 @@ func (s *State) visitReservation(n *node, visit func(ci int32) bool) bool {
 		if ci == 0 {
 			break
 		}
-		next := s.calls.items[ci].next
+		next := s.calls.at(ci).next
 		if !visit(ci) {
 			return false
 		}

@@ -29,7 +29,7 @@ const (
 func (s *State) Snapshot(buf []byte) []byte {
 	for i := range s.buckets.items {
 		if b := &s.buckets.items[i]; b.used > 0 {
-			b.compact(s.calls.items)
+			b.compact(&s.calls)
 		}
 	}
 	x := snapshot{Codec: codec.Writer(buf), s: s}
@@ -81,7 +81,7 @@ func (x *snapshot) state() {
 }
 
 // objects describes the objects of a slab in ascending order of their handles.
-func objects[K cmp.Ordered, T any](x *snapshot, items *slab[T], byID map[K]int32, describe func(i int32) K) {
+func objects[K cmp.Ordered](x *snapshot, items interface{ take() int32 }, byID map[K]int32, describe func(i int32) K) {
 	ids := slices.Sorted(maps.Keys(byID))
 	var last K
 	for k := range x.Len(len(ids)) {

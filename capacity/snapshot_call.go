@@ -11,7 +11,7 @@ import (
 // The part of a snapshot that describes calls, and what is computed from them.
 
 func (x *snapshot) call(i int32) CallID {
-	c := &x.s.calls.items[i]
+	c := x.s.calls.at(i)
 	codec.Uint(x.Codec, &c.id)
 	below(x, &c.state, numCallStates)
 	below(x, &c.tier, numTiers)
@@ -156,13 +156,13 @@ func (s *State) link() error {
 		}
 	}
 	list := make([]int32, 0, len(s.callByID))
-	for i := range s.calls.items {
+	for i := range s.calls.n {
 		if i > 0 {
-			list = append(list, int32(i))
+			list = append(list, i)
 		}
 	}
 	slices.SortFunc(list, func(a, b int32) int {
-		x, y := &s.calls.items[a], &s.calls.items[b]
+		x, y := s.calls.at(a), s.calls.at(b)
 		return cmp.Or(cmp.Compare(x.order, y.order), cmp.Compare(x.id, y.id))
 	})
 	for _, ci := range list {
@@ -197,7 +197,7 @@ func (s *State) link() error {
 
 // linkCall puts a call where its state says that it is.
 func (s *State) linkCall(ci int32) bool {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if c.numLanes == 0 || c.tier == 0 || c.n < 1 || c.order > s.order {
 		return false
 	}
@@ -249,12 +249,12 @@ func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
 	outer := &s.nodes.items[n.parent]
 	switch {
 	case c.requeued && c.seated():
-		outer.again.push(s.calls.items, ci)
+		outer.again.push(&s.calls, ci)
 		outer.numAgain++
 	case c.requeued:
-		q.requeued.push(s.calls.items, ci)
+		q.requeued.push(&s.calls, ci)
 	default:
-		n.calls.push(s.calls.items, ci)
+		n.calls.push(&s.calls, ci)
 		n.waiting++
 		outer.waiting++
 		s.countTenant(outer, 1)
@@ -262,7 +262,7 @@ func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
 	q.waiting++
 	p.waiting++
 	if c.waitEnds != 0 {
-		s.deadlines = s.deadlines.push(s.calls.items, ci)
+		s.deadlines = s.deadlines.push(&s.calls, ci)
 	}
 	return !c.listed
 }
@@ -286,6 +286,6 @@ func (s *State) linkRunning(ci int32, c *call, p *pool) bool {
 	if c.listed {
 		r.lendable[c.tier]++
 	}
-	r.listOf(c).push(s.calls.items, ci)
+	r.listOf(c).push(&s.calls, ci)
 	return true
 }

@@ -89,8 +89,8 @@ func busy(tb testing.TB) *State {
 func TestSnapshotOfEveryCallState(t *testing.T) {
 	s := busy(t)
 	var seen [numCallStates]bool
-	for i := range s.calls.items {
-		seen[s.calls.items[i].state] = true
+	for i := range s.calls.n {
+		seen[s.calls.at(i).state] = true
 	}
 	if slices.Contains(seen[:], false) {
 		t.Fatalf("states seen: %v", seen)

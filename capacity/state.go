@@ -9,7 +9,7 @@ type State struct {
 	order uint64 // numbers queueings and admissions, so that lists can be put back in order
 	stats Stats
 
-	calls        slab[call]
+	calls        callSlab
 	buckets      slab[bucket]
 	counters     slab[counter]
 	models       slab[Model]

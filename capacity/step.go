@@ -89,7 +89,7 @@ func (s *State) arrive(ev *Event) {
 	s.stats.Arrived++
 	ci := s.calls.take()
 	s.callByID[ev.Call] = ci
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	c.callCore = callCore{}
 	c.id, c.tier, c.account, c.principal, c.preemptible = ev.Call, ev.Tier, ev.Account, ev.Principal, ev.Preemptible && !ev.Delivered
 	c.lanes, c.numLanes = ev.Lanes, min(ev.NumLanes, MaxLanes)
@@ -150,7 +150,7 @@ func (s *State) resolve(c *call, ev *Event) bool {
 // offer tries the lanes of the route in order from one on. The first that takes the call gets it; the rules of each say whether
 // the next may be tried; the answer of the last one tried is the caller's.
 func (s *State) offer(ci int32, lane uint8) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	for {
 		v := s.tryLane(c, lane)
 		if v.reason == ReasonNone {
@@ -216,7 +216,7 @@ func (s *State) tryLane(c *call, lane uint8) verdict {
 
 // reject ends a call that is in no queue and has no slot. Its holds come back.
 func (s *State) reject(ci int32, v verdict) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	s.stats.Rejected[v.reason]++
 	s.emit(Action{
 		Kind: ActionReject, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model,
@@ -229,7 +229,7 @@ func (s *State) reject(ci int32, v verdict) {
 
 // end is the terminal action of a call that was never answered, without a slot. Its holds come back.
 func (s *State) end(ci int32, why Reason) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	a := Action{Kind: ActionCancelled, Call: c.id, Tier: c.tier, Lane: c.lane, Pool: c.lanes[c.lane].Pool, Model: c.lanes[c.lane].Model}
 	if why == ReasonExpired {
 		a.Kind = ActionExpired
@@ -244,7 +244,7 @@ func (s *State) end(ci int32, why Reason) {
 
 // forgetCall removes a call that is in no list, holds nothing and has no slot.
 func (s *State) forgetCall(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	s.leaveFair(c)
 	for i := range c.buckets[:c.numBuckets] {
 		if bi := c.buckets[i].bucket; bi != 0 { // 0 after the first that was not found

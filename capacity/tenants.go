@@ -23,9 +23,9 @@ func (s *State) Tenants() []TenantStats {
 	}
 	at := make(map[key]int)
 	var out []TenantStats
-	for i := range s.calls.items {
-		c := &s.calls.items[i]
-		if s.callByID[c.id] != int32(i) || i == 0 {
+	for i := range s.calls.n {
+		c := s.calls.at(i)
+		if s.callByID[c.id] != i || i == 0 {
 			continue // not in use
 		}
 		k := key{c.lanes[c.lane].Pool, c.account, c.tier}

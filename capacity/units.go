@@ -88,7 +88,7 @@ func (s *State) overUnits(bi int32) verdict {
 
 // openUnits charges the estimated input of a call that its reservation takes.
 func (s *State) openUnits(ci int32) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	c.unitInput, c.unitOutput, c.unitsOpen = c.holdOf(MeasureInput), 0, true
 	for k, bi := range s.unitBuckets(c.reservation) {
 		if bi == 0 {
@@ -96,13 +96,13 @@ func (s *State) openUnits(ci int32) {
 		}
 		b := &s.buckets.items[bi]
 		b.drain(s.now)
-		c.unitLayers[k] = b.hold(refTo(ci, MaxBuckets+k), unitsOf(k, c.unitInput, 0), s.calls.items)
+		c.unitLayers[k] = b.hold(refTo(ci, MaxBuckets+k), unitsOf(k, c.unitInput, 0), &s.calls)
 	}
 }
 
 // chargeUnits brings what a call of a reservation is charged to input and output so far.
 func (s *State) chargeUnits(ci int32, input, output int64) {
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if !c.unitsOpen {
 		return
 	}
@@ -113,7 +113,7 @@ func (s *State) chargeUnits(ci int32, input, output int64) {
 		}
 		b := &s.buckets.items[bi]
 		b.drain(s.now)
-		b.recharge(c.unitLayers[k], was, is, s.calls.items)
+		b.recharge(c.unitLayers[k], was, is, &s.calls)
 	}
 	c.unitInput, c.unitOutput = input, output
 }
@@ -121,7 +121,7 @@ func (s *State) chargeUnits(ci int32, input, output int64) {
 // closeUnits charges a call of a reservation for the last time.
 func (s *State) closeUnits(ci int32, input, output int64) {
 	s.chargeUnits(ci, input, output)
-	c := &s.calls.items[ci]
+	c := s.calls.at(ci)
 	if !c.unitsOpen {
 		return
 	}
@@ -139,7 +139,7 @@ func (s *State) closeUnits(ci int32, input, output int64) {
 
 // recharge changes what the call at a layer has been charged so far: more lies on top, less comes back as a refund does.
 // The bucket has been drained to now.
-func (b *bucket) recharge(at int32, was, is int64, calls []call) {
+func (b *bucket) recharge(at int32, was, is int64, calls *callSlab) {
 	if is > was {
 		more := units(is - was)
 		b.stats.held = b.stats.held.add(more)

@@ -50,7 +50,7 @@ func TestEstimatesComeBack(t *testing.T) {
 				c := &p.charges[at[under[k]]]
 				brought := rapid.Int64Range(0, c.amount).Draw(t, "brought")
 				kind := rapid.SampledFrom([]EventKind{EventProgress, EventSettle, EventCancel}).Draw(t, "kind")
-				state := s.calls.items[s.callByID[under[k]]].state
+				state := s.calls.at(s.callByID[under[k]]).state
 				s.Step(now, Event{Kind: kind, Call: under[k], Input: brought}, nil)
 				switch {
 				case (state == callRunning || state == callRecalled) && (kind == EventSettle || kind == EventProgress && brought > 0):
