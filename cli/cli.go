@@ -1,4 +1,4 @@
-// Package cli is the command line. Every verb but up, demo, prove, replay and what checks a file is a client of the
+// Package cli is the command line. Every verb but up, demo, plan, prove, replay and what checks a file is a client of the
 // admin API of a running server.
 package cli
 
@@ -45,6 +45,7 @@ type commands struct {
 	Config     configCmd     `cmd:"" help:"Check a configuration file, or show what is in effect."`
 	Doctor     doctorCmd     `cmd:"" help:"Check everything a support person would ask for."`
 	Calibrate  calibrateCmd  `cmd:"" help:"Measure what an engine can do, and so what a model unit is here."`
+	Plan       planCmd       `cmd:"" help:"Find the cheapest way to serve a traffic: on demand, provisioned, an endpoint, serverless, or a mix."`
 	Prove      proveCmd      `cmd:"" help:"Show by experiment what a reservation holds."`
 	Replay     replayCmd     `cmd:"" help:"Show recorded events of the scheduler, and decide them again."`
 	Completion completionCmd `cmd:"" help:"Print shell completion: source <(forebay completion bash)."`
@@ -75,7 +76,7 @@ func (c *versionCmd) Run(e *env) error {
 const (
 	exitOK    = 0
 	exitFault = 1 // the command failed; one line on standard error says why
-	exitUsage = 2 // the command line is wrong
+	exitUsage = 2 // the command line is wrong, or what it asks about
 )
 
 // Main runs the command line and returns the exit code.
@@ -109,6 +110,10 @@ func Main(ctx context.Context, args []string, s Streams) int {
 func failed(s Streams, err error) int {
 	if errors.Is(err, context.Canceled) {
 		return exitOK
+	}
+	if b, ok := errors.AsType[badInput](err); ok {
+		_, _ = fmt.Fprintf(s.Err, "forebay: %v\n", b)
+		return exitUsage
 	}
 	var faults config.Faults
 	if !errors.As(err, &faults) {

@@ -12,6 +12,7 @@ var examples = map[string]string{
 	"demo":             "forebay demo",
 	"calibrate":        "forebay calibrate meta.llama3-8b-instruct-v1:0 --kv 400000 --html calibration.html",
 	"top":              "forebay top --every 2s",
+	"plan":             `forebay plan --model anthropic.claude-3-haiku-20240307-v1:0 --shape '50000/day, 80% 09-17, 1% 22-06, America/New_York, peak x2, in 1000, out 300'`,
 	"prove":            "forebay prove --only idle --dir proof",
 	"replay":           "forebay replay --quiet events/forebay-0000000001.events",
 	"env":              "forebay env --shell fish --tls",

@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"forebay/catalog"
+	"forebay/fault"
+	"forebay/plan"
+	planreport "forebay/plan/report"
+	"forebay/plan/shape"
+	"forebay/workload"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// planCmd answers which way of serving a traffic is the cheapest, without a server.
+type planCmd struct {
+	planTraffic
+	planOffers
+	Model      string  `help:"Model that the traffic is for." placeholder:"ID"`
+	Substitute string  `help:"Also compare this model in its place, such as an open one that runs on machines of one's own." placeholder:"ID"`
+	Region     string  `help:"Region whose quotas hold." default:"us-east-1"`
+	Currency   string  `help:"Currency of the answer: that of the prices; nothing is exchanged." default:"USD"`
+	Days       int64   `help:"Days of a month." default:"30"`
+	Deadline   string  `help:"When an answer is of no use any more: a duration such as 30s, or whose it is: lambda (3 s, its default), lambda-max (15 min), sagemaker (60 s), sdk (60 s, the default read time-out of botocore)." placeholder:"TIME"`
+	MaxTokens  int64   `help:"The max_tokens that callers send, where the traffic does not say; left out, the model's maximum." placeholder:"N"`
+	MayWait    float64 `help:"Share of the calls that may wait for a day, from 0 to 1."`
+	Seed       uint64  `help:"Seed of everything random." default:"1"`
+	Calls      int64   `help:"Calls of one replay at most: the busiest part of the busiest day." default:"60000"`
+
+	JSON    bool   `name:"json" help:"Print the answer as JSON."`
+	CSV     bool   `name:"csv" help:"Print the options as CSV."`
+	Sizing  bool   `help:"Print the sheet for a request for quota."`
+	Explain bool   `help:"Also print where each figure comes from: formula, values, source."`
+	HTML    string `name:"html" help:"Also write the report as one page that needs no network." type:"path" placeholder:"FILE"`
+	PNG     string `name:"png" help:"Also write the chart of costs as a picture." type:"path" placeholder:"FILE"`
+}
+
+// badInput is a question that cannot be answered as it was asked.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() error { return b.error }
+
+// Error says what is wrong, and the explanation of it that there may be.
+func (b badInput) Error() string {
+	f := fault.From(b.error)
+	if f.Kind == fault.Internal {
+		return b.error.Error()
+	}
+	if f.Reason != "" {
+		return f.Message + " " + f.Reason
+	}
+	return f.Message
+}
+
+// bad marks what the asker can mend.
+func bad(err error) error {
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.Malformed, fault.UnknownModel, fault.NotFound, fault.TooLarge, fault.Unsupported:
+		return badInput{err}
+	default:
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			return badInput{err}
+		}
+		return err
+	}
+}
+
+// Run implements the verb.
+func (c *planCmd) Run(e *env) error {
+	q, err := c.question()
+	if err != nil {
+		return bad(err)
+	}
+	bar := &progressBar{out: e.Err, since: time.Now(), silent: !e.Terminal}
+	q.Progress = bar.show
+	a, err := plan.Do(e.ctx, q)
+	bar.clear()
+	if err != nil {
+		return bad(err)
+	}
+	return c.report(e, a)
+}
+
+func (c *planCmd) question() (*plan.Question, error) {
+	traffic, err := c.source(c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	q := &plan.Question{
+		Traffic: traffic, Region: c.Region, Days: c.Days, MaxOutput: c.MaxTokens, MayWait: int64(c.MayWait*1000 + 0.5), Seed: c.Seed, Calls: c.Calls,
+	}
+	if q.Model, err = planModel("--model", c.Model); err != nil {
+		return nil, err
+	}
+	if c.Substitute != "" {
+		if q.Substitute, err = planModel("--substitute", c.Substitute); err != nil {
+			return nil, err
+		}
+	}
+	if p := q.Model.Price; p != nil && !strings.EqualFold(p.Currency, c.Currency) {
+		return nil, fault.Newf(fault.Invalid, "--currency %s: the prices of %s are known in %s, and nothing is exchanged here: leave --currency out", c.Currency, q.Model.ID, p.Currency)
+	}
+	if q.Deadline, q.DeadlineOf, err = deadline(c.Deadline); err != nil {
+		return nil, err
+	}
+	return q, c.offers(q)
+}
+
+// planModel finds a model of the catalogue.
+func planModel(flag, id string) (*catalog.Model, error) {
+	if id == "" {
+		return nil, fault.Newf(fault.Invalid, "%s is missing: name a model of the catalogue, such as anthropic.claude-3-haiku-20240307-v1:0 (forebay models lists those of a server)", flag)
+	}
+	r, err := catalog.NewNames(catalog.Builtin(), nil, "").Resolve(id)
+	if err != nil {
+		f := fault.From(err)
+		return nil, fault.Newf(fault.UnknownModel, "%s %s: %s", flag, id, f.Message).WithReason("%s", f.Reason)
+	}
+	return r.Model, nil
+}
+
+// deadlines are those of callers that do not say more. Sources: AWS Lambda's quotas (3 s default and 900 s maximum of a function), SageMaker's
+// real-time invocations (60 s), and botocore's default read time-out (60 s).
+var deadlines = map[string]struct {
+	after time.Duration
+	of    string
+}{
+	"lambda":     {3 * time.Second, "a Lambda function's default"},
+	"lambda-max": {15 * time.Minute, "a Lambda function's maximum"},
+	"sagemaker":  {time.Minute, "a SageMaker invocation"},
+	"sdk":        {time.Minute, "botocore's default read time-out"},
+}
+
+func deadline(s string) (time.Duration, string, error) {
+	if d, ok := deadlines[s]; ok || s == "" {
+		return d.after, d.of, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, "", fault.Newf(fault.Invalid, "--deadline %q: give a time such as 30s, or lambda, lambda-max, sagemaker, sdk", s)
+	}
+	return d, "given", nil
+}
+
+// report prints the answer, and writes the files that were asked for.
+func (c *planCmd) report(e *env, a *plan.Answer) error {
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer, *plan.Answer) error
+	}{{c.HTML, planreport.HTML}, {c.PNG, planreport.PNG}} {
+		if f.name == "" {
+			continue
+		}
+		if err := writeFile(f.name, func(w io.Writer) error { return f.write(w, a) }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.JSON:
+		text, err := json.Marshal(a, jsontext.Multiline(true))
+		if err != nil {
+			return err
+		}
+		_, err = e.Out.Write(append(text, '\n'))
+		return err
+	case c.CSV:
+		return planreport.CSV(e.Out, a)
+	case c.Sizing:
+		return planreport.Sizing(e.Out, a)
+	}
+	if err := planreport.Text(e.Out, a, c.Explain); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.Out)
+	return planreport.Sizing(e.Out, a)
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name) //nolint:gosec // the operator names it
+	if err != nil {
+		return bad(err)
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// progressBar is shown on a terminal after a second.
+type progressBar struct {
+	out    io.Writer
+	since  time.Time
+	silent bool
+	shown  bool
+}
+
+const progressWidth = 30
+
+func (b *progressBar) show(done int64, what string) {
+	if b.silent || time.Since(b.since) < time.Second {
+		return
+	}
+	b.shown = true
+	full := int(done * progressWidth / 1000)
+	fmt.Fprintf(b.out, "\r\x1b[K[%s%s] %s", strings.Repeat("=", full), strings.Repeat(" ", progressWidth-full), what)
+}
+
+func (b *progressBar) clear() {
+	if b.shown {
+		fmt.Fprint(b.out, "\r\x1b[K")
+	}
+}
+
+// planTraffic says what traffic is planned for.
+type planTraffic struct {
+	Shape string `help:"Traffic in words: calls a day, when they come, how large they are." placeholder:"WORDS"`
+	Trace string `help:"Recorded traffic: a file whose form is found out." type:"path" placeholder:"FILE" hidden:""`
+}
+
+// source returns the traffic.
+func (c *planTraffic) source(seed uint64) (workload.Source, error) {
+	switch {
+	case c.Shape == "" && c.Trace == "":
+		return nil, fault.New(fault.Invalid, `there is no traffic to plan for: give --shape "50000/day, 80% 09-17, 1% 22-06, America/New_York, peak x2, in 1000, out 300", or --trace FILE`)
+	case c.Shape != "" && c.Trace != "":
+		return nil, fault.New(fault.Invalid, "--shape and --trace are two traffics: give one of them")
+	case c.Shape != "":
+		return shape.Parse(c.Shape, seed)
+	default:
+		return nil, fault.New(fault.Unsupported, "traces are not read yet")
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"forebay/catalog"
+	"forebay/fault"
+	"forebay/meter"
+	"forebay/perf"
+	"forebay/plan"
+)
+
+// planOffers are prices and sizes in place of those of the catalogue, or where it has none.
+type planOffers struct {
+	Quota           string        `help:"Quota on demand: requests and tokens a minute." placeholder:"REQUESTS/TOKENS"`
+	UnitSize        string        `help:"What one model unit delivers: input and output tokens a minute." placeholder:"INPUT/OUTPUT"`
+	UnitPrice       []string      `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
+	InstancePrice   string        `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
+	Profile         string        `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
+	ServerlessPrice string        `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
+	ServerlessCall  string        `help:"Price of a million calls of it." placeholder:"PRICE"`
+	IdleTimeout     time.Duration `help:"How long a serverless engine stays up without a call." default:"5m"`
+	ColdStart       time.Duration `help:"How long a serverless engine takes to start." default:"60s"`
+}
+
+// offers puts them into the question.
+func (c *planOffers) offers(q *plan.Question) error {
+	for _, take := range []func(*plan.Question) error{c.quota, c.unit, c.machine, c.serverless} {
+		if err := take(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pair reads two positive numbers.
+func pair(flag, s, form string) (a, b int64, err error) {
+	if n, err := fmt.Sscanf(s+"\n", "%d/%d\n", &a, &b); err != nil || n != 2 || a < 1 || b < 1 {
+		return 0, 0, fault.Newf(fault.Invalid, "%s %q is not %s, each at least 1", flag, s, form)
+	}
+	return a, b, nil
+}
+
+// priced reads a price in the currency of the answer.
+func priced(flag, s string) (int64, error) {
+	amount, currency, _ := strings.Cut(strings.TrimSpace(s), " ")
+	n, err := meter.ParseMoney(amount)
+	switch {
+	case err != nil:
+		return 0, fault.Newf(fault.Invalid, "%s %q: %v, such as 24.00", flag, s, err)
+	case n <= 0:
+		return 0, fault.Newf(fault.Invalid, "%s %q: a price of zero or less makes every comparison meaningless: leave it out to have it counted as unknown", flag, s)
+	case currency != "" && currency != "USD":
+		return 0, fault.Newf(fault.Invalid, "%s %q: prices are in USD here, and nothing is exchanged", flag, s)
+	}
+	return n, nil
+}
+
+func (c *planOffers) quota(q *plan.Question) error {
+	if c.Quota == "" {
+		return nil
+	}
+	r, t, err := pair("--quota", c.Quota, "REQUESTS/TOKENS a minute, such as 1000/2000000")
+	q.Quota = &catalog.Quota{RequestsPerMinute: r, TokensPerMinute: t}
+	return err
+}
+
+// givenOffer is the source of what the asker says.
+const givenOffer = "given on the command line"
+
+func (c *planOffers) unit(q *plan.Question) error {
+	if c.UnitSize != "" {
+		in, out, err := pair("--unit-size", c.UnitSize, "INPUT/OUTPUT tokens a minute, such as 100000/10000")
+		if err != nil {
+			return err
+		}
+		q.Unit = &catalog.Unit{Input: in, Output: out, Basis: catalog.BasisGiven, Source: givenOffer}
+	}
+	for _, s := range c.UnitPrice {
+		term, price, ok := strings.Cut(s, "=")
+		if !ok {
+			term, price = "none", s
+		}
+		n, err := priced("--unit-price", price)
+		if err != nil {
+			return err
+		}
+		if q.UnitPrices == nil {
+			q.UnitPrices = &catalog.UnitPrices{Currency: "USD", Date: time.Now().UTC().Format(time.DateOnly), Source: givenOffer}
+		}
+		switch term {
+		case "none":
+			q.UnitPrices.None = &n
+		case "1-month":
+			q.UnitPrices.OneMonth = &n
+		case "6-months":
+			q.UnitPrices.SixMonths = &n
+		default:
+			return fault.Newf(fault.Invalid, "--unit-price %q: the term is none, 1-month or 6-months", s)
+		}
+	}
+	return nil
+}
+
+func (c *planOffers) machine(q *plan.Question) error {
+	if c.Profile != "" {
+		p, err := perf.Named(c.Profile)
+		if err != nil {
+			return fault.Newf(fault.Invalid, "--profile: %v", err)
+		}
+		q.Engine = &p
+	}
+	if c.InstancePrice == "" {
+		return nil
+	}
+	name, price, ok := strings.Cut(c.InstancePrice, "=")
+	if !ok || name == "" {
+		return fault.Newf(fault.Invalid, "--instance-price %q is not TYPE=PRICE, such as ml.p5.48xlarge=113.068", c.InstancePrice)
+	}
+	n, err := priced("--instance-price", price)
+	if err != nil {
+		return err
+	}
+	x := catalog.Instance{Type: name}
+	for _, i := range catalog.Instances() {
+		if i.Type == name {
+			x = i // its accelerators, at another price
+		}
+	}
+	x.Hour, x.Currency, x.Date, x.Source = n, "USD", time.Now().UTC().Format(time.DateOnly), givenOffer
+	q.Instance = &x
+	return nil
+}
+
+func (c *planOffers) serverless(q *plan.Question) error {
+	if c.ServerlessPrice == "" {
+		return nil
+	}
+	s := &plan.ServerlessOffer{Currency: "USD", Idle: c.IdleTimeout, Cold: c.ColdStart, Source: givenOffer}
+	var err error
+	if s.Hour, err = priced("--serverless-price", c.ServerlessPrice); err != nil {
+		return err
+	}
+	if c.ServerlessCall != "" {
+		if s.Invocation, err = priced("--serverless-call", c.ServerlessCall); err != nil {
+			return err
+		}
+	}
+	q.Serverless = s
+	return nil
+}

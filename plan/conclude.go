@@ -1,0 +1,146 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"forebay/catalog"
+)
+
+// conclude draws the answer from the options.
+func (p *planner) conclude() error {
+	p.breakEven()
+	if err := p.flips(); err != nil {
+		return err
+	}
+	p.frontier()
+	p.verdict()
+	return nil
+}
+
+// best is the recommended option, nil where there is none.
+func (p *planner) best() *offer {
+	if len(p.offers) > 0 && p.offers[0].State == Possible {
+		return p.offers[0]
+	}
+	return nil
+}
+
+func (p *planner) verdict() {
+	a := p.a
+	for i := range a.Bounds {
+		a.Reasons = append(a.Reasons, a.Bounds[i].Says)
+	}
+	best := p.best()
+	if best == nil {
+		a.Verdict = "No recommendation: of no way of serving is enough known to compare it; the options say what is missing of each"
+		return
+	}
+	a.Verdict = fmt.Sprintf("%s, %s %s per %d days", best.Name, Amount(best.Cost.Mid), a.Currency, a.Days)
+	if best.Mode == OnDemand {
+		for i := range a.Bounds {
+			if strings.HasPrefix(a.Bounds[i].Missing, "the price of a unit") || strings.HasPrefix(a.Bounds[i].Missing, "what a unit") {
+				a.Verdict += "; " + a.Bounds[i].Says
+				break
+			}
+		}
+	}
+	for _, o := range p.offers {
+		if o.State == Possible && o.model != best.model {
+			a.Verdict += fmt.Sprintf("; in its place: %s, %s %s", o.Name, Amount(o.Cost.Mid), a.Currency)
+			break
+		}
+	}
+	if best.Refused != nil && best.Refused.Share > fewRefused {
+		p.warn("with the quota counted on, %s of a million calls are refused even after the retries of an SDK: ask for the quota of the sizing sheet", Grouped(best.Refused.Share))
+	}
+	if s := a.Sizing; best.Mode == OnDemand && s.DefaultSource != "" && !s.DefaultIsEnough {
+		p.warn("the quota of %s requests and %s tokens a minute may not hold the busiest minute (%s requests, %s tokens charged, %s held with max_tokens %d): see the sizing sheet, and set max_tokens near the true size",
+			Grouped(s.DefaultRequests), Grouped(s.DefaultTokens), Grouped(s.PeakRequests), Grouped(s.PeakCharged), Grouped(s.PeakHeld), s.MaxOutput)
+	}
+}
+
+// breakEven computes the volume at which something bought by the hour costs what its calls cost on demand.
+func (p *planner) breakEven() {
+	m := p.q.Model
+	if _, ok := p.rates(m); !ok {
+		return
+	}
+	call := p.perCall(m)
+	size := p.unit(m)
+	add := func(against string, hour int64, note string, sized bool) {
+		perDay := float64(hour) * hoursOfDay / call
+		b := BreakEven{
+			Against: fmt.Sprintf("%s at %s %s/h", against, Amount(hour), p.a.Currency), PerDay: whole(perDay), PerMinute: whole(1000 * perDay / minutesOfDay), Note: note,
+			Formula: "N* = R x 24 / c calls a day, that is N* / 1440 a minute round the clock",
+			Values:  fmt.Sprintf("%s x 24 / %s = %s", Amount(hour), rate(whole(call)), Grouped(whole(perDay))),
+		}
+		if size != nil && sized {
+			q := min(float64(size.Input)/max(float64(p.a.Traffic.MeanInput), 1), float64(size.Output)/max(float64(p.a.Traffic.MeanOutput), 1))
+			b.Used = whole(1000 * float64(hour) / (60 * call * q))
+			b.Formula += "; u* = R / (60 x c x q), q = min(M_i / i, M_o / o) calls a minute of a unit"
+			b.Values += fmt.Sprintf("; u* = %s / (60 x %s x %s) = %s %%", Amount(hour), rate(whole(call)), Milli(whole(1000*q)), Milli(b.Used*100))
+			if b.Used > 1000 {
+				b.Note = "above 100 %: a unit never wins on price"
+			}
+		}
+		p.a.BreakEven = append(p.a.BreakEven, b)
+	}
+	prices := p.unitPrices(m)
+	for _, t := range terms(prices) {
+		add("1 unit, "+termName(t.id)+",", t.hour, "", true)
+	}
+	if prices == nil {
+		published := lowestPublished(p.a.Currency)
+		if published.hour > 0 {
+			add("1 unit at the lowest price published of any model ("+published.name+")", published.hour, "if one unit carried them all; the price and the size of a unit of this model are not published", false)
+		}
+	}
+	for _, o := range p.offers {
+		if o.Mode == Endpoint && o.State == Possible && o.model == m && o.Cost != nil {
+			add(o.Name, o.Cost.Rows[0].Rate*o.Units, "if it carries them: it is sized for the busiest minute of this traffic", false)
+		}
+	}
+}
+
+// published is the lowest price of a unit of any model.
+type published struct {
+	hour int64
+	name string
+}
+
+func lowestPublished(currency string) published {
+	hour, of, t := cheapestUnit(catalog.PublishedUnits(), currency)
+	return published{hour, of.Name + ", " + termName(t.id)}
+}
+
+// frontier marks the options that no other one beats in cost, latency and refusals at once.
+func (p *planner) frontier() {
+	p.a.Frontier = nil
+	for _, o := range p.offers {
+		if o.State != Possible || o.Cost == nil || o.Decided != Replayed {
+			continue
+		}
+		x := Point{ID: o.ID, Cost: o.Cost.Mid}
+		if o.First != nil {
+			x.P99 = o.First.P99
+		}
+		if o.Refused != nil {
+			x.Refused = o.Refused.Share
+		}
+		p.a.Frontier = append(p.a.Frontier, x)
+	}
+	for i := range p.a.Frontier {
+		x := &p.a.Frontier[i]
+		x.Best = !slices.ContainsFunc(p.a.Frontier, func(y Point) bool {
+			// A latency that is not known compares with none.
+			if (x.P99 == 0) != (y.P99 == 0) {
+				return false
+			}
+			no := y.Cost > x.Cost || y.P99 > x.P99 || y.Refused > x.Refused
+			return !no && cmp.Or(cmp.Compare(y.Cost, x.Cost), cmp.Compare(y.P99, x.P99), cmp.Compare(y.Refused, x.Refused)) < 0
+		})
+	}
+}

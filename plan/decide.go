@@ -1,0 +1,267 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"forebay/catalog"
+	"forebay/perf"
+	"forebay/plan/replay"
+	"forebay/workload"
+)
+
+// serving is how an offer is replayed, and what came of it.
+type serving struct {
+	replay.Serving
+	own    bool // engines of one's own, whose speed is known
+	bounds bool // what it refuses depends on a quota that is known
+	result *replay.Result
+	slower *replay.Result // with steps 5 % longer
+	faster *replay.Result // and shorter
+	spill  float64        // what spilled in the replay over what the closed form says, 0 for not replayed
+}
+
+// standIn is what stands for the engines of a cloud, of which nothing is published: it tells only for how long a call holds its quota.
+var standIn = perf.Profile{Name: "20 ms a token", Step: 20_000_000_000, MaxBatch: 1}
+
+const (
+	// decided is how many of the cheapest options are replayed.
+	decided = 4
+	// waiting bounds the calls that wait for engines of one's own.
+	waiting = 100_000
+	// sensitivity is by how much, per mille, steps are made longer and shorter.
+	sensitivity = 50
+	// fewRefused is the share of calls, of a million, that may be refused by what is sold as never throttled.
+	fewRefused = 1000
+)
+
+func (p *planner) retries() replay.Retry {
+	r := replay.SDKStandard
+	r.Seed = p.q.Seed
+	return r
+}
+
+func (p *planner) quotaServing(m *catalog.Model) *serving {
+	quota, known := p.quota(m)
+	s := &serving{bounds: known != "", Serving: replay.Serving{
+		Burndown: m.Burndown, MaxOutput: m.MaxOutput, OnDemand: true, Profile: standIn, Retry: p.retries(),
+		Quota: replay.Quota{Requests: quota.RequestsPerMinute, Tokens: quota.TokensPerMinute},
+	}}
+	return s
+}
+
+func (p *planner) unitServing(m *catalog.Model, u *catalog.Unit, n int64, spills bool) *serving {
+	s := p.quotaServing(m)
+	s.Bought = replay.Rate{Input: u.Input * n, Output: u.Output * n}
+	if s.OnDemand = spills; !spills {
+		s.Quota, s.bounds = replay.Quota{}, true
+	}
+	return s
+}
+
+func (p *planner) engineServing(e *perf.Profile, engines, slots int) *serving {
+	return &serving{own: true, bounds: true, Serving: replay.Serving{Engines: engines, Slots: slots, Profile: *e, MaxQueue: waiting, Retry: p.retries()}}
+}
+
+// spillFactor corrects what the closed form says of spill-over by what the replay found.
+func (o *offer) spillFactor() float64 {
+	if o.serving == nil || o.serving.spill == 0 {
+		return 1
+	}
+	return o.serving.spill
+}
+
+// window is the part of the traffic that is replayed: minutes of the busiest day.
+type window struct{ from, to int }
+
+// window returns as much of the busiest day, around its busiest minute, as has no more calls than a replay may have.
+func (p *planner) window() window {
+	d := p.demand
+	from, to := d.busiestDay()
+	w := window{from, to}
+	calls := 0.0
+	for i := from; i < to; i++ {
+		calls += d.Minutes[i].Calls
+	}
+	for calls > float64(p.q.Calls) && w.to-w.from > 1 {
+		if d.Minutes[w.from].Calls <= d.Minutes[w.to-1].Calls {
+			calls -= d.Minutes[w.from].Calls
+			w.from++
+		} else {
+			w.to--
+			calls -= d.Minutes[w.to].Calls
+		}
+	}
+	return w
+}
+
+// within yields the requests of a window, with the question's max_tokens where they have none.
+func (p *planner) within(w window) iter.Seq2[workload.Request, error] {
+	from, to := time.Duration(w.from)*time.Minute, time.Duration(w.to)*time.Minute
+	return func(yield func(workload.Request, error) bool) {
+		for r, err := range p.q.Traffic.All() {
+			if err == nil && r.At < from {
+				continue
+			}
+			if err == nil && r.At >= to {
+				return
+			}
+			if r.MaxOutput == 0 {
+				r.MaxOutput = p.q.MaxOutput
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// task is one replay.
+type task struct {
+	of  *offer
+	how replay.Serving
+	put func(*replay.Result)
+}
+
+// decide replays the cheapest options and puts them into order again. Replays run side by side; none depends on another.
+func (p *planner) decide(ctx context.Context) error {
+	var tasks []task
+	var chosen [2]int // of the model, and of its substitute
+	for _, o := range p.offers {
+		if o.State != Possible || o.serving == nil || chosen[p.other(o)] == decided {
+			continue
+		}
+		chosen[p.other(o)]++
+		s := o.serving
+		tasks = append(tasks, task{o, s.Serving, func(r *replay.Result) { s.result = r }})
+		if s.own {
+			tasks = append(tasks, task{o, atSpeed(s.Serving, 1000+sensitivity), func(r *replay.Result) { s.slower = r }},
+				task{o, atSpeed(s.Serving, 1000-sensitivity), func(r *replay.Result) { s.faster = r }})
+		}
+	}
+	w := p.window()
+	if err := p.replay(ctx, w, tasks); err != nil {
+		return err
+	}
+	for _, o := range p.offers {
+		if o.serving == nil || o.serving.result == nil {
+			continue
+		}
+		if err := p.learn(o, w); err != nil {
+			return err
+		}
+	}
+	p.rank()
+	return nil
+}
+
+// atSpeed returns a way of serving with engines whose steps take longer by a factor, per mille.
+func atSpeed(s replay.Serving, permille int64) replay.Serving {
+	for _, c := range []*int64{&s.Profile.Step, &s.Profile.PrefillToken, &s.Profile.ContextToken, &s.Profile.Sequence} {
+		*c = *c * permille / 1000
+	}
+	return s
+}
+
+func (p *planner) replay(ctx context.Context, w window, tasks []task) error {
+	results, errs := make([]*replay.Result, len(tasks)), make([]error, len(tasks))
+	var all sync.WaitGroup
+	var lock sync.Mutex
+	done := 0
+	for i := range tasks {
+		all.Go(func() {
+			results[i], errs[i] = replay.Run(ctx, p.within(w), tasks[i].how)
+			lock.Lock()
+			defer lock.Unlock()
+			done++
+			p.q.Progress(int64(1000*done/len(tasks)), "replay of "+tasks[i].of.Name)
+		})
+	}
+	all.Wait()
+	for i := range tasks {
+		if errs[i] != nil {
+			return errs[i]
+		}
+		tasks[i].put(results[i])
+	}
+	return nil
+}
+
+// learn takes what a replay found into the option.
+func (p *planner) learn(o *offer, w window) error {
+	s, r := o.serving, o.serving.result
+	o.Decided = Replayed
+	if r.Calls == 0 {
+		return nil
+	}
+	if s.bounds {
+		o.Refused = &PerMillion{r.Refused * million / r.Calls, Replayed}
+	} else {
+		o.Assumptions = append(o.Assumptions, "no quota is known, so nothing is refused")
+	}
+	if s.own {
+		o.First, o.Whole = quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.First }), quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.Whole })
+	} else {
+		o.Speed = "no latencies of this service are published"
+	}
+	values := fmt.Sprintf("%s calls in minutes %d to %d, seed %d: %s served, %s refused, %s tries again", Grouped(r.Calls), w.from, w.to, p.q.Seed, Grouped(r.Served), Grouped(r.Refused), Grouped(r.Retries))
+	if s.Bought != (replay.Rate{}) && (s.OnDemand || s.Engines > 0) {
+		if err := p.learnSpill(o, w); err != nil {
+			return err
+		}
+		values += fmt.Sprintf(", %s spilled over", Grouped(r.Spilled))
+	}
+	p.line(Line{
+		ID: o.ID + ".replay", What: o.Name + ", replayed", Formula: "the scheduler of live calls on a virtual clock", Values: values,
+		Result: Grouped(r.Refused*million/r.Calls) + " of a million refused", Source: "engine: " + s.Profile.Name, Method: Replayed,
+	})
+	if o.Mode == Provisioned && o.Refused != nil && o.Refused.Share > fewRefused {
+		o.State, o.Why = Impossible, fmt.Sprintf("it refuses %s of a million calls, in bursts that the minute's mean does not show: buy more units, or let them spill over", Grouped(o.Refused.Share))
+	}
+	return p.meetsDeadline(o)
+}
+
+// learnSpill corrects the cost of spill-over by what was replayed.
+func (p *planner) learnSpill(o *offer, w window) error {
+	s, r := o.serving, o.serving.result
+	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
+	part := &Demand{Start: p.demand.Start, Minutes: p.demand.Minutes[w.from:w.to]}
+	u := catalog.Unit{Input: s.Bought.Input, Output: s.Bought.Output}
+	fluid := spill(part, &u, 1)
+	spilled := Flow{Input: float64(r.Input - r.BoughtInput), Output: float64(r.Output - r.BoughtOutput)}
+	if v := p.value(o.model, &fluid); v > 0 {
+		s.spill = max(p.value(o.model, &spilled)/v, 1e-9)
+		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is %.2f times what the minute's mean says, as replayed, in the whole month", s.spill))
+	}
+	p.a.Lines = slices.DeleteFunc(p.a.Lines, func(l Line) bool { return l.ID == o.ID+".cost" })
+	return p.price(o)
+}
+
+func quantiles(s *serving, of func(*replay.Result) *replay.Histogram) *Quantiles {
+	h := of(s.result)
+	q := &Quantiles{P50: int64(h.Quantile(500)), P95: int64(h.Quantile(950)), P99: int64(h.Quantile(990)), Method: Replayed}
+	if s.slower != nil && s.faster != nil {
+		q.Slower, q.Faster = int64(of(s.slower).Quantile(990)), int64(of(s.faster).Quantile(990))
+	}
+	return q
+}
+
+// meetsDeadline rules out what answers too late.
+func (p *planner) meetsDeadline(o *offer) error {
+	if p.q.Deadline == 0 {
+		return nil
+	}
+	if o.Whole == nil {
+		p.warn("whether %s answers within %v (%s) is not known: its latencies are not", o.Name, p.q.Deadline, p.q.DeadlineOf)
+		return nil
+	}
+	if o.Whole.P99 > int64(p.q.Deadline) {
+		o.State = Impossible
+		o.Why = fmt.Sprintf("one answer in a hundred takes longer than %v, and the caller (%s) waits %v: stream, call asynchronously, or use batch", time.Duration(o.Whole.P99).Round(time.Millisecond), p.q.DeadlineOf, p.q.Deadline)
+	}
+	return nil
+}

@@ -1,0 +1,255 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"forebay/catalog"
+	"forebay/perf"
+)
+
+// engine is an engine of a model that can run on machines of one's own.
+type engine struct {
+	profile perf.Profile
+	note    string
+}
+
+// engines are those of which the coefficients are known.
+func (p *planner) engines(m *catalog.Model) []engine {
+	if m == p.q.Model && p.q.Engine != nil {
+		return []engine{{*p.q.Engine, "given"}}
+	}
+	var out []engine
+	for _, e := range catalog.EnginesOf(m.ID) {
+		if profile, err := perf.Named(e.Profile); err == nil {
+			out = append(out, engine{profile, e.Note})
+		}
+	}
+	return out
+}
+
+// machines are those that run an engine, with how many each.
+func (p *planner) machines(m *catalog.Model, e *engine) []machine {
+	_, hardware, _ := strings.Cut(e.profile.Name, "/")
+	if m == p.q.Model && p.q.Instance != nil {
+		return []machine{{*p.q.Instance, max(1, p.q.Instance.Engines(hardware))}}
+	}
+	var out []machine
+	for _, i := range catalog.Instances() {
+		if n := i.Engines(hardware); n > 0 && i.Currency == p.a.Currency {
+			out = append(out, machine{i, n})
+		}
+	}
+	return out
+}
+
+type machine struct {
+	catalog.Instance
+	engines int64 // on each
+}
+
+func ownMachines(m *catalog.Model, id string, s State, why string) *offer {
+	return &offer{model: m, Option: &Option{
+		ID: id, Mode: Endpoint, Name: "Endpoint of one's own", State: s, Why: why,
+		Commitment: "none", Control: "full: instances, batch, placement", Upkeep: "yours: images, weights, scaling, failures",
+	}}
+}
+
+// endpoint considers instances that are always up.
+func (p *planner) endpoint(m *catalog.Model) error {
+	if why := m.Closed(); why != "" && (m != p.q.Model || p.q.Engine == nil) {
+		p.add(ownMachines(m, "endpoint", Impossible, why+": compare an open model in its place (--substitute)"))
+		return nil
+	}
+	engines := p.engines(m)
+	if len(engines) == 0 {
+		o := p.add(ownMachines(m, "endpoint", Unknown, "no coefficients of an engine of "+m.Name+" are published: give --profile, measured by forebay calibrate"))
+		return p.boundInstance(m, o)
+	}
+	found := false
+	for i := range engines {
+		for _, x := range p.machines(m, &engines[i]) {
+			found = true
+			p.instances(m, &engines[i], &x)
+		}
+	}
+	if !found {
+		o := p.add(ownMachines(m, "endpoint", Unknown, fmt.Sprintf("no price is known of an instance with the hardware of %s: give --instance-price", engines[0].profile.Name)))
+		return p.boundInstance(m, o)
+	}
+	return nil
+}
+
+// boundInstance compares on demand with the cheapest instance of any kind.
+func (p *planner) boundInstance(m *catalog.Model, o *offer) error {
+	var lowest *catalog.Instance
+	for i, x := range catalog.Instances() {
+		if x.Currency == p.a.Currency && (lowest == nil || x.Hour < lowest.Hour) {
+			lowest = &catalog.Instances()[i]
+		}
+	}
+	if _, ok := p.rates(m); !ok || lowest == nil {
+		return nil
+	}
+	var err error
+	if o.AtLeast, err = product([]int64{lowest.Hour, p.q.Days * hoursOfDay}, []int64{1}); err != nil {
+		return err
+	}
+	perHour := p.perHour(m)
+	b := Bound{Missing: "an engine of " + m.Name + " on an instance", Settles: lowest.Hour > perHour}
+	b.Says = fmt.Sprintf("an endpoint wins only below %s %s/h in total; the cheapest instance whose price is known is %s at %s %s/h",
+		Amount(perHour), p.a.Currency, lowest.Type, Amount(lowest.Hour), p.a.Currency)
+	if b.Settles {
+		b.Says += ", so no speed can change this"
+	}
+	p.a.Bounds = append(p.a.Bounds, b)
+	return nil
+}
+
+// mix is the size of a mean call.
+func (p *planner) mix() perf.Mix {
+	return perf.Mix{Input: max(p.a.Traffic.MeanInput, 1), Output: max(p.a.Traffic.MeanOutput, 1)}
+}
+
+// slots are the calls that an engine is given at once: as many of its batch as its memory holds of the mean call.
+func (p *planner) slots(e *perf.Profile) int { return max(1, min(e.MaxBatch, e.Fits(p.mix()))) }
+
+// instances considers as many of one type as the busiest minute takes.
+func (p *planner) instances(m *catalog.Model, e *engine, x *machine) {
+	mix, slots := p.mix(), p.slots(&e.profile)
+	if _, ok := e.profile.Among(slots, mix, mix); !ok {
+		p.add(ownMachines(m, "endpoint/"+x.Type, Impossible, fmt.Sprintf("a mean call of %d and %d tokens does not fit into the memory of %s", mix.Input, mix.Output, e.profile.Name)))
+		return
+	}
+	busiest, at := p.demand.peak(func(f *Flow) float64 { return f.Calls })
+	f := &p.demand.Minutes[at]
+	head, unfit := e.profile.Headroom(perf.Demand{Input: max(1, whole(f.Input+f.Cached)), Output: whole(f.Output), Prompt: mix.Input}, slots, mix, perf.Usual)
+	if unfit != nil {
+		p.add(ownMachines(m, "endpoint/"+x.Type, Impossible, "the busiest minute: "+unfit.Error()))
+		return
+	}
+	per := int64(slots) * x.engines
+	n := max(1, (head.Slots+per-1)/per)
+	p.line(Line{
+		ID: "endpoint." + x.Type + ".slots", What: "instances that carry the busiest minute", Formula: "ceil(slots / (slots of an engine x engines of an instance)); slots: least n with n / W(n) above the rate, and a 99th percentile of waits of 0.5 s",
+		Values: fmt.Sprintf("%s calls in the busiest minute, W = %v: %d slots / (%d x %d)", Milli(whole(1000*busiest)), time.Duration(head.W).Round(time.Millisecond), head.Slots, slots, x.engines),
+		Result: Grouped(n), Source: e.profile.Name + ": " + e.profile.Source, Method: ClosedForm,
+	})
+	p.fleet(m, e, x, n)
+}
+
+// fleet adds n instances that are always up.
+func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) {
+	o := ownMachines(m, fmt.Sprintf("endpoint/%s/%d", x.Type, n), Possible, "")
+	o.Name = fmt.Sprintf("Endpoint of one's own, %s %s", Grouped(n), x.Type)
+	o.Units, o.Term = n, "none"
+	if e.note != "" {
+		o.Assumptions = append(o.Assumptions, "engine "+e.profile.Name+": "+e.note)
+	}
+	slots := p.slots(&e.profile)
+	rate := e.profile.Throughput(slots, p.mix())
+	share := int64(0)
+	if rate.Output > 0 {
+		share = whole(1000 * p.demand.Total.Output / float64(len(p.demand.Minutes)) / float64(rate.Output*n*x.engines))
+	}
+	o.Used = &share
+	o.serving = p.engineServing(&e.profile, int(n*x.engines), slots)
+	o.cost = func(*Demand) ([]CostRow, error) {
+		hours := p.q.Days * hoursOfDay
+		amount, err := product([]int64{x.Hour, n, hours}, []int64{1})
+		return []CostRow{{What: "instances", Quantity: n * hours, Unit: "instance hours of " + x.Type, Rate: x.Hour, Per: "instance hour", Amount: amount, Source: x.Source + ", " + x.Date}}, err
+	}
+	p.add(o)
+}
+
+// serverless considers an endpoint that is up only while it is called.
+func (p *planner) serverless(m *catalog.Model) error {
+	o := &offer{model: m, Option: &Option{
+		ID: "serverless", Mode: Serverless, Name: "Serverless endpoint", State: Impossible,
+		Commitment: "none", Control: "full, but for the machines", Upkeep: "little: images and weights",
+	}}
+	engines := p.engines(m)
+	switch why := m.Closed(); {
+	case why != "" && (m != p.q.Model || p.q.Engine == nil):
+		o.Why = why + ": compare an open model in its place (--substitute)"
+	case p.q.Serverless == nil:
+		o.State, o.Why = Unknown, "no price of a serverless endpoint with accelerators is published in a form that can be dated here (SageMaker's are without accelerators, at most 6 GB and 60 s): give --serverless-price"
+		p.boundServerless(m)
+	case len(engines) == 0:
+		o.State, o.Why = Unknown, "no coefficients of an engine of "+m.Name+" are published: give --profile"
+	default:
+		p.awake(o, &engines[0].profile)
+	}
+	p.add(o)
+	return nil
+}
+
+// boundServerless says at which price of an hour a serverless endpoint wins.
+func (p *planner) boundServerless(m *catalog.Model) {
+	engines := p.engines(m)
+	if _, ok := p.rates(m); !ok || len(engines) == 0 {
+		return
+	}
+	up, _ := p.uptime(&engines[0].profile, p.demand, 0)
+	total := p.value(m, &p.demand.Total) / up
+	p.a.Bounds = append(p.a.Bounds, Bound{
+		Missing: "the price of a serverless endpoint for " + m.Name,
+		Says: fmt.Sprintf("without an idle timeout its engines (%s) are up for %s hours a day, so serverless wins only below %s %s for an hour of an engine that is up",
+			engines[0].profile.Name, Milli(whole(1000*up/p.demand.days())), Amount(whole(total)), p.a.Currency),
+	})
+}
+
+// uptime returns the engine-hours that a serverless endpoint is up over a demand, and the share of calls that find it down.
+//
+// In a minute with calls at rate l that take T each, and an idle timeout t, it is up for 1 - exp(-l (T + t)) of the time (the busy period of
+// M/G/infinity with services longer by t), and a call finds it down with probability exp(-l (T + t)). Where the minute's calls take more
+// than one engine, it is up for as many as their tokens take.
+func (p *planner) uptime(e *perf.Profile, d *Demand, idle time.Duration) (hours, cold float64) {
+	slots := p.slots(e)
+	w, ok := e.Among(1, p.mix(), p.mix())
+	if !ok {
+		return math.Inf(1), 1
+	}
+	perEngine := e.Throughput(slots, p.mix())
+	missed := 0.0
+	for i := range d.Minutes {
+		f := &d.Minutes[i]
+		down := math.Exp(-f.Calls / 60 * (time.Duration(w) + idle).Seconds())
+		engines := max(1-down, f.Output/float64(max(perEngine.Output, 1)))
+		hours += engines / 60
+		missed += f.Calls * down
+	}
+	return hours, missed / d.Total.Calls
+}
+
+// awake prices a serverless endpoint.
+func (p *planner) awake(o *offer, e *perf.Profile) {
+	s := p.q.Serverless
+	o.State = Possible
+	o.cost = func(d *Demand) ([]CostRow, error) {
+		hours, _ := p.uptime(e, d, s.Idle)
+		seconds, err := p.monthly(whole(hours*3600), d)
+		if err != nil {
+			return nil, err
+		}
+		up, err := product([]int64{s.Hour, seconds}, []int64{3600})
+		if err != nil {
+			return nil, err
+		}
+		rows := []CostRow{{What: "serverless", Quantity: seconds, Unit: "engine seconds", Rate: s.Hour, Per: "engine hour", Amount: up, Source: s.Source}}
+		if s.Invocation == 0 {
+			return rows, nil
+		}
+		calls, err := p.monthly(whole(d.Total.Calls), d)
+		if err != nil {
+			return nil, err
+		}
+		each, err := product([]int64{s.Invocation, calls}, []int64{million})
+		return append(rows, CostRow{What: "serverless", Quantity: calls, Unit: "calls", Rate: s.Invocation, Per: "million calls", Amount: each, Source: s.Source}), err
+	}
+	_, cold := p.uptime(e, p.demand, s.Idle)
+	o.Assumptions = append(o.Assumptions, fmt.Sprintf("engine %s; calls come independently of each other within a minute; %s of a million calls wait %v for a start", e.Name, Grouped(whole(cold*million)), s.Cold))
+	o.Speed = "closed form only: cold starts are not replayed yet"
+}

@@ -1,0 +1,246 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"forebay/catalog"
+	"forebay/fault"
+	"forebay/workload"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"pgregory.net/rapid"
+)
+
+const (
+	haiku = "anthropic.claude-3-haiku-20240307-v1:0"
+	llama = "meta.llama3-1-70b-instruct-v1:0"
+)
+
+// day is the shape of the worked example: 80 % of the calls from 9 to 17 h, 1 % from 22 to 6 h, the rest in between.
+type day struct {
+	calls   float64
+	in, out int64
+	days    int
+}
+
+func (s *day) Info() workload.Info {
+	return workload.Info{Name: "50000/day", Format: "test", Start: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), Length: time.Duration(s.days) * 24 * time.Hour}
+}
+func (s *day) Faults() []workload.Fault  { return nil }
+func (s *day) Tokens() (in, out float64) { return float64(s.in), float64(s.out) }
+func (s *day) Rate(at time.Duration) float64 {
+	switch h := int(at/time.Hour) % 24; {
+	case h >= 9 && h < 17:
+		return s.calls * 0.80 / 8 / 3600
+	case h >= 22 || h < 6:
+		return s.calls * 0.01 / 8 / 3600
+	default:
+		return s.calls * 0.19 / 8 / 3600
+	}
+}
+
+func (s *day) All() iter.Seq2[workload.Request, error] {
+	return func(yield func(workload.Request, error) bool) {
+		r := rand.New(rand.NewPCG(1, 2))
+		most := s.Rate(12 * time.Hour)
+		for at := time.Duration(0); ; {
+			at += time.Duration(r.ExpFloat64() / most * 1e9)
+			if at >= s.Info().Length {
+				return
+			}
+			if r.Float64()*most < s.Rate(at) && !yield(workload.Request{At: at, Input: s.in, Output: s.out}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func model(t testing.TB, id string) *catalog.Model {
+	t.Helper()
+	for _, m := range catalog.Builtin() {
+		if m.ID == id {
+			return m
+		}
+	}
+	t.Fatal("no model", id)
+	return nil
+}
+
+func ask(t testing.TB, q *Question) *Answer {
+	t.Helper()
+	a, err := Do(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func option(t *testing.T, a *Answer, id string) *Option {
+	t.Helper()
+	for _, o := range a.Options {
+		if o.ID == id {
+			return o
+		}
+	}
+	var ids []string
+	for _, o := range a.Options {
+		ids = append(ids, o.ID)
+	}
+	t.Fatalf("no option %s in %s", id, ids)
+	return nil
+}
+
+// The worked example, whose figures were computed by hand: 50,000 x 0.000625 USD x 30 days; 31.25 / 24 USD/h; 4.11 USD/h.
+func TestWorkedExample(t *testing.T) {
+	a := ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, haiku)})
+	if testing.Verbose() {
+		raw, _ := json.Marshal(a, jsontext.Multiline(true))
+		t.Log(string(raw))
+	}
+	want := "On demand, 937.50 USD per 30 days; provisioned wins only below 1.30 USD/h in total; the lowest published unit price of any model is 4.11 USD/h (Cohere Command Light, six months), so no unit size can change this"
+	if a.Verdict != want {
+		t.Errorf("%s\nwant %s", a.Verdict, want)
+	}
+	if c := option(t, a, "on-demand").Cost; c.Mid != 937_500_000_000 || c.Kind != "range" || c.High != c.Mid || c.Low >= c.Mid {
+		t.Errorf("%+v", c)
+	}
+	for id, why := range map[string]string{"endpoint": "weights", "serverless": "weights"} {
+		if o := option(t, a, id); o.State != Impossible || !strings.Contains(o.Why, why) {
+			t.Errorf("%+v", o)
+		}
+	}
+	if o := option(t, a, "provisioned"); o.State != Unknown || o.AtLeast != 4_110_000_000*720 {
+		t.Errorf("%+v", o)
+	}
+	if r := option(t, a, "on-demand").Refused; r == nil || r.Method != Replayed || r.Share != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The second worked example, with the unit's price known and its size not: one unit costs 24.00 USD/h, all calls on demand 50,000 x 0.000936 / 24.
+func TestUnitOfUnknownSizeLoses(t *testing.T) {
+	a := ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama)})
+	want := "On demand, 1,404.00 USD per 30 days; one unit costs 24.00 USD/h (no commitment), all calls on demand 1.95 USD/h: provisioned loses whatever a unit delivers, also as a base load"
+	if a.Verdict != want {
+		t.Errorf("%s\nwant %s", a.Verdict, want)
+	}
+	if o := option(t, a, "endpoint/ml.p5.48xlarge/1"); o.Cost.Mid != 113_068_000_000*720 || o.First == nil || o.First.P99 <= 0 || o.First.Slower <= o.First.Faster {
+		t.Errorf("%+v %+v", o, o.First)
+	}
+	if b := a.BreakEven[0]; b.PerDay != 615_385 || b.PerMinute != 427_350 {
+		t.Errorf("%+v", b)
+	}
+}
+
+// Enough calls round the clock make units pay, and the flip is where the volume says so.
+func TestUnitsWinRoundTheClock(t *testing.T) {
+	hour := int64(500_000_000)
+	q := &Question{
+		Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Unit: &catalog.Unit{Input: 200_000, Output: 60_000, Basis: catalog.BasisGiven},
+		UnitPrices: &catalog.UnitPrices{Currency: "USD", None: &hour, Date: "2026-01-01", Source: "test"},
+	}
+	a := ask(t, q)
+	if !strings.HasPrefix(a.Recommended, "provisioned/none/") {
+		t.Fatalf("%s: %s", a.Recommended, a.Verdict)
+	}
+	if len(a.Flips) == 0 || a.Flips[0].To != "on demand" && a.Flips[len(a.Flips)-1].To != "on demand" {
+		t.Errorf("%+v", a.Flips)
+	}
+	if o := option(t, a, a.Recommended); o.Decided != Replayed || o.Refused.Share > fewRefused {
+		t.Errorf("%+v %+v", o, o.Refused)
+	}
+}
+
+// Bisection finds what trying every number of units finds.
+func TestCheapestIsTheBest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := &Demand{Minutes: make([]Flow, rapid.IntRange(1, 60).Draw(t, "minutes"))}
+		for i := range d.Minutes {
+			n := float64(rapid.IntRange(0, 300).Draw(t, "calls"))
+			d.Minutes[i] = Flow{Calls: n, Input: 1000 * n, Output: float64(rapid.IntRange(0, 500).Draw(t, "output")) * n}
+			d.Total.add(d.Minutes[i], 1)
+		}
+		m := catalog.Model{ID: "m", Price: &catalog.Price{Currency: "USD", Input: new(int64(720_000_000)), Output: new(int64(720_000_000))}}
+		p := &planner{q: &Question{Model: &m}, a: &Answer{Currency: "USD"}}
+		u := &catalog.Unit{Input: 10_000, Output: 3_000}
+		hour := rapid.Int64Range(1, 2_000_000_000).Draw(t, "price")
+		most, err := peakUnits(d, u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cost := func(n int64) float64 {
+			f := spill(d, u, n)
+			return float64(n)*float64(hour)*float64(len(d.Minutes))/60 + p.value(&m, &f)
+		}
+		least := math.Inf(1)
+		for n := range most + 1 {
+			least = min(least, cost(n))
+		}
+		if got := cost(p.cheapest(&m, d, u, hour, most)); got > least*(1+1e-12) {
+			t.Errorf("%v, the least is %v", got, least)
+		}
+	})
+}
+
+// What is impossible, unknown or wrong says what to do.
+func TestQuestionsRefused(t *testing.T) {
+	zero, traffic := int64(0), &day{50_000, 1000, 300, 7}
+	for want, q := range map[string]*Question{
+		"no traffic":            {Model: model(t, llama)},
+		"no model":              {Traffic: traffic},
+		"embeddings":            {Traffic: traffic, Model: model(t, "amazon.titan-embed-text-v1")},
+		"zero or negative":      {Traffic: traffic, Model: model(t, llama), UnitPrices: &catalog.UnitPrices{Currency: "USD", None: &zero}},
+		"less than one mean":    {Traffic: traffic, Model: model(t, llama), Unit: &catalog.Unit{Input: 999, Output: 300, Basis: catalog.BasisGiven}},
+		"share that may wait":   {Traffic: traffic, Model: model(t, llama), MayWait: 1001},
+		"has no calls":          {Traffic: &day{0, 1000, 300, 7}, Model: model(t, llama)},
+		"give 1 to 1000000000 ": {Traffic: traffic, Model: model(t, llama), Unit: &catalog.Unit{Input: 1 << 50, Output: 300, Basis: catalog.BasisGiven}},
+	} {
+		if _, err := Do(t.Context(), q); fault.KindOf(err) == fault.Internal && !strings.Contains(fmt.Sprint(err), want) || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A deadline rules out what answers later, and says so where nothing is known.
+func TestDeadline(t *testing.T) {
+	a := ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Deadline: 3 * time.Second, DeadlineOf: "a Lambda function's default"})
+	if o := option(t, a, "endpoint/ml.p5.48xlarge/1"); o.State != Impossible || !strings.Contains(o.Why, "Lambda") {
+		t.Errorf("%+v", o)
+	}
+	if len(a.Warnings) == 0 || !strings.Contains(a.Warnings[0], "not known") {
+		t.Errorf("%q", a.Warnings)
+	}
+}
+
+// A question that is stopped is answered by what is known.
+func TestStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	q := &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, haiku)}
+	q.Progress = func(int64, string) { stop() }
+	a, err := Do(ctx, q)
+	if err != nil || a.Complete || a.Recommended != "on-demand" {
+		t.Errorf("%v %+v", err, a)
+	}
+}
+
+// The same question has the same answer.
+func TestAnswersRepeat(t *testing.T) {
+	once := func() string {
+		raw, err := json.Marshal(ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Substitute: model(t, haiku), Seed: 3, Quota: &catalog.Quota{RequestsPerMinute: 100, TokensPerMinute: 100_000}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	if a, b := once(), once(); a != b {
+		t.Error("two answers to one question differ")
+	}
+}

@@ -1,0 +1,133 @@
+package plan
+
+import (
+	"errors"
+	"time"
+
+	"forebay/catalog"
+	"forebay/fault"
+	"forebay/perf"
+	"forebay/workload"
+)
+
+// Question is what is asked. What is nil is looked up in the catalogue, and where it is not known there, it is unknown.
+type Question struct {
+	Traffic workload.Source
+	Model   *catalog.Model
+	// Substitute is a model to compare with in its place, nil for none.
+	Substitute *catalog.Model
+	Region     string
+	// Days are those of a month; 0 is 30.
+	Days int64
+	// MaxOutput is the max_tokens that callers send where the traffic does not say; 0 is what the model can at most, as the service counts it.
+	MaxOutput int64
+	// Deadline is when the whole answer is of no use any more; 0 is never. DeadlineOf names whose it is.
+	Deadline   time.Duration
+	DeadlineOf string
+	// MayWait is the share of the calls, per mille, that may wait for a day.
+	MayWait int64
+
+	// Quota is what the account may use on demand; nil is the published default.
+	Quota *catalog.Quota
+	// Unit and UnitPrices are those of a model unit of Model.
+	Unit       *catalog.Unit
+	UnitPrices *catalog.UnitPrices
+	// Instance is a machine that Engine runs on, and Engine the engine of the model that runs on machines of one's own.
+	Instance *catalog.Instance
+	Engine   *perf.Profile
+	// Serverless is a serverless endpoint's price and behaviour; nil is unknown.
+	Serverless *ServerlessOffer
+
+	// Seed is that of everything random: waits of clients that are refused.
+	Seed uint64
+	// Calls bounds the calls of one replay; 0 is 60,000. The busiest part of the busiest day that has no more is replayed.
+	Calls int64
+	// Progress, if any, is told how much of the work is done, per mille, and what is under way.
+	Progress func(done int64, what string)
+}
+
+// ServerlessOffer is an endpoint that is not paid for while nobody calls.
+type ServerlessOffer struct {
+	Currency string
+	// Hour is the price of an hour of an engine that is up, nano-units; Invocation that of a million calls.
+	Hour, Invocation int64
+	// Idle is how long an engine stays up without a call, Cold how long it takes to start.
+	Idle, Cold time.Duration
+	Source     string
+}
+
+// The defaults of a question.
+const (
+	defaultDays  = 30
+	defaultCalls = 60_000
+	hoursOfDay   = 24
+)
+
+func (q *Question) complete() error {
+	if q.Days == 0 {
+		q.Days = defaultDays
+	}
+	if q.Calls == 0 {
+		q.Calls = defaultCalls
+	}
+	if q.Progress == nil {
+		q.Progress = func(int64, string) {}
+	}
+	if q.Region == "" {
+		q.Region = "us-east-1"
+	}
+	return q.check()
+}
+
+// check refuses what cannot be answered, and says what to do.
+func (q *Question) check() error {
+	invalid := func(format string, args ...any) error { return fault.Newf(fault.Invalid, format, args...) }
+	switch {
+	case q.Traffic == nil:
+		return invalid("there is no traffic to plan for: give a shape in words or a file")
+	case q.Model == nil:
+		return invalid("there is no model to plan for")
+	case q.Model.Embeds() || q.Substitute != nil && q.Substitute.Embeds():
+		return invalid("models of embeddings are not planned for yet: name a model that makes text")
+	case q.Days < 1 || q.Days > 366:
+		return invalid("a month of %d days: give 1 to 366", q.Days)
+	case q.MaxOutput < 0 || q.Deadline < 0 || q.Calls < 1:
+		return invalid("max-tokens, the deadline and the number of replayed calls must not be negative")
+	case q.MayWait < 0 || q.MayWait > 1000:
+		return invalid("the share that may wait is between 0 and 1")
+	}
+	return errors.Join(q.checkOffers()...)
+}
+
+// checkOffers refuses prices and sizes that are none.
+func (q *Question) checkOffers() []error {
+	var errs []error
+	positive := func(what string, v *int64) {
+		if v != nil && *v <= 0 {
+			errs = append(errs, fault.Newf(fault.Invalid, "%s is zero or negative: give what it costs, or leave it out to have it counted as unknown", what))
+		}
+	}
+	if u := q.UnitPrices; u != nil {
+		positive("the price of a unit without commitment", u.None)
+		positive("the price of a unit for one month", u.OneMonth)
+		positive("the price of a unit for six months", u.SixMonths)
+	}
+	if u := q.Unit; u != nil && (u.Input < 1 || u.Output < 1 || u.Input > catalog.MaxUnit || u.Output > catalog.MaxUnit) {
+		errs = append(errs, fault.Newf(fault.Invalid, "a unit of %d input and %d output tokens a minute: give 1 to %d of each", u.Input, u.Output, catalog.MaxUnit))
+	}
+	if i := q.Instance; i != nil {
+		positive("the price of an instance", &i.Hour)
+	}
+	if s := q.Serverless; s != nil {
+		positive("the price of a serverless hour", &s.Hour)
+		if s.Idle < 0 || s.Cold < 0 || s.Invocation < 0 {
+			errs = append(errs, fault.New(fault.Invalid, "a serverless endpoint's idle timeout, cold start and price of calls must not be negative"))
+		}
+	}
+	if e := q.Engine; e != nil {
+		if err := e.Validate(); err != nil {
+			errs = append(errs, fault.Newf(fault.Invalid, "the engine profile %s: %v", e.Name, err))
+		}
+	}
+	return errs
+}

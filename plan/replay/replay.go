@@ -1,0 +1,246 @@
+// Package replay runs a traffic through the scheduler that admits live calls and the engine model, on a virtual clock, in one way of serving
+// it: on demand within a quota, on bought units with or without spill-over, on engines of one's own. It says what would have been refused,
+// what would have spilled over, and how long calls would have taken. What it costs is for package plan.
+//
+// A run reads its traffic as a stream and keeps nothing of a call that has ended but counts. It depends on its arguments alone.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+
+	"forebay/capacity"
+	"forebay/perf"
+	"forebay/sim"
+	"forebay/workload"
+)
+
+// Rate is tokens a minute.
+type Rate struct {
+	Input, Output int64
+}
+
+// Quota is what an account may use on demand, a minute; 0 is no bound.
+type Quota struct {
+	Requests, Tokens int64
+}
+
+// Serving is one way to serve a traffic, as the scheduler sees it.
+type Serving struct {
+	// Burndown and MaxOutput are those of the model: see capacity.Model.
+	Burndown  int32
+	MaxOutput int64
+	// Bought is the rate of a provisioned throughput, zero for none.
+	Bought Rate
+	// OnDemand says that calls are served on demand, within Quota: all of them, or those that Bought does not take.
+	OnDemand bool
+	Quota    Quota
+	// Engines are the engines of one's own, each with the profile and slots for Slots calls; 0 engines is a cloud's, which take every call at
+	// once and for which the profile tells only how long a call holds its quota.
+	Engines int
+	Slots   int
+	Profile perf.Profile
+	// MaxQueue bounds the calls that wait for an engine of one's own.
+	MaxQueue int32
+	// Retry is how clients go on after a refusal.
+	Retry Retry
+}
+
+// Result is what became of a traffic.
+type Result struct {
+	Calls   int64
+	Served  int64
+	Refused int64 // calls that were never served, after all retries
+	Retries int64 // attempts beyond the first of each call
+	Late    int64 // calls that were served after a retry
+	Spilled int64 // calls that a purchase did not take and that were served on demand
+
+	// Tokens served in all, and of those the ones of calls on what was bought.
+	Input, Output             int64
+	BoughtInput, BoughtOutput int64
+	// Refusals by the scheduler's reason, of attempts.
+	Reasons map[string]int64
+	// First and Whole are the times to the first token and to the last one of the calls served, from their first attempt on.
+	First, Whole Histogram
+	// Length is the time from the first arrival to the last; Busy the sum of the times that calls were with engines.
+	Length, Busy time.Duration
+}
+
+// ErrUnfinished is returned when calls are in flight that never end: a fault of this package.
+var ErrUnfinished = errors.New("replay: calls did not end")
+
+// The numbers by which the scheduler knows what it is told of.
+const (
+	model      capacity.ModelID       = 1
+	rented     capacity.PoolID        = 1
+	bought     capacity.PoolID        = 2
+	requests   capacity.BucketID      = 1
+	tokens     capacity.BucketID      = 2
+	unitInput  capacity.BucketID      = 3
+	unitOutput capacity.BucketID      = 4
+	purchase   capacity.ReservationID = 1
+
+	// cloudSlots are more calls at once than any traffic here has.
+	cloudSlots = 1 << 20
+)
+
+// Run replays the requests, in order of time. It ends early, with what it knows, when ctx does.
+func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serving) (*Result, error) {
+	r := &run{serving: s, result: &Result{Reasons: map[string]int64{}}}
+	if err := r.build(); err != nil {
+		return nil, err
+	}
+	first := time.Duration(-1)
+	for q, err := range traffic {
+		if err != nil {
+			return nil, err
+		}
+		if first < 0 {
+			first = q.At
+		}
+		if r.result.Calls++; r.result.Calls%1024 == 0 && ctx.Err() != nil {
+			return r.result, ctx.Err()
+		}
+		r.result.Length = q.At - first
+		r.world.Run(capacity.Instant(q.At - first + 1))
+		r.offer(capacity.Instant(q.At-first+1), &q)
+	}
+	if left := r.world.Run(0); left != 0 {
+		return nil, fmt.Errorf("%w: %d", ErrUnfinished, left)
+	}
+	return r.result, nil
+}
+
+// run is a run under way.
+type run struct {
+	serving Serving
+	world   *sim.World
+	result  *Result
+	last    capacity.CallID
+	again   map[capacity.CallID]*attempt // calls under way that were refused before
+}
+
+// attempt is what a call went through before it was offered again.
+type attempt struct {
+	arrived capacity.Instant
+	tries   int
+}
+
+func (r *run) build() error {
+	s := &r.serving
+	if !s.OnDemand && s.Bought == (Rate{}) && s.Engines == 0 {
+		return errors.New("replay: nothing serves the calls")
+	}
+	c := &capacity.Config{Models: []capacity.Model{{ID: model, Burndown: s.Burndown, MaxOutput: s.MaxOutput}}}
+	var engines []sim.Replica
+	add := func(pool capacity.PoolID, n int, slots int32, p perf.Profile, queue int32, kind capacity.PoolKind) {
+		c.Pools = append(c.Pools, capacity.Pool{ID: pool, Kind: kind, MaxQueue: queue})
+		for range n {
+			id := capacity.ReplicaID(len(c.Replicas) + 1)
+			c.Replicas = append(c.Replicas, capacity.Replica{ID: id, Pool: pool, Slots: slots})
+			engines = append(engines, sim.Replica{ID: id, Profile: p})
+		}
+	}
+	cloud := s.Profile
+	cloud.MaxBatch, cloud.Chunk, cloud.KV, cloud.Block = cloudSlots, math.MaxInt32, math.MaxInt64/4, 1
+	if s.OnDemand {
+		if s.Quota.Requests > 0 {
+			c.Buckets = append(c.Buckets, capacity.Bucket{ID: requests, Measure: capacity.MeasureRequests, Rate: s.Quota.Requests})
+		}
+		if s.Quota.Tokens > 0 {
+			c.Buckets = append(c.Buckets, capacity.Bucket{ID: tokens, Measure: capacity.MeasureTokens, Rate: s.Quota.Tokens})
+		}
+	}
+	switch {
+	case s.Engines > 0:
+		add(rented, s.Engines, int32(min(s.Slots, s.Profile.MaxBatch)), s.Profile, s.MaxQueue, capacity.PoolOwned)
+	case s.OnDemand:
+		add(rented, 1, cloudSlots, cloud, 0, capacity.PoolRented)
+	}
+	if s.Bought != (Rate{}) {
+		c.Buckets = append(c.Buckets, capacity.Bucket{ID: unitInput, Measure: capacity.MeasureInput, Rate: s.Bought.Input},
+			capacity.Bucket{ID: unitOutput, Measure: capacity.MeasureOutput, Rate: s.Bought.Output})
+		add(bought, 1, cloudSlots, cloud, 0, capacity.PoolBought)
+		c.Reservations = append(c.Reservations, capacity.Reservation{ID: purchase, Pool: bought, Input: unitInput, Output: unitOutput, Slots: cloudSlots})
+	}
+	state := capacity.New()
+	state.Step(0, capacity.Event{Kind: capacity.EventConfigure, Config: c}, nil)
+	r.world = sim.New(sim.Options{Scheduler: state, Replicas: engines, Done: r.done})
+	r.again = map[capacity.CallID]*attempt{}
+	return nil
+}
+
+// offer makes a call arrive.
+func (r *run) offer(at capacity.Instant, q *workload.Request) {
+	r.last++
+	c := &sim.Call{Input: max(q.Input, 1), Output: max(q.Output, 1)}
+	e := &c.Arrive
+	e.Call, e.Tier, e.Account, e.Principal = r.last, capacity.TierDefault, 1, capacity.PrincipalID(q.Tenant)+1
+	e.Input, e.CacheRead, e.MaxOutput, e.Prefix = max(q.Input-q.Cached, 0), q.Cached, q.MaxOutput, q.Prefix
+	c.Input = max(e.Input, 1)
+	r.lanes(e)
+	r.world.Offer(at, c)
+}
+
+// lanes gives a call the lanes of the way of serving, and the buckets of each.
+func (r *run) lanes(e *capacity.Event) {
+	s := &r.serving
+	var lanes []capacity.Lane
+	if s.Bought != (Rate{}) {
+		l := capacity.Lane{Pool: bought, Model: model, Reservation: purchase}
+		if s.OnDemand || s.Engines > 0 {
+			l.Spill = capacity.SpillOverRate
+		}
+		lanes = append(lanes, l)
+	}
+	if s.OnDemand || s.Engines > 0 {
+		lanes = append(lanes, capacity.Lane{Pool: rented, Model: model, Buckets: capacity.AllLimits})
+	}
+	e.SetLanes(lanes...)
+	if !s.OnDemand {
+		return
+	}
+	var ids []capacity.BucketID
+	if s.Quota.Requests > 0 {
+		ids = append(ids, requests)
+	}
+	if s.Quota.Tokens > 0 {
+		ids = append(ids, tokens)
+	}
+	e.SetBuckets(ids...)
+}
+
+// done counts a call that has ended, or offers it again.
+func (r *run) done(o *sim.Outcome) {
+	id := o.Call.Arrive.Call
+	before := r.again[id]
+	delete(r.again, id)
+	res := r.result
+	if o.Last.Kind != capacity.ActionSettled {
+		res.Reasons[o.Last.Reason.String()]++
+		r.retry(o, before)
+		return
+	}
+	arrived := o.Arrived
+	if before != nil {
+		arrived = before.arrived
+		res.Late++
+	}
+	res.Served++
+	res.Input += o.Call.Input
+	res.Output += o.Call.Output
+	res.Busy += time.Duration(o.Ended - o.Admitted)
+	res.First.Add(time.Duration(o.First - arrived))
+	res.Whole.Add(time.Duration(o.Ended - arrived))
+	switch {
+	case o.Admission.Reservation == purchase:
+		res.BoughtInput += o.Call.Input
+		res.BoughtOutput += o.Call.Output
+	case o.Spilled > 0:
+		res.Spilled++
+	}
+}
