@@ -54,7 +54,14 @@ bench: build ## measure against the floors in one run; rewrites the tables of do
 validate: deps ## what takes long: properties on many more cases (CHECKS=2000), a hundred kills under load, the proof
 	go test -timeout 60m $$(grep -rl --include='*_test.go' 'pgregory.net/rapid' --exclude-dir=node_modules . | xargs -n1 dirname | sort -u) -rapid.checks=$(CHECKS)
 	FOREBAY_KILL_ROUNDS=100 go test -count=1 -timeout 30m -run TestKilledUnderLoad ./test/clients
+	@$(MAKE) --no-print-directory validate-planner
 	@$(MAKE) --no-print-directory prove
+
+.PHONY: validate-planner
+validate-planner: ## the planner's tests against outside oracles, the long ones included; rewrites the table of docs/planner-validation.md
+	mkdir -p bin && rm -f bin/validation.jsonl
+	FOREBAY_VALIDATE=1 FOREBAY_VALIDATION=$(CURDIR)/bin/validation.jsonl go test -count=1 -p 1 -timeout 60m -run '^TestT[0-9]' ./plan/... ./sim/... ./workload/... ./perf/... ./capacity/... ./calibrate/...
+	go run ./internal/validation bin/validation.jsonl docs/planner-validation.md
 
 .PHONY: prove
 prove: build ## show by experiment what a reservation holds (twenty minutes); rewrites the results of docs/guarantees.md
