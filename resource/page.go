@@ -83,20 +83,22 @@ type place struct {
 	identity string
 }
 
+// token names the last of a page. Its time is in seconds and nanoseconds: that of what was never made is out of the range of nanoseconds alone.
 func token(x Listed) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", x.Made().UnixNano(), x.Identity()))
+	at := x.Made()
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d %s", at.Unix(), at.Nanosecond(), x.Identity()))
 }
 
 func parseToken(s string) (place, error) {
 	text, err := base64.RawURLEncoding.DecodeString(s)
-	var ns int64
+	var seconds, ns int64
 	var p place
 	if err == nil {
-		_, err = fmt.Sscanf(string(text), "%d %s", &ns, &p.identity)
+		_, err = fmt.Sscanf(string(text), "%d %d %s", &seconds, &ns, &p.identity)
 	}
 	if err != nil {
 		return p, fault.New(fault.Invalid, "The provided nextToken is invalid.")
 	}
-	p.made = time.Unix(0, ns)
+	p.made = time.Unix(seconds, ns)
 	return p, nil
 }

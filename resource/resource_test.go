@@ -146,6 +146,23 @@ func TestPagesAreTheList(t *testing.T) {
 	})
 }
 
+// What was never made, as profiles of the system are not, is listed in pages like everything else.
+func TestPagesOfWhatWasNeverMade(t *testing.T) {
+	list := []thing{{id: "a"}, {id: "b"}, {id: "c"}, {time.Unix(0, 1), "d"}}
+	var got []thing
+	f := resource.Filter{Max: 1}
+	for range list {
+		page, next, err := resource.Page(list, &f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, f.Token = append(got, page...), next
+	}
+	if !slices.Equal(got, list) || f.Token != "" {
+		t.Errorf("%v, and then %q", got, f.Token)
+	}
+}
+
 func TestTokensOfOthersAreRefused(t *testing.T) {
 	for _, token := range []string{"x", "!!", "MQ", "eCB5"} {
 		if _, _, err := resource.Page([]thing{}, &resource.Filter{Token: token}); fault.KindOf(err) != fault.Invalid {
