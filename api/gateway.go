@@ -135,7 +135,7 @@ func profileTags(given map[string]string, res *catalog.Resolution) (map[string]s
 
 // authorize checks that the caller may do what is known of the intent.
 func (g *Gateway) authorize(c *Call, in *Intent, model string) error {
-	return identity.Authorize(c.Principal, in.action(), model, identity.ModelARN(g.Region, model), tierName(in.Tier))
+	return identity.Authorize(c.Principal, in.action(), model, identity.ModelARN(g.Region, model), in.capped())
 }
 
 // Prepare turns a body in a dialect into an authorised request, taking the model's name
@@ -180,6 +180,9 @@ func (g *Gateway) request(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	if in.Tier == "" {
 		in.Tier = req.Facts.Tier
 	}
+	if err := in.tier(req); err != nil { // before it is held against a ceiling
+		return nil, err
+	}
 	in.Stream = in.Stream || req.Facts.Stream
 	req.Stream = in.Stream
 	if res == nil {
@@ -191,9 +194,7 @@ func (g *Gateway) request(c *Call, in *Intent, res *catalog.Resolution) (*infer.
 	} else if err := g.allowed(c, in, res); err != nil { // the body may ask for more than was known
 		return nil, err
 	}
-	if err := g.bind(c, in, req, res); err != nil {
-		return nil, err
-	}
+	g.bind(c, in, req, res)
 	if res.Route != nil {
 		return req, g.lanes(c, in, req, res.Route, codec)
 	}
@@ -258,17 +259,13 @@ func (g *Gateway) blank(c *Call, in *Intent) *infer.Request {
 }
 
 // bind fills in what the resolution says of the call.
-func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) error {
+func (g *Gateway) bind(c *Call, in *Intent, req *infer.Request, res *catalog.Resolution) {
 	req.ModelAsked, req.Model, req.RegionPrefix, req.ModelCharged = in.Model, res.Model.ID, res.RegionPrefix, res.Charged
 	req.Reservation = res.Reservation
 	req.Caller.Tags, req.Deadline = in.Tags, deadline(c.HTTP.Header, c.Started, req.Stream)
-	if err := in.tier(req); err != nil {
-		return err
-	}
 	if res.Route == nil && res.Model.ID != in.Model {
 		c.W.Header().Set(HeaderModelServed, HeaderValue(res.Model.ID))
 	}
-	return nil
 }
 
 // makes refuses a task that a model is not for.

@@ -33,7 +33,7 @@ func (g *Gateway) authorizeRoute(c *Call, in *Intent, r *catalog.Route) error {
 // authorizeName is authorize for the name of a route, whose ARN is that of an inference profile.
 func (g *Gateway) authorizeName(c *Call, in *Intent, route string) error {
 	arn := "arn:aws:bedrock:" + g.Region + ":" + c.Principal.Account + ":inference-profile/" + route
-	return identity.Authorize(c.Principal, in.action(), route, arn, tierName(in.Tier))
+	return identity.Authorize(c.Principal, in.action(), route, arn, in.capped())
 }
 
 // lanes fills in the lanes that can serve a request, and makes it ready for the first of them. Where none can, the

@@ -5,6 +5,7 @@ import (
 
 	"forebay/dialect"
 	"forebay/fault"
+	"forebay/identity"
 	"forebay/infer"
 )
 
@@ -18,6 +19,14 @@ func tierName(s string) string {
 	}
 }
 
+// capped is the tier that must be within the ceiling of the caller's policy. Who only counts, or looks a model up, asks for none.
+func (in *Intent) capped() string {
+	if in.Action != "" {
+		return identity.NoTier
+	}
+	return tierName(in.Tier)
+}
+
 // The tiers that a caller may name in each API. Anthropic's has auto and standard_only; that it takes ours too lets its clients
 // use them.
 var (
@@ -26,8 +35,8 @@ var (
 	tiersBedrock   = []string{"priority", "default", "flex", "reserved", "auto", "standard_only"} // the last two in the body of Claude
 )
 
-// tier gives the request the tier that the caller names. Reserved is bought; for who has not bought it the service serves at the
-// default tier, as it does what exceeds a purchase (Bedrock user guide, "Service tiers").
+// tier gives the request the tier that the caller names, as far as the API has one of that name. Reserved is bought; for who has not bought
+// it the service serves at the default tier, as it does what exceeds a purchase (Bedrock user guide, "Service tiers").
 func (in *Intent) tier(req *infer.Request) error {
 	if in.Tier == "" {
 		return nil

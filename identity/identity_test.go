@@ -297,6 +297,9 @@ func TestPolicies(t *testing.T) {
 	if err := Authorize(cheap, "forebay:AdminRead", "", "*", ""); err != nil {
 		t.Errorf("what is no call is held against the highest tier of calls: %v", err)
 	}
+	if err := Authorize(cheap, "bedrock:GetFoundationModel", "amazon.nova", "", NoTier); err != nil {
+		t.Errorf("what is no call, and about a model, is held against the highest tier of calls: %v", err)
+	}
 	if err := Authorize(cheap, "bedrock:InvokeModel", "amazon.nova", "", ""); fault.KindOf(err) != fault.Denied {
 		t.Errorf("a call of the default tier with a ceiling of flex: %v", err)
 	}

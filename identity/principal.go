@@ -137,6 +137,9 @@ func LowerTier(a, b string) string {
 	return a
 }
 
+// NoTier is the tier of what is about a model and no call of it: no ceiling holds it.
+const NoTier = "-"
+
 // Authorize reports whether the principal may do action on resource (an ARN, or a model
 // id for the actions on models) at a tier of service ("" counts as default where there is a model). Its error is Denied, in the wording
 // of AWS.
@@ -150,7 +153,7 @@ func Authorize(p *Principal, action, model, resource, tier string) error {
 			"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 			p.ARN, action, resource, action)
 	}
-	if pol.Tier == "" || model == "" && tier == "" { // what is no call is of no tier
+	if pol.Tier == "" || tier == NoTier || model == "" && tier == "" { // what is no call is of no tier
 		return nil
 	}
 	if tier == "" {

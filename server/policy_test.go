@@ -100,6 +100,29 @@ func TestTierCeilingOfInvokeModel(t *testing.T) {
 	}
 }
 
+// What is no call of a model is of no tier, and what is no tier is refused as such, whatever the key's ceiling is.
+func TestTierCeilingIsOfCalls(t *testing.T) {
+	s := run(t, testConfig(t))
+	key := makeKey(t, s, "night", identity.KeyBearer, identity.Policy{Tier: "flex"}, time.Time{})
+	gold := func(body string) string { return strings.Replace(body, "{", `{"service_tier":"gold",`, 1) }
+	for _, x := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{http.MethodGet, "/foundation-models/" + haiku, "", 200},
+		{http.MethodGet, "/v1/models/" + haiku, "", 200},
+		{http.MethodPost, "/model/" + haiku + "/count-tokens", `{"input":{"converse":` + hiConverse + `}}`, 200},
+		{http.MethodPost, conversePath, hiConverse, 403},
+		{http.MethodPost, chatPath, gold(viaChat.body(hi)), 400},
+		{http.MethodPost, messagesPath, gold(viaMessages.body(hi)), 400},
+	} {
+		got := post(t, s, x.path, x.body, as(t, s, key, x.body), func(r *http.Request) { r.Method = x.method })
+		if got.status != x.status {
+			t.Errorf("%s %s: %d %s, want %d", x.method, x.path, got.status, got.body, x.status)
+		}
+	}
+}
+
 // Each limit of a key refuses by itself, in the words of each API, and says which one it was.
 func TestLimitsOfKeysEndToEnd(t *testing.T) {
 	s := run(t, testConfig(t))
