@@ -338,3 +338,11 @@ func (g *Gateway) Allow(c *Call, action string) error {
 func (g *Gateway) AllowOf(c *Call, action, model string) error {
 	return identity.Authorize(c.Principal, action, model, identity.ModelARN(g.Region, model), "")
 }
+
+// AllowBought checks that the caller may perform an action on what was bought of a model: by its ARN, or else by that model, as for calls.
+func AllowBought(c *Call, action, arn, model string) error {
+	if identity.Authorize(c.Principal, action, arn, arn, identity.NoTier) == nil {
+		return nil
+	}
+	return identity.Authorize(c.Principal, action, model, arn, identity.NoTier)
+}

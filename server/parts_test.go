@@ -37,6 +37,9 @@ func TestDividedPurchase(t *testing.T) {
 		`{"parts":[{"team":"search","units":-3}]}`:                         "at least 1",
 		`{"parts":[{"team":"lab","units":1},{"team":"lab","units":1}]}`:    "given twice",
 		`{"parts":[{"team":"lab","units":1}],"rest":2}`:                    "cannot be read",
+		`{"parts":null}`: "parts is missing",
+		`{}`:             "parts is missing",
+		``:               "parts is missing",
 	} {
 		if a := ask(t, s, http.MethodPut, "provisioned/shared", body); a.status != http.StatusBadRequest || !strings.Contains(a.body, want) {
 			t.Errorf("%s: %d %s", body, a.status, a.body)
@@ -50,6 +53,9 @@ func TestDividedPurchase(t *testing.T) {
 	long := strings.Replace(question, "How are you?", strings.Repeat("word ", 2000), 1)
 	if a := post(t, s, "/model/"+inPath(arn)+"/converse", long, as(t, s, search, long)); a.status != http.StatusOK {
 		t.Fatal(a.status, a.body)
+	}
+	if a := ask(t, s, http.MethodPut, "provisioned/shared", `{"parts":[{"team":"search","units":4}]}`, set("Authorization", "Bearer "+keyOf(t, s, c.Account.ID, `"team":"lab","policy":{"actions":["*"]}`))); a.status != http.StatusForbidden {
+		t.Errorf("a team divides what is not its own: %d %s", a.status, a.body)
 	}
 	full := func() {
 		t.Helper()

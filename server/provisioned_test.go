@@ -485,6 +485,35 @@ func TestKeysBuyOfTheirModels(t *testing.T) {
 	}
 }
 
+// A key neither changes nor ends what was bought of a model that it may not call, whichever API it asks.
+func TestKeysChangePurchasesOfTheirModels(t *testing.T) {
+	s := run(t, testConfig(t))
+	arn := buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`","modelUnits":1}`)
+	all := []string{"*"}
+	other := makeKey(t, s, "amazon", identity.KeyBearer, identity.Policy{Actions: all, Models: []string{"amazon.*"}}, time.Time{})
+	byModel := makeKey(t, s, "model", identity.KeyBearer, identity.Policy{Actions: all, Models: []string{haiku}, Tier: "flex"}, time.Time{})
+	byARN := makeKey(t, s, "arn", identity.KeyBearer, identity.Policy{Actions: all, Models: []string{arn}}, time.Time{})
+	for _, x := range []struct {
+		key                identity.Secret
+		method, path, body string
+		status             int
+	}{
+		{other, "PATCH", throughputPath + "/chat", `{"desiredProvisionedModelName":"mine"}`, 403},
+		{other, "DELETE", throughputPath + "/chat", "", 403},
+		{other, "PUT", "/admin/v1/provisioned/chat", `{"parts":[]}`, 403},
+		{other, "DELETE", "/admin/v1/provisioned/chat", "", 403},
+		{other, "DELETE", throughputPath + "/none", "", 404},
+		{byModel, "PATCH", throughputPath + "/chat", `{"desiredProvisionedModelName":"ours"}`, 200},
+		{byARN, "PUT", "/admin/v1/provisioned/ours", `{"parts":[]}`, 200},
+		{byARN, "PATCH", throughputPath + "/ours", `{"desiredProvisionedModelName":"chat"}`, 200},
+		{byModel, "DELETE", throughputPath + "/chat", "", 200},
+	} {
+		if a := post(t, s, x.path, x.body, as(t, s, x.key, x.body), func(r *http.Request) { r.Method = x.method }); a.status != x.status {
+			t.Errorf("%s %s: %d %s, want %d", x.method, x.path, a.status, a.body, x.status)
+		}
+	}
+}
+
 // What was bought keeps the calls by its name: nothing that is made later takes it, and what was there before stays changeable.
 func TestNamesOfPurchasesAreTaken(t *testing.T) {
 	s := run(t, testConfig(t))

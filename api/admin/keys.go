@@ -10,7 +10,6 @@ import (
 	"forebay/fault"
 	"forebay/identity"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -127,8 +126,8 @@ func (s *Service) createKey(c *api.Call, _ string) (any, error) {
 		Policy  jsontext.Value `json:"policy"`
 		Expires time.Time      `json:"expires"`
 	}
-	if err := json.Unmarshal(c.Body, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "the body is not a key: "+err.Error())
+	if err := read(c, "key", &in); err != nil {
+		return nil, err
 	}
 	kind := identity.KeyKind(in.Kind)
 	if kind != identity.KeyBearer && kind != identity.KeyPair {
@@ -180,15 +179,11 @@ func (s *Service) rotateKey(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := body(c)
-	if err != nil {
-		return nil, err
-	}
 	in := struct {
 		Grace string `json:"grace"`
 	}{defaultGrace.String()}
-	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "the body is not a rotation: "+err.Error())
+	if err := read(c, "rotation", &in); err != nil {
+		return nil, err
 	}
 	grace, err := time.ParseDuration(in.Grace)
 	if err != nil || grace < 0 || grace > maxGrace {

@@ -7,6 +7,7 @@ import (
 	"forebay/api"
 	"forebay/fault"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -114,6 +115,18 @@ func body(c *api.Call) (jsontext.Value, error) {
 		return nil, fault.New(fault.Invalid, "the body is no JSON object")
 	}
 	return b, nil
+}
+
+// read decodes the JSON object of a request, which is called what in errors.
+func read(c *api.Call, what string, into any) error {
+	text, err := body(c)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
+		return fault.Newf(fault.Invalid, "the %s cannot be read: %v", what, err)
+	}
+	return nil
 }
 
 func (s *Service) change(c *api.Call, verb, kind, name string) (any, error) {

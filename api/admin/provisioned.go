@@ -13,8 +13,6 @@ import (
 	"forebay/identity"
 	"forebay/provision"
 	"forebay/resource"
-
-	"github.com/go-json-experiment/json"
 )
 
 // ProvisionAdmin keeps provisioned throughput. Its faults are those of a provision.Book.
@@ -113,13 +111,9 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := body(c)
-	if err != nil {
-		return nil, err
-	}
 	var in Order
-	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fault.Newf(fault.Invalid, "the order cannot be read: %v", err)
+	if err := read(c, "order", &in); err != nil {
+		return nil, err
 	}
 	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment), Isolation: provision.Isolation(in.Isolation)}
 	o.Allow = func(model string) error { return identity.Authorize(c.Principal, actionWrite, model, model, "") }
@@ -132,24 +126,38 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	return s.bought.Create(c.Context(), o)
 }
 
+// changeable finds the account of a throughput that a request changes, and checks that the caller may.
+func (s *Service) changeable(c *api.Call, id string) (account string, err error) {
+	if account, err = s.account(c); err != nil {
+		return "", err
+	}
+	t, err := s.bought.Get(c.Context(), account, id)
+	if err != nil {
+		return "", err
+	}
+	return account, api.AllowBought(c, actionWrite, t.ARN, t.Model.ID)
+}
+
 func (s *Service) provisionedDivide(c *api.Call, id string) (any, error) {
-	account, err := s.account(c)
+	account, err := s.changeable(c, id)
 	if err != nil {
 		return nil, err
 	}
-	text, err := body(c)
-	if err != nil {
-		return nil, err
+	if c.Principal.Team != "" {
+		return nil, fault.Newf(fault.Denied, "keys of a team, as of %s, divide nothing: the parts of other teams are not theirs to take", c.Principal.Team)
 	}
 	var in Division
-	if err := json.Unmarshal(text, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fault.Newf(fault.Invalid, "the division cannot be read: %v", err)
+	if err := read(c, "division", &in); err != nil {
+		return nil, err
+	}
+	if in.Parts == nil {
+		return nil, fault.New(fault.Invalid, "parts is missing: an empty list makes the throughput one again; nothing has been changed")
 	}
 	return s.bought.Divide(c.Context(), account, id, in.Parts)
 }
 
 func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
-	account, err := s.account(c)
+	account, err := s.changeable(c, id)
 	if err != nil {
 		return nil, err
 	}

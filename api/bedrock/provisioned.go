@@ -27,6 +27,15 @@ func (s *Service) provisioning() {
 	authorized(s, api.Operation[shapes.DeleteProvisionedModelThroughputRequest, shapes.DeleteProvisionedModelThroughputResponse]{Shape: shapes.DeleteProvisionedModelThroughput, Run: s.deleteProvisioned})
 }
 
+// mine checks that the policy of a caller, which allows an operation, allows it for a throughput.
+func (s *Service) mine(c *api.Call, id string) error {
+	t, err := s.control.Provisioned.Get(c.Context(), c.Principal.Account, id)
+	if err != nil {
+		return err
+	}
+	return api.AllowBought(c, "bedrock:"+c.Operation, t.ARN, t.Model.ID)
+}
+
 // given is a member that may be absent.
 func given[T any](p *T) (v T) {
 	if p != nil {

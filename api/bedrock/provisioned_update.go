@@ -7,6 +7,9 @@ import (
 )
 
 func (s *Service) updateProvisioned(c *api.Call, in *shapes.UpdateProvisionedModelThroughputRequest) (*shapes.UpdateProvisionedModelThroughputResponse, error) {
+	if err := s.mine(c, in.ProvisionedModelId); err != nil {
+		return nil, err
+	}
 	return &shapes.UpdateProvisionedModelThroughputResponse{}, s.control.Provisioned.Update(c.Context(), c.Principal.Account, in.ProvisionedModelId,
 		&provision.Change{Name: given(in.DesiredProvisionedModelName), Model: given(in.DesiredModelId), Allow: s.about(c)})
 }
