@@ -69,7 +69,7 @@ const (
 	ReasonQueueFull
 	// ReasonDeadline is an expected wait beyond the call's deadline: RetryAfter estimated.
 	ReasonDeadline
-	// ReasonLatency is an expected wait beyond the lane's MaxWait (Spill only).
+	// ReasonLatency is a wait beyond the lane's MaxWait, expected or past (Spill only).
 	ReasonLatency
 	// ReasonWaited is a call that has waited for the pool's MaxWait: RetryAfter estimated.
 	ReasonWaited

@@ -12,15 +12,24 @@ package capacity
 func (s *State) recall(pi, subject int32) {
 	s.recallOwn(pi)
 	p := &s.pools.items[pi]
-	k := p.base()
-	if p.waiting == 0 || k.borrowed <= k.recalling {
+	if p.waiting == 0 {
 		return
 	}
+	if k := p.base(); k.borrowed > k.recalling {
+		s.recallShared(p, k, subject)
+	}
+	if p.owned.borrowed > p.owned.recalling {
+		s.recallLent(p)
+	}
+}
+
+// recallShared asks for slots of the replicas that the pool shares.
+func (s *State) recallShared(p *pool, k *rack, subject int32) {
 	lowest := lowestOf(&k.lendable)
 	if lowest == 0 || s.claims(p, lowest) <= k.recalling {
 		return
 	}
-	if subject != 0 && s.calls.at(subject).state == callWaiting && s.calls.at(subject).pool == pi {
+	if subject != 0 && s.calls.at(subject).state == callWaiting && &s.pools.items[s.calls.at(subject).pool] == p {
 		if c := s.calls.at(subject); s.ownRack(c) == nil && s.mayStart(p, c) {
 			s.recallFor(p, subject)
 		}
@@ -35,6 +44,33 @@ func (s *State) recall(pi, subject int32) {
 			return s.recallFor(p, ci)
 		}
 	})
+}
+
+// recallLent asks for slots of isolated replicas that are lent, for calls of higher tiers that can be recalled themselves, as far as no
+// shared slot is on its way to them.
+func (s *State) recallLent(p *pool) {
+	k := &p.owned
+	lowest := lowestOf(&k.lendable)
+	for t := TierReserved; t < lowest; t++ {
+		if p.queues[t][classLent].waiting == 0 {
+			continue
+		}
+		s.front(&p.queues[t][classLent], func(ci int32) bool {
+			c := s.calls.at(ci)
+			if s.lacksMemory(p, c) {
+				if victim := s.victim(p, k, c); victim != 0 && k.recalling == 0 && p.base().recalling == 0 {
+					s.preempt(victim)
+				}
+				return false
+			}
+			victim := s.victim(p, k, c)
+			for victim != 0 && s.borrowers(p, s.calls.at(victim).tier) > k.recalling {
+				s.preempt(victim)
+				victim = s.victim(p, k, c)
+			}
+			return true
+		})
+	}
 }
 
 // recallFor asks for slots back on behalf of a waiting call that may start, and says whether others may ask, too.
@@ -61,9 +97,22 @@ func (s *State) recallFor(p *pool, ci int32) bool {
 	}
 }
 
-// claims is how many waiting calls may take slots from calls of a tier that can be recalled.
+// claims is how many waiting calls may take slots of shared replicas from calls of a tier that can be recalled.
 func (s *State) claims(p *pool, t Tier) int32 {
-	firm, lent := int32(0), int32(0)
+	firm, lent := s.claimants(p, t)
+	return firm + lent
+}
+
+// borrowers is how many waiting calls that can be recalled may take slots from others of a tier, and get none of a shared replica that
+// is on its way.
+func (s *State) borrowers(p *pool, t Tier) int32 {
+	firm, lent := s.claimants(p, t)
+	return lent - max(0, p.base().recalling-firm)
+}
+
+// claimants counts waiting calls that may take slots from calls of a tier that can be recalled: those that cannot be recalled
+// themselves, and those that can.
+func (s *State) claimants(p *pool, t Tier) (firm, lent int32) {
 	for u := TierReserved; u < t; u++ {
 		lent += p.queues[u][classLent].waiting
 		if u == TierReserved {
@@ -73,7 +122,7 @@ func (s *State) claims(p *pool, t Tier) int32 {
 		}
 	}
 	limit, _ := p.commonRoom()
-	return p.due + min(max(0, limit.slots-p.common.slots), firm) + lent
+	return p.due + min(max(0, limit.slots-p.common.slots), firm), lent
 }
 
 // recallOwn asks for the slots of isolated replicas back that reservations wait for.
@@ -141,21 +190,21 @@ func (s *State) victim(p *pool, k *rack, c *call) int32 {
 func (s *State) preempt(ci int32) {
 	c := s.calls.at(ci)
 	s.unlist(ci)
-	c.state = callRecalled
-	s.countRecalled(c.replica, 1)
+	c.state, c.told = callRecalled, true
+	s.countTold(c.replica, 1)
 	s.stats.Recalled++
 	s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: ReasonRecall})
 }
 
-// relent undoes preempt for a call that will not be queued again when its slot is free.
-func (s *State) relent(c *call) {
-	if c.state == callRecalled {
-		c.state = callRunning
-		s.countRecalled(c.replica, -1)
+// untell says that a slot is not awaited any more: it is there, or will not be.
+func (s *State) untell(c *call) {
+	if c.told {
+		c.told = false
+		s.countTold(c.replica, -1)
 	}
 }
 
-func (s *State) countRecalled(ri, by int32) {
+func (s *State) countTold(ri, by int32) {
 	r := &s.replicas.items[ri]
 	r.recalling += by
 	if !r.up {
@@ -201,7 +250,10 @@ func (s *State) unlist(ci int32) {
 func (s *State) begin(ci int32) {
 	c := s.calls.at(ci)
 	s.unlist(ci)
-	s.relent(c)
+	s.untell(c)
+	if c.state == callRecalled {
+		c.state = callRunning
+	}
 	s.countBorrowed(c, -1)
 	c.preemptible = false
 	r := &s.replicas.items[c.replica]

@@ -57,7 +57,7 @@ type replica struct {
 	lendable   [numTiers]int32 // how many the former are
 	lentIn     Tier            // where it was put by the lowest tier of them
 	unsorted   bool            // it may have to be put elsewhere
-	recalling  int32           // calls told to stop
+	recalling  int32           // calls told to give their slots back
 	borrowed   int32           // slots of calls that can be recalled, or are being
 	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
 	turns uint64
@@ -301,7 +301,7 @@ func (s *State) freeSlot(ci int32) {
 	if !c.hasSlot() {
 		return
 	}
-	s.relent(c)
+	s.untell(c)
 	ri := c.replica
 	r := &s.replicas.items[ri]
 	p := &s.pools.items[r.pool]

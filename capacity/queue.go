@@ -86,9 +86,21 @@ func (s *State) enqueue(ci int32, again bool) {
 			c.waitEnds = end
 		}
 	}
+	if end := c.moveOn(); end != 0 && (c.waitEnds == 0 || end < c.waitEnds) {
+		c.waitEnds = end
+	}
 	if c.waitEnds != 0 {
 		s.deadlines = s.deadlines.push(&s.calls, ci)
 	}
+}
+
+// moveOn returns when a waiting call leaves for the next lane because it waits for longer than its lane allows; 0 is never.
+func (c *call) moveOn() Instant {
+	lane := &c.lanes[c.lane]
+	if lane.MaxWait <= 0 || lane.Spill&SpillOverLatency == 0 || c.lane+1 >= c.numLanes {
+		return 0
+	}
+	return c.queued.add(lane.MaxWait)
 }
 
 // dequeue takes a waiting call out of its queue.
@@ -111,7 +123,7 @@ func (s *State) dequeue(ci int32) {
 	}
 }
 
-// waitEnded ends the wait of a call whose limit has come.
+// waitEnded ends the wait of a call whose limit has come, in its lane or at all.
 func (s *State) waitEnded(ci int32) {
 	c := s.calls.at(ci)
 	pi := c.pool
@@ -121,7 +133,10 @@ func (s *State) waitEnded(ci int32) {
 	} else {
 		v := estimate(s.expectedWait(c))
 		v.reason = ReasonWaited
-		s.reject(ci, v)
+		if end := c.moveOn(); end != 0 && end <= s.now {
+			v.reason = ReasonLatency
+		}
+		s.nextLane(ci, v)
 	}
 	s.pump(pi, 0)
 }

@@ -14,6 +14,7 @@ type seen struct {
 	stoppable bool
 	replica   ReplicaID // 0 while it waits
 	recalled  bool
+	cancelled bool        // after it was recalled
 	order     int         // of its admission
 	failed    []ReplicaID // where it must not go again
 }
@@ -94,7 +95,7 @@ func (o *observer) follow(t *rapid.T, actions []Action) {
 			if o.busy(a.Replica) > o.slots[a.Replica] {
 				t.Fatalf("replica %d has more calls than slots", a.Replica)
 			}
-		case a.Kind == ActionPreempt:
+		case a.Kind == ActionPreempt && a.Reason == ReasonRecall:
 			o.recall(t, a.Call)
 		case a.Kind.Terminal():
 			o.forget(a.Call)
@@ -124,9 +125,14 @@ func (o *observer) next(t *rapid.T, s *State, c *seen) {
 			return
 		}
 		ev.Kind = EventCancel
+	case c.cancelled: // its slot is still on its way
+		ev.Kind = EventSettle
+		o.forget(c.id)
 	case c.recalled && kind < 2:
 		o.freed(t, s, c)
 		return
+	case c.recalled && kind == 2:
+		ev.Kind, c.cancelled = EventCancel, true
 	case kind == 0:
 		ev.Kind, ev.Replica = EventRetry, c.replica
 		c.failed, c.replica, c.recalled = append(c.failed, c.replica), 0, false

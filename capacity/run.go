@@ -50,8 +50,7 @@ func (s *State) settle(ci int32, ev *Event) {
 	pi := c.pool
 	if ev.SlotHeld && c.hasSlot() {
 		s.unlist(ci)
-		s.relent(c)
-		c.state = callLingering
+		c.state = callLingering // its slot may be on its way to another call
 		return
 	}
 	s.freeSlot(ci)
@@ -77,8 +76,7 @@ func (s *State) cancel(ci int32, why Reason) {
 			return
 		}
 		s.unlist(ci)
-		s.relent(c)
-		c.stop = why
+		c.state, c.stop = callRunning, why // a slot that was asked back is on its way still
 		s.emit(Action{Kind: ActionPreempt, Call: c.id, Tier: c.tier, Lane: c.lane, Replica: c.ran, Reason: why})
 	default:
 		s.stats.Ignored++

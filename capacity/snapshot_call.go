@@ -20,6 +20,7 @@ func (x *snapshot) call(i int32) CallID {
 	x.Bool(&c.preemptible)
 	x.Bool(&c.requeued)
 	x.Bool(&c.listed)
+	x.Bool(&c.told)
 	below(x, &c.stop, numReasons)
 	below(x, &c.left, numReasons)
 	codec.Uint(x.Codec, &c.leftBucket)
@@ -240,6 +241,9 @@ func (s *State) linkCall(ci int32) bool {
 	if c.requeued || c.state == 0 || c.listed && (c.state != callRunning || !c.preemptible) {
 		return false
 	}
+	if c.told != (c.state == callRecalled) && (!c.told || !c.hasSlot()) {
+		return false
+	}
 	return !c.hasSlot() || s.linkRunning(ci, c, p)
 }
 
@@ -277,7 +281,7 @@ func (s *State) linkRunning(ci int32, c *call, p *pool) bool {
 	r.busy++
 	r.kvUsed = r.kvUsed.add(wide{lo: uint64(c.kv)})
 	p.busy++
-	if c.state == callRecalled {
+	if c.told {
 		r.recalling++
 	}
 	if c.preemptible {

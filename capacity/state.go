@@ -103,6 +103,7 @@ type callCore struct {
 	preemptible bool
 	requeued    bool // waits in the list of calls that go first
 	listed      bool // among those that can be recalled
+	told        bool // to give its slot back for another, and has not yet
 	unitsOpen   bool // its reservation has been charged, and not for the last time
 	placed      Placement
 	stop        Reason    // ReasonCancelled or ReasonExpired: told to stop, not to be queued again

@@ -182,7 +182,7 @@ func (sp Spill) covers(r Reason) bool {
 	switch r {
 	case ReasonBucket, ReasonCounter, ReasonConcurrent, ReasonReservation, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
 		return sp&SpillOverRate != 0
-	case ReasonQueueFull, ReasonDeadline, ReasonLatency, ReasonMemory, ReasonSoldOut:
+	case ReasonQueueFull, ReasonDeadline, ReasonLatency, ReasonWaited, ReasonMemory, ReasonSoldOut:
 		return sp&SpillOverLatency != 0
 	case ReasonNoReplica, ReasonReplicasFailed:
 		return sp&FailOver != 0

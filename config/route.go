@@ -22,7 +22,7 @@ type Lane struct {
 	Bought   string        `yaml:"provisioned,omitempty" doc:"In place of a model: the name of a provisioned throughput of the operator's account, or the ARN of any. While it does not serve, calls pass the lane over."`
 	Engines  []string      `yaml:"engines,omitempty" doc:"Of the model's engines, those that serve in this lane; all when left out."`
 	Spill    string        `yaml:"spill,omitempty" enum:",never,over-rate,over-latency,over-rate-or-latency" doc:"When a call goes on to the next lane instead of being refused or waiting: never (when left out), when a limit of this lane has no room for it, or when it would wait longer than max_wait."`
-	MaxWait  time.Duration `yaml:"max_wait,omitempty" doc:"The expected wait beyond which over-latency applies; a full queue and a deadline that cannot be met count in any case."`
+	MaxWait  time.Duration `yaml:"max_wait,omitempty" doc:"The wait beyond which over-latency applies, expected or past; a full queue and a deadline that cannot be met count in any case."`
 	Budget   *Budget       `yaml:"budget,omitempty" doc:"What the calls may cost that go on from here to the next lane."`
 	Failover bool          `yaml:"failover,omitempty" doc:"A call goes on to the next lane when no engine of this one is up, or each has failed it before the first byte."`
 }

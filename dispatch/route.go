@@ -338,7 +338,7 @@ const (
 // whySpilled names the rule under which a call has left a lane.
 func whySpilled(r capacity.Reason) string {
 	switch r {
-	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency, capacity.ReasonMemory, capacity.ReasonSoldOut:
+	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency, capacity.ReasonWaited, capacity.ReasonMemory, capacity.ReasonSoldOut:
 		return whyOverLatency
 	case capacity.ReasonNoReplica, capacity.ReasonReplicasFailed:
 		return whyFailover
