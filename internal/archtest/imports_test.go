@@ -26,6 +26,7 @@ var diagram = []node{
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
 	{"workload", []string{"infer", "fault"}, "traffic is data; who makes calls of it is for sim and plan"},
 	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
+	{"plan/purchase", []string{"fault"}, "the theory of buying works on plain series of volume; where they come from is for plan"},
 	{"plan/report", []string{"plan"}, "a report shows an answer and computes nothing"},
 	{"plan/shape", []string{"fault", "workload"}, "words become traffic; what it costs is for plan"},
 	{"plan/replay", []string{"capacity", "perf", "sim", "workload"}, "a replay says what happens; what it costs is for plan"},
