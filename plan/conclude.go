@@ -16,6 +16,7 @@ func (p *planner) conclude() error {
 		return err
 	}
 	p.frontier()
+	p.prune()
 	p.verdict()
 	return nil
 }
@@ -114,6 +115,32 @@ type published struct {
 func lowestPublished(currency string) published {
 	hour, of, t := cheapestUnit(catalog.PublishedUnits(), currency)
 	return published{hour, of.Name + ", " + termName(t.id)}
+}
+
+// prune leaves of each way of serving the number of units that is best; the others are on the frontier.
+func (p *planner) prune() {
+	seen := map[way]bool{}
+	p.a.Options = slices.DeleteFunc(p.a.Options, func(o *Option) bool {
+		w := o.way()
+		double := o.Units > 0 && seen[w]
+		seen[w] = true
+		return double
+	})
+}
+
+// way is what options have in common that differ in their number of units alone.
+type way struct {
+	mode        Mode
+	model, term string
+	kind        string // of instance
+}
+
+func (o *Option) way() way {
+	w := way{o.Mode, o.Model, o.Term, ""}
+	if o.Mode == Endpoint && o.Cost != nil {
+		w.kind = o.Cost.Rows[0].Unit
+	}
+	return w
 }
 
 // frontier marks the options that no other one beats in cost, latency and refusals at once.

@@ -29,8 +29,10 @@ type serving struct {
 var standIn = perf.Profile{Name: "20 ms a token", Step: 20_000_000_000, MaxBatch: 1}
 
 const (
-	// decided is how many of the cheapest options are replayed.
+	// decided is how many of the cheapest ways are replayed.
 	decided = 4
+	// rounds is how often options are looked at again after replays have changed their order.
+	rounds = 4
 	// waiting bounds the calls that wait for engines of one's own.
 	waiting = 100_000
 	// sensitivity is by how much, per mille, steps are made longer and shorter.
@@ -129,34 +131,65 @@ type task struct {
 
 // decide replays the cheapest options and puts them into order again. Replays run side by side; none depends on another.
 func (p *planner) decide(ctx context.Context) error {
-	var tasks []task
-	var chosen [2]int // of the model, and of its substitute
+	w := p.window()
+	for range rounds {
+		chosen := p.undecided()
+		if len(chosen) == 0 {
+			break
+		}
+		if err := p.replay(ctx, w, p.tasks(chosen, w)); err != nil {
+			return err
+		}
+		for _, o := range chosen {
+			if err := p.learn(o, w); err != nil {
+				return err
+			}
+		}
+		p.rank()
+	}
+	return nil
+}
+
+// undecided are the best of the cheapest ways, of the model and of its substitute, with the neighbours of the first one, and paying by the
+// token, which all are compared with; of those what was not replayed yet.
+func (p *planner) undecided() []*offer {
+	var out []*offer
+	var ways [2][]way
 	for _, o := range p.offers {
-		if o.State != Possible || o.serving == nil || chosen[p.other(o)] == decided {
+		if o.State != Possible || o.serving == nil {
 			continue
 		}
-		chosen[p.other(o)]++
+		of, w := p.other(o), o.way()
+		at := slices.Index(ways[of], w)
+		if at < 0 {
+			at = len(ways[of])
+			ways[of] = append(ways[of], w)
+		} else if at > 0 {
+			continue
+		}
+		if (at < decided || o.Mode == OnDemand) && o.serving.result == nil {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// tasks are the replays of options.
+func (p *planner) tasks(of []*offer, w window) []task {
+	var out []task
+	for _, o := range of {
 		s := o.serving
-		tasks = append(tasks, task{o, s.Serving, func(r *replay.Result) { s.result = r }})
+		s.Start = time.Duration(w.from) * time.Minute
+		if o.schedule != nil {
+			s.Bought, s.Later = o.schedule(w)
+		}
+		out = append(out, task{o, s.Serving, func(r *replay.Result) { s.result = r }})
 		if s.own {
-			tasks = append(tasks, task{o, atSpeed(s.Serving, 1000+sensitivity), func(r *replay.Result) { s.slower = r }},
+			out = append(out, task{o, atSpeed(s.Serving, 1000+sensitivity), func(r *replay.Result) { s.slower = r }},
 				task{o, atSpeed(s.Serving, 1000-sensitivity), func(r *replay.Result) { s.faster = r }})
 		}
 	}
-	w := p.window()
-	if err := p.replay(ctx, w, tasks); err != nil {
-		return err
-	}
-	for _, o := range p.offers {
-		if o.serving == nil || o.serving.result == nil {
-			continue
-		}
-		if err := p.learn(o, w); err != nil {
-			return err
-		}
-	}
-	p.rank()
-	return nil
+	return out
 }
 
 // atSpeed returns a way of serving with engines whose steps take longer by a factor, per mille.
@@ -209,7 +242,7 @@ func (p *planner) learn(o *offer, w window) error {
 		o.Speed = "no latencies of this service are published"
 	}
 	values := fmt.Sprintf("%s calls in minutes %d to %d, seed %d: %s served, %s refused, %s tries again", Grouped(r.Calls), w.from, w.to, p.q.Seed, Grouped(r.Served), Grouped(r.Refused), Grouped(r.Retries))
-	if s.Bought != (replay.Rate{}) && (s.OnDemand || s.Engines > 0) {
+	if o.Mode == Mix {
 		if err := p.learnSpill(o, w); err != nil {
 			return err
 		}
@@ -220,7 +253,10 @@ func (p *planner) learn(o *offer, w window) error {
 		Result: Grouped(r.Refused*million/r.Calls) + " of a million refused", Source: "engine: " + s.Profile.Name, Method: Replayed,
 	})
 	if o.Mode == Provisioned && o.Refused != nil && o.Refused.Share > fewRefused {
-		o.State, o.Why = Impossible, fmt.Sprintf("it refuses %s of a million calls, in bursts that the minute's mean does not show: buy more units, or let them spill over", Grouped(o.Refused.Share))
+		o.State, o.Why = Impossible, fmt.Sprintf("it refuses %s of a million calls, in bursts that the minute's mean does not show: more units, or spill-over", Grouped(o.Refused.Share))
+		if err := o.more(); err != nil {
+			return err
+		}
 	}
 	return p.meetsDeadline(o)
 }
@@ -230,8 +266,7 @@ func (p *planner) learnSpill(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
 	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
 	part := &Demand{Start: p.demand.Start, Minutes: p.demand.Minutes[w.from:w.to]}
-	u := catalog.Unit{Input: s.Bought.Input, Output: s.Bought.Output}
-	fluid := spill(part, &u, 1)
+	fluid := o.spills(part, w.from)
 	spilled := Flow{Input: float64(r.Input - r.BoughtInput), Output: float64(r.Output - r.BoughtOutput)}
 	if v := p.value(o.model, &fluid); v > 0 {
 		s.spill = max(p.value(o.model, &spilled)/v, 1e-9)

@@ -145,10 +145,10 @@ func TestUnitsWinRoundTheClock(t *testing.T) {
 	hour := int64(500_000_000)
 	q := &Question{
 		Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Unit: &catalog.Unit{Input: 200_000, Output: 60_000, Basis: catalog.BasisGiven},
-		UnitPrices: &catalog.UnitPrices{Currency: "USD", None: &hour, Date: "2026-01-01", Source: "test"},
+		UnitPrices: &catalog.UnitPrices{Currency: "USD", SixMonths: &hour, Date: "2026-01-01", Source: "test"},
 	}
 	a := ask(t, q)
-	if !strings.HasPrefix(a.Recommended, "provisioned/none/") {
+	if !strings.HasPrefix(a.Recommended, "provisioned") {
 		t.Fatalf("%s: %s", a.Recommended, a.Verdict)
 	}
 	if len(a.Flips) == 0 || a.Flips[0].To != "on demand" && a.Flips[len(a.Flips)-1].To != "on demand" {

@@ -10,6 +10,7 @@ import (
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/infer"
+	"forebay/plan/replay"
 )
 
 // planner works one question out.
@@ -35,6 +36,12 @@ type offer struct {
 	cost func(d *Demand) ([]CostRow, error)
 	// serving prepares a replay; nil where it cannot be replayed.
 	serving *serving
+	// spills is what a purchase leaves of a part of the demand that begins at a minute; nil for what is no mix.
+	spills func(part *Demand, from int) Flow
+	// schedule is what is bought in a window: at its start, and the changes in it; nil for the same at all times.
+	schedule func(w window) (replay.Rate, []replay.Change)
+	// more adds the same purchase with more units, where bursts take them.
+	more func() error
 }
 
 // Do answers a question. Where ctx ends before it is done, it returns what is known by then, and no error.

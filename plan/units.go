@@ -183,6 +183,9 @@ func (p *planner) sized(m *catalog.Model, t term, prices *catalog.UnitPrices, u 
 			p.purchase(m, t, source, u, n, true)
 		}
 	}
+	if t.id == "none" {
+		p.scheduled(m, t, source, u)
+	}
 	return nil
 }
 
@@ -208,18 +211,28 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 		if !spills {
 			return rows, nil
 		}
-		rest := spill(d, u, n)
-		rest.Input *= o.spillFactor()
-		rest.Cached *= o.spillFactor()
-		rest.Output *= o.spillFactor()
-		more, err := p.tokenRows(m, rest, d, infer.TierDefault)
+		more, err := p.spillRows(o, d)
 		return append(rows, more...), err
 	}
+	o.more = func() error {
+		p.purchase(m, t, source, u, n+max(1, n/20), spills)
+		return p.price(p.offers[len(p.offers)-1])
+	}
 	if spills {
+		o.spills = func(part *Demand, _ int) Flow { return spill(part, u, n) }
 		rest := spill(p.demand, u, n)
 		o.Spilled = &PerMillion{whole(million * rest.Calls / p.demand.Total.Calls), ClosedForm}
 	}
 	p.add(o)
+}
+
+// spillRows prices what a purchase leaves to on demand.
+func (p *planner) spillRows(o *offer, d *Demand) ([]CostRow, error) {
+	rest := o.spills(d, 0)
+	for _, x := range []*float64{&rest.Input, &rest.Cached, &rest.Output} {
+		*x *= o.spillFactor()
+	}
+	return p.tokenRows(o.model, rest, d, infer.TierDefault)
 }
 
 func unitCount(n int64) string {

@@ -24,6 +24,12 @@ type Rate struct {
 	Input, Output int64
 }
 
+// Change is a new rate of what is bought.
+type Change struct {
+	At   time.Duration
+	Rate Rate
+}
+
 // Quota is what an account may use on demand, a minute; 0 is no bound.
 type Quota struct {
 	Requests, Tokens int64
@@ -31,11 +37,15 @@ type Quota struct {
 
 // Serving is one way to serve a traffic, as the scheduler sees it.
 type Serving struct {
+	// Start is the instant of the traffic that the run begins at: no call is earlier.
+	Start time.Duration
 	// Burndown and MaxOutput are those of the model: see capacity.Model.
 	Burndown  int32
 	MaxOutput int64
 	// Bought is the rate of a provisioned throughput, zero for none.
 	Bought Rate
+	// Later are the changes of that rate, in order of time from the start of the run on: of units that are bought by a schedule.
+	Later []Change
 	// OnDemand says that calls are served on demand, within Quota: all of them, or those that Bought does not take.
 	OnDemand bool
 	Quota    Quota
@@ -66,7 +76,7 @@ type Result struct {
 	Reasons map[string]int64
 	// First and Whole are the times to the first token and to the last one of the calls served, from their first attempt on.
 	First, Whole Histogram
-	// Length is the time from the first arrival to the last; Busy the sum of the times that calls were with engines.
+	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
 	Length, Busy time.Duration
 }
 
@@ -94,20 +104,23 @@ func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serv
 	if err := r.build(); err != nil {
 		return nil, err
 	}
-	first := time.Duration(-1)
+	for i := range r.serving.Later {
+		c := &r.serving.Later[i]
+		r.world.At(capacity.Instant(c.At), capacity.Event{Kind: capacity.EventConfigure, Config: &capacity.Config{Buckets: unitBuckets(c.Rate)}})
+	}
 	for q, err := range traffic {
 		if err != nil {
 			return nil, err
 		}
-		if first < 0 {
-			first = q.At
-		}
 		if r.result.Calls++; r.result.Calls%1024 == 0 && ctx.Err() != nil {
 			return r.result, ctx.Err()
 		}
-		r.result.Length = q.At - first
-		r.world.Run(capacity.Instant(q.At - first + 1))
-		r.offer(capacity.Instant(q.At-first+1), &q)
+		if q.At < s.Start {
+			return nil, fmt.Errorf("replay: a call at %v, before the start at %v", q.At, s.Start)
+		}
+		r.result.Length = q.At - s.Start
+		r.world.Run(capacity.Instant(r.result.Length + 1))
+		r.offer(capacity.Instant(r.result.Length+1), &q)
 	}
 	if left := r.world.Run(0); left != 0 {
 		return nil, fmt.Errorf("%w: %d", ErrUnfinished, left)
@@ -132,7 +145,7 @@ type attempt struct {
 
 func (r *run) build() error {
 	s := &r.serving
-	if !s.OnDemand && s.Bought == (Rate{}) && s.Engines == 0 {
+	if !s.OnDemand && !s.buys() && s.Engines == 0 {
 		return errors.New("replay: nothing serves the calls")
 	}
 	c := &capacity.Config{Models: []capacity.Model{{ID: model, Burndown: s.Burndown, MaxOutput: s.MaxOutput}}}
@@ -161,9 +174,8 @@ func (r *run) build() error {
 	case s.OnDemand:
 		add(rented, 1, cloudSlots, cloud, 0, capacity.PoolRented)
 	}
-	if s.Bought != (Rate{}) {
-		c.Buckets = append(c.Buckets, capacity.Bucket{ID: unitInput, Measure: capacity.MeasureInput, Rate: s.Bought.Input},
-			capacity.Bucket{ID: unitOutput, Measure: capacity.MeasureOutput, Rate: s.Bought.Output})
+	if s.buys() {
+		c.Buckets = append(c.Buckets, unitBuckets(s.Bought)...)
 		add(bought, 1, cloudSlots, cloud, 0, capacity.PoolBought)
 		c.Reservations = append(c.Reservations, capacity.Reservation{ID: purchase, Pool: bought, Input: unitInput, Output: unitOutput, Slots: cloudSlots})
 	}
@@ -172,6 +184,12 @@ func (r *run) build() error {
 	r.world = sim.New(sim.Options{Scheduler: state, Replicas: engines, Done: r.done})
 	r.again = map[capacity.CallID]*attempt{}
 	return nil
+}
+
+func (s *Serving) buys() bool { return s.Bought != (Rate{}) || len(s.Later) > 0 }
+
+func unitBuckets(r Rate) []capacity.Bucket {
+	return []capacity.Bucket{{ID: unitInput, Measure: capacity.MeasureInput, Rate: r.Input}, {ID: unitOutput, Measure: capacity.MeasureOutput, Rate: r.Output}}
 }
 
 // offer makes a call arrive.
@@ -190,7 +208,7 @@ func (r *run) offer(at capacity.Instant, q *workload.Request) {
 func (r *run) lanes(e *capacity.Event) {
 	s := &r.serving
 	var lanes []capacity.Lane
-	if s.Bought != (Rate{}) {
+	if s.buys() {
 		l := capacity.Lane{Pool: bought, Model: model, Reservation: purchase}
 		if s.OnDemand || s.Engines > 0 {
 			l.Spill = capacity.SpillOverRate
