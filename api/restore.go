@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 
+	"forebay/infer"
 	"forebay/wire/scan"
 )
 
@@ -42,6 +43,49 @@ func modelOf(payload []byte) at {
 			named = false
 		}
 	}
+}
+
+// nameTier says in a payload of chat completions that passes through which tier served, for a caller who named one: in place of null, or
+// behind the model's name. An engine that names a tier keeps its word.
+func nameTier(payload []byte, d infer.Dialect, tier string) []byte {
+	if tier == "" || d != infer.DialectOpenAI {
+		return payload
+	}
+	var s scan.Scanner
+	s.Reset(payload)
+	key, put := "", at{} // put is where the tier goes
+	for {
+		t, err := s.Next()
+		switch {
+		case err != nil:
+			return payload
+		case t.Kind == scan.End:
+			return splicedTier(payload, tier, put)
+		case t.Depth != 1:
+		case t.Kind == scan.Key:
+			key = string(scan.Text(payload, t))
+		case key == "service_tier" && t.Kind != scan.Null:
+			return payload
+		case key == "service_tier":
+			return splicedTier(payload, tier, at{t.Start, t.End})
+		case key == "model" && t.Kind == scan.String:
+			put = at{t.End, t.End}
+		}
+	}
+}
+
+// splicedTier puts a tier in place of null, or in as a member of its own.
+func splicedTier(payload []byte, tier string, put at) []byte {
+	if put.end == 0 {
+		return payload // no answer: an error, or what is no chat completion
+	}
+	out := make([]byte, 0, len(payload)+len(tier)+len(`,"service_tier":""`))
+	out = append(out, payload[:put.start]...)
+	if put.start == put.end {
+		out = append(out, `,"service_tier":`...)
+	}
+	out = append(append(append(out, '"'), tier...), '"')
+	return append(out, payload[put.end:]...)
 }
 
 // modelNear finds the model's name in an event of a stream. Engines write it near the start,

@@ -58,7 +58,7 @@ func wholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte
 		return nil, fault.Newf(fault.Internal, "event of kind %d in the answer of a call without streaming", ev.Kind)
 	}
 	if ev.Raw != nil {
-		return restoreModel(ev.Raw, head.Model, modelOf(ev.Raw)), nil
+		return nameTier(restoreModel(ev.Raw, head.Model, modelOf(ev.Raw)), d, head.Tier), nil
 	}
 	codec, ok := dialect.Get(d)
 	if !ok {
@@ -150,7 +150,7 @@ func (st *EventStream) passThrough(w *Writer, resp *infer.Response) error {
 		if ev.Raw == nil {
 			continue // what Forebay asked for and the client did not (the usage chunk)
 		}
-		payload := restoreModel(ev.Raw, st.Model, modelNear(ev.Raw))
+		payload := nameTier(restoreModel(ev.Raw, st.Model, modelNear(ev.Raw)), st.Dialect, st.Head.Tier)
 		if ev.Last && st.Close != nil {
 			payload = st.Close(resp, payload)
 		}

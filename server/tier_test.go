@@ -68,6 +68,30 @@ func TestTiersInEveryAPI(t *testing.T) {
 	}
 }
 
+// An answer that passes through from an engine that names no tier says which has served to who named one, and is the engine's own to others.
+func TestTiersOfAnswersThatPassThrough(t *testing.T) {
+	up := fakeupstream.New(t, fakeupstream.OpenAI)
+	c := testConfig(t)
+	c.Engines["up"] = config.Engine{Type: "openai", URL: up.URL + "/v1"}
+	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "up"}}}
+	s := run(t, c)
+	for _, x := range []struct{ more, want, never string }{
+		{"", `"object":"chat.completion"`, "service_tier"},
+		{`,"service_tier":"auto"`, `"service_tier":"default"`, ""},
+		{`,"service_tier":"flex"`, `"service_tier":"flex"`, ""},
+		{`,"service_tier":"priority","stream":true`, `"service_tier":"priority"`, ""},
+		{`,"stream":true`, `"object":"chat.completion.chunk"`, "service_tier"},
+	} {
+		got := post(t, s, chatPath, `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}],"max_tokens":9`+x.more+`}`)
+		if got.status != 200 || !strings.Contains(got.body, x.want) || x.never != "" && strings.Contains(got.body, x.never) {
+			t.Errorf("%s: %d %s", x.more, got.status, got.body)
+		}
+		if x.never == "" && strings.Count(got.body, "service_tier") != strings.Count(got.body, `"model":`) {
+			t.Errorf("%s: not in every payload: %s", x.more, got.body)
+		}
+	}
+}
+
 // A tier of ours does not go to an API that does not know it, and goes to one that does.
 func TestTiersOfUpstreams(t *testing.T) {
 	up := fakeupstream.New(t, fakeupstream.Anthropic)
