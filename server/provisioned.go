@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"forebay/api/admin"
@@ -18,7 +19,7 @@ import (
 // provisioned is what calls find of the throughputs that were bought. It is immutable once it is in force.
 type provisioned struct {
 	byARN  map[string]*provision.Throughput
-	byName map[[2]string]*provision.Throughput // by account and name
+	byName map[[2]string]*provision.Throughput
 }
 
 func newProvisioned(all []provision.Throughput) *provisioned {
@@ -26,16 +27,19 @@ func newProvisioned(all []provision.Throughput) *provisioned {
 	for i := range all {
 		t := &all[i]
 		p.byARN[t.ARN] = t
-		p.byName[[2]string{t.Account, t.Name}] = t
+		p.byName[nameKey(t.Account, t.Name)] = t
 	}
 	return p
 }
+
+// nameKey is where an account's throughput of a name is found: whatever the name's case, as in the store.
+func nameKey(account, name string) [2]string { return [2]string{account, strings.ToLower(name)} }
 
 // find returns an account's throughput by ARN or name, nil for none.
 func (p *provisioned) find(account, id string) *provision.Throughput {
 	t := p.byARN[id]
 	if t == nil {
-		t = p.byName[[2]string{account, id}]
+		t = p.byName[nameKey(account, id)]
 	}
 	if t == nil || t.Account != account {
 		return nil
@@ -48,7 +52,7 @@ func (p *provisioned) lookup(account, id string) *provision.Throughput {
 	if t := p.byARN[id]; t != nil {
 		return t
 	}
-	return p.byName[[2]string{account, id}]
+	return p.byName[nameKey(account, id)]
 }
 
 // openBook opens what was bought. Nothing is served of it before the first apply.

@@ -254,6 +254,7 @@ func TestCallsByARN(t *testing.T) {
 		{"/model/" + inPath(arn) + "/converse-stream", question},
 		{"/model/" + arn + "/converse", question},
 		{"/model/chat/converse", question},
+		{"/model/Chat/converse", question}, // as it is found in the control plane
 		{"/model/" + inPath(arn) + "/invoke", native},
 		{"/model/" + inPath(arn) + "/invoke-with-response-stream", native},
 		{"/model/" + inPath(arn) + "/count-tokens", `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hi"}]}]}}}`},
@@ -274,7 +275,7 @@ func TestCallsByARN(t *testing.T) {
 		}
 	}
 	rows, err := s.ledger.Usage(t.Context(), meter.UsageQuery{Account: s.cfg.Account.ID, By: []string{"purchase"}})
-	if err != nil || len(rows) != 1 || rows[0].Charge != 0 || rows[0].Unpriced != 0 || rows[0].Requests != 9 {
+	if err != nil || len(rows) != 1 || rows[0].Charge != 0 || rows[0].Unpriced != 0 || rows[0].Requests != 10 {
 		t.Errorf("%+v %v", rows, err)
 	}
 }
