@@ -217,6 +217,9 @@ func TestImports(t *testing.T) {
 		if model["modelArn"] != arn || model["modelArchitecture"] != x.architecture || model["instructSupported"] != true || model["jobName"] != "job"+name {
 			t.Error(model)
 		}
+		if a := post(t, s, "/foundation-models/"+url.PathEscape(arn), "", method("GET")); a.status != http.StatusNotFound {
+			t.Errorf("it is a foundation model: %+v", a)
+		}
 		if a := post(t, s, "/listTagsForResource", `{"resourceARN":"`+arn+`"}`); a.body != `{"tags":[{"key":"a","value":"b"}]}` {
 			t.Errorf("%+v", a)
 		}
@@ -295,6 +298,7 @@ func TestCustomModelBadInput(t *testing.T) {
 		"an import without a role":           {post(t, s, importJobs, `{"jobName":"j","importedModelName":"x","modelDataSource":{"s3DataSource":{"s3Uri":"s3://models/llama"}}}`), "ValidationException"},
 		"an import from the web":             {createImport(t, s, "j", "x", "https://models/llama"), "ValidationException"},
 		"to get no job":                      {post(t, s, importJobs+"/nothing", "", method("GET")), "ResourceNotFoundException"},
+		"a variant as a foundation model":    {post(t, s, "/foundation-models/declared", "", method("GET")), "ResourceNotFoundException"},
 		"to get no imported model":           {post(t, s, importedPath+"nothing", "", method("GET")), "ResourceNotFoundException"},
 		"to call no deployment":              {post(t, s, "/model/"+url.PathEscape(here)+"custom-model-deployment%2Fabcdefghij12/converse", hiConverse), "ResourceNotFoundException"},
 		"to call no imported model":          {post(t, s, "/model/"+url.PathEscape(here)+"imported-model%2Fabcdefghij12/converse", hiConverse), "ResourceNotFoundException"},

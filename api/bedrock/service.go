@@ -142,6 +142,9 @@ func (s *Service) get(c *api.Call, in *shapes.GetFoundationModelRequest) (*shape
 		}
 		return nil, err
 	}
+	if m := res.Model; m.Base != "" || strings.HasPrefix(m.ID, "arn:") {
+		return nil, fault.Newf(fault.NotFound, "Could not find the foundation model %s.", api.HeaderValue(id)).WithReason("it is a model of yours: GetCustomModel, GetImportedModel")
+	}
 	details := shapes.FoundationModelDetails(s.summary(res.Model)) // the two have the same members
 	return &shapes.GetFoundationModelResponse{ModelDetails: &details}, nil
 }
