@@ -93,10 +93,11 @@ type tenantFlags struct {
 	Name        string `help:"A name for people."`
 	BillingZone string `help:"Time zone in which its days and months begin, such as Europe/Rome."`
 	MaxTier     string `help:"Highest tier of service." enum:",priority,default,flex" default:""`
+	ModelUnits  *int64 `help:"Model units that its purchases may have together." placeholder:"UNITS"`
 }
 
 func (f *tenantFlags) tenant() *config.Tenant {
-	return &config.Tenant{Name: f.Name, Zone: f.BillingZone, Tier: f.MaxTier, Limits: f.limits()}
+	return &config.Tenant{Name: f.Name, Zone: f.BillingZone, Tier: f.MaxTier, Limits: f.limits(), ModelUnits: f.ModelUnits}
 }
 
 type accountCreate struct {

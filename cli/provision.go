@@ -82,7 +82,17 @@ func perHour(p *admin.Provisioned) string {
 	if n := len(p.Rates); n > 0 && p.Rates[n-1].Known {
 		return meter.FormatMoney(p.Rates[n-1].Nano, p.Rates[n-1].Currency)
 	}
-	return "unknown"
+	return unknownPrice
+}
+
+const unknownPrice = "unknown"
+
+// unitPrice is perHour in words.
+func unitPrice(p *admin.Provisioned) string {
+	if text := perHour(p); text != unknownPrice {
+		return text + " a unit-hour"
+	}
+	return unknownPrice
 }
 
 // used is how full a bucket of what was bought is.
@@ -123,7 +133,7 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 		{"model", p.Model.ARN},
 		{"status", string(p.Status)},
 		{"units", fmt.Sprintf("%d of %d input and %d output tokens a minute (%s)", p.Units, p.Unit.Input, p.Unit.Output, p.Unit.Basis)},
-		{"price", perHour(p) + " a unit-hour"},
+		{"price", unitPrice(p)},
 		{"created", p.Created.Format(time.RFC3339)},
 	}
 	if p.Desired != p.Model {
