@@ -53,7 +53,7 @@ type decision struct {
 func tell(out io.Writer, ex *meter.Explanation) error {
 	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // Flush tells
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, plain(fmt.Sprintf(format, args...))) // Flush tells
 	}
 	line("call", "%s, %s %s", ex.RequestID, ex.API, ex.Operation)
 	line("by", "%s", caller(ex))

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/csv"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"forebay/accrual"
 	"forebay/api/admin"
@@ -29,14 +31,30 @@ func printJSON(e *env, v any) error {
 	return err
 }
 
-// table prints rows in columns.
+// table prints rows in columns. Cells are plain: callers choose the names that some of them hold, as those of models that do not exist.
 func table(e *env, head string, rows [][]string) error {
 	w := tabwriter.NewWriter(e.Out, 2, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, head)
 	for _, r := range rows {
-		_, _ = fmt.Fprintln(w, strings.Join(r, "\t"))
+		for i, cell := range r {
+			if i > 0 {
+				_, _ = io.WriteString(w, "\t")
+			}
+			_, _ = io.WriteString(w, plain(cell))
+		}
+		_, _ = fmt.Fprintln(w)
 	}
 	return w.Flush()
+}
+
+// plain is a text that does nothing to a terminal, nor to the lines and columns of a table.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 type usageCmd struct {

@@ -89,3 +89,18 @@ func TestUsage(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 }
+
+// What callers name does nothing to the terminal of who looks at it, and makes no lines of its own.
+func TestNamesOfCallersArePlain(t *testing.T) {
+	const hostile = "x\x1b[2J\u009b31m\r\nTOTAL\t0"
+	var out strings.Builder
+	if err := table(&env{Streams: Streams{Out: &out}}, "ASKED\tREQUESTS", [][]string{{hostile, "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tell(&out, &meter.Explanation{RequestID: "r", ModelAsked: hostile, Outcome: meter.OutcomeRefused}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\u009b\r") || strings.Contains(out.String(), "\nTOTAL") {
+		t.Errorf("%q", out.String())
+	}
+}
