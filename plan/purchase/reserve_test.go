@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"forebay/internal/testenv"
 	"forebay/plan/purchase"
+
+	"pgregory.net/rapid"
 )
 
 // azure reads the tokens of each calendar minute, from the first that has a call to the last, of a trace of 2023.
@@ -22,7 +22,7 @@ func azure(t testing.TB, name string) *purchase.Demand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	minutes := map[time.Time]int64{}
 	var first, last time.Time
 	lines := bufio.NewScanner(f)
