@@ -25,6 +25,7 @@ type Answer struct {
 	Bounds    []Bound     `json:"bounds,omitempty"`
 	Flips     []Flip      `json:"flips,omitempty"`
 	Frontier  []Point     `json:"frontier,omitempty"`
+	Idle      []IdlePoint `json:"idleTimeouts,omitempty"`
 	Sizing    *Sizing     `json:"sizing,omitempty"`
 	// Complete is false where the answer was asked for before it was finished.
 	Complete bool     `json:"complete"`
@@ -177,6 +178,13 @@ type Point struct {
 	P99     int64  `json:"p99FirstTokenNanos,omitzero"`
 	Refused int64  `json:"refusedPerMillion"`
 	Best    bool   `json:"frontier"`
+}
+
+// IdlePoint is a serverless endpoint with another idle timeout, by closed form.
+type IdlePoint struct {
+	Idle int64 `json:"idleNanos"`
+	Cost int64 `json:"cost"` // a month
+	Cold int64 `json:"coldPerMillion"`
 }
 
 // Sizing is what a cloud asks for with a request for quota.

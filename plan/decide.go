@@ -22,7 +22,7 @@ type serving struct {
 	result *replay.Result
 	slower *replay.Result // with steps 5 % longer
 	faster *replay.Result // and shorter
-	spill  float64        // what spilled in the replay over what the closed form says, 0 for not replayed
+	ratio  float64        // what spilled, or was paid for, in the replay over what the closed form says of it; 0 for not replayed
 }
 
 // standIn is what stands for the engines of a cloud, of which nothing is published: it tells only for how long a call holds its quota.
@@ -69,12 +69,12 @@ func (p *planner) engineServing(e *perf.Profile, engines, slots int) *serving {
 	return &serving{own: true, bounds: true, Serving: replay.Serving{Engines: engines, Slots: slots, Profile: *e, MaxQueue: waiting, Retry: p.retries()}}
 }
 
-// spillFactor corrects what the closed form says of spill-over by what the replay found.
-func (o *offer) spillFactor() float64 {
-	if o.serving == nil || o.serving.spill == 0 {
+// correction is what a closed form of spill-over, or of the time that engines are up, is multiplied with after the replay.
+func (o *offer) correction() float64 {
+	if o.serving == nil || o.serving.ratio == 0 {
 		return 1
 	}
-	return o.serving.spill
+	return o.serving.ratio
 }
 
 // window is the part of the traffic that is replayed: minutes of the busiest day.
@@ -248,6 +248,12 @@ func (p *planner) learn(o *offer, w window) error {
 		}
 		values += fmt.Sprintf(", %s spilled over", Grouped(r.Spilled))
 	}
+	if o.up != nil {
+		if err := p.learnPaid(o, w); err != nil {
+			return err
+		}
+		values += fmt.Sprintf(", engines paid for %v, %s starts", r.Paid.Round(time.Second), Grouped(r.Starts))
+	}
 	p.line(Line{
 		ID: o.ID + ".replay", What: o.Name + ", replayed", Formula: "the scheduler of live calls on a virtual clock", Values: values,
 		Result: Grouped(r.Refused*million/r.Calls) + " of a million refused", Source: "engine: " + s.Profile.Name, Method: Replayed,
@@ -265,13 +271,35 @@ func (p *planner) learn(o *offer, w window) error {
 func (p *planner) learnSpill(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
 	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
-	part := &Demand{Start: p.demand.Start, Minutes: p.demand.Minutes[w.from:w.to]}
-	fluid := o.spills(part, w.from)
+	fluid := o.spills(p.demand.part(w), w.from)
 	spilled := Flow{Input: float64(r.Input - r.BoughtInput), Output: float64(r.Output - r.BoughtOutput)}
 	if v := p.value(o.model, &fluid); v > 0 {
-		s.spill = max(p.value(o.model, &spilled)/v, 1e-9)
-		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is %.2f times what the minute's mean says, as replayed, in the whole month", s.spill))
+		s.ratio = max(p.value(o.model, &spilled)/v, 1e-9)
+		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is %.2f times what the minute's mean says, as replayed, in the whole month", s.ratio))
 	}
+	return p.reprice(o)
+}
+
+// learnPaid corrects the cost of engines that come and go by what was replayed.
+func (p *planner) learnPaid(o *offer, w window) error {
+	s, r := o.serving, o.serving.result
+	hours := o.up(w)
+	if hours <= 0 {
+		return nil
+	}
+	s.ratio = r.Paid.Hours() / hours
+	used := int64(0)
+	if r.Paid > 0 {
+		used = min(1000, whole(1000*r.Busy.Hours()/(r.Paid.Hours()*float64(s.Slots))))
+	}
+	o.Used = &used
+	o.Assumptions = append(o.Assumptions, fmt.Sprintf("engines are paid for %.2f times as long as the closed form says, as replayed, in the whole month; they were started %s times in %s hours",
+		s.ratio, Grouped(r.Starts), Milli(whole(1000*float64(w.to-w.from)/60))))
+	return p.reprice(o)
+}
+
+// reprice computes a cost again after a replay.
+func (p *planner) reprice(o *offer) error {
 	p.a.Lines = slices.DeleteFunc(p.a.Lines, func(l Line) bool { return l.ID == o.ID+".cost" })
 	return p.price(o)
 }

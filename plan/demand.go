@@ -155,5 +155,14 @@ func (d *Demand) busiestDay() (from, to int) {
 	return from, to
 }
 
+// part is the demand of a window.
+func (d *Demand) part(w window) *Demand {
+	out := &Demand{Start: d.Start, Expected: d.Expected, Minutes: d.Minutes[w.from:w.to]}
+	for i := range out.Minutes {
+		out.Total.add(out.Minutes[i], 1)
+	}
+	return out
+}
+
 // days are how many days the demand covers.
 func (d *Demand) days() float64 { return float64(len(d.Minutes)) / minutesOfDay }

@@ -8,6 +8,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/perf"
+	"forebay/plan/replay"
 )
 
 // engine is an engine of a model that can run on machines of one's own.
@@ -228,9 +229,13 @@ func (p *planner) uptime(e *perf.Profile, d *Demand, idle time.Duration) (hours,
 func (p *planner) awake(o *offer, e *perf.Profile) {
 	s := p.q.Serverless
 	o.State = Possible
+	o.up = func(w window) float64 {
+		hours, _ := p.uptime(e, p.demand.part(w), s.Idle+s.Cold)
+		return hours
+	}
 	o.cost = func(d *Demand) ([]CostRow, error) {
-		hours, _ := p.uptime(e, d, s.Idle)
-		seconds, err := p.monthly(whole(hours*3600), d)
+		hours, _ := p.uptime(e, d, s.Idle+s.Cold)
+		seconds, err := p.monthly(whole(hours*o.correction()*3600), d)
 		if err != nil {
 			return nil, err
 		}
@@ -249,7 +254,27 @@ func (p *planner) awake(o *offer, e *perf.Profile) {
 		each, err := product([]int64{s.Invocation, calls}, []int64{million})
 		return append(rows, CostRow{What: "serverless", Quantity: calls, Unit: "calls", Rate: s.Invocation, Per: "million calls", Amount: each, Source: s.Source}), err
 	}
+	slots := p.slots(e)
+	per := e.Throughput(slots, p.mix())
+	most, _ := p.demand.peak(func(f *Flow) float64 { return f.Output })
+	limit := max(1, int(math.Ceil(2*most/float64(max(per.Output, 1)))))
+	o.serving = p.engineServing(e, limit, slots)
+	o.serving.Elastic = &replay.Elastic{Cold: s.Cold, Idle: s.Idle}
 	_, cold := p.uptime(e, p.demand, s.Idle)
-	o.Assumptions = append(o.Assumptions, fmt.Sprintf("engine %s; calls come independently of each other within a minute; %s of a million calls wait %v for a start", e.Name, Grouped(whole(cold*million)), s.Cold))
-	o.Speed = "closed form only: cold starts are not replayed yet"
+	o.Assumptions = append(o.Assumptions,
+		fmt.Sprintf("engine %s, which starts in %v and stays up %v without a call; starts are paid for; at most %d engines", e.Name, s.Cold, s.Idle, limit),
+		fmt.Sprintf("by the closed form, %s of a million calls find no engine up", Grouped(whole(cold*million))))
+	p.sweep(e)
+}
+
+// sweep says what other idle timeouts would cost, and how many calls would wait for a start.
+func (p *planner) sweep(e *perf.Profile) {
+	s := p.q.Serverless
+	for _, idle := range []time.Duration{0, 15 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour} {
+		hours, _ := p.uptime(e, p.demand, idle+s.Cold)
+		_, cold := p.uptime(e, p.demand, idle)
+		p.a.Idle = append(p.a.Idle, IdlePoint{
+			Idle: int64(idle), Cost: whole(hours * float64(s.Hour) * float64(p.q.Days) / p.demand.days()), Cold: whole(cold * million),
+		})
+	}
 }

@@ -220,6 +220,27 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// A serverless endpoint is replayed with its cold starts: what is paid for is near the closed form, and more idle time costs more and makes fewer wait.
+func TestServerless(t *testing.T) {
+	q := &Question{Traffic: &day{5_000, 1000, 300, 7}, Model: model(t, llama), Serverless: &ServerlessOffer{
+		Currency: "USD", Hour: 10_000_000_000, Idle: 2 * time.Minute, Cold: 45 * time.Second, Source: "test",
+	}}
+	a := ask(t, q)
+	o := option(t, a, "serverless")
+	if o.State != Possible || o.Decided != Replayed || o.First.P50 > int64(time.Second) || o.First.P99 < int64(45*time.Second) {
+		t.Fatalf("%+v %+v", o, o.First)
+	}
+	closed := a.Idle[3].Cost
+	if ratio := float64(o.Cost.Mid) / float64(closed); ratio < 0.9 || ratio > 1.1 {
+		t.Errorf("%d replayed, %d by closed form", o.Cost.Mid, closed)
+	}
+	for i := 1; i < len(a.Idle); i++ {
+		if a.Idle[i].Cost < a.Idle[i-1].Cost || a.Idle[i].Cold > a.Idle[i-1].Cold {
+			t.Errorf("%+v after %+v", a.Idle[i], a.Idle[i-1])
+		}
+	}
+}
+
 // A question that is stopped is answered by what is known.
 func TestStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())

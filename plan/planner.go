@@ -40,6 +40,8 @@ type offer struct {
 	spills func(part *Demand, from int) Flow
 	// schedule is what is bought in a window: at its start, and the changes in it; nil for the same at all times.
 	schedule func(w window) (replay.Rate, []replay.Change)
+	// up is for how many engine-hours a window is paid for, by closed form; nil where engines do not come and go.
+	up func(w window) float64
 	// more adds the same purchase with more units, where bursts take them.
 	more func() error
 }

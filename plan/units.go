@@ -230,7 +230,7 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 func (p *planner) spillRows(o *offer, d *Demand) ([]CostRow, error) {
 	rest := o.spills(d, 0)
 	for _, x := range []*float64{&rest.Input, &rest.Cached, &rest.Output} {
-		*x *= o.spillFactor()
+		*x *= o.correction()
 	}
 	return p.tokenRows(o.model, rest, d, infer.TierDefault)
 }

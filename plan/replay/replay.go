@@ -54,6 +54,8 @@ type Serving struct {
 	Engines int
 	Slots   int
 	Profile perf.Profile
+	// Elastic says that they come and go; nil is all of them all the time.
+	Elastic *Elastic
 	// MaxQueue bounds the calls that wait for an engine of one's own.
 	MaxQueue int32
 	// Retry is how clients go on after a refusal.
@@ -78,6 +80,9 @@ type Result struct {
 	First, Whole Histogram
 	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
 	Length, Busy time.Duration
+	// Paid is the sum of the times that engines of one's own were paid for, and Starts how often one was started; of elastic ones only.
+	Paid   time.Duration
+	Starts int64
 }
 
 // ErrUnfinished is returned when calls are in flight that never end: a fault of this package.
@@ -125,6 +130,10 @@ func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serv
 	if left := r.world.Run(0); left != 0 {
 		return nil, fmt.Errorf("%w: %d", ErrUnfinished, left)
 	}
+	if r.fleet != nil {
+		r.fleet.close(max(r.now, capacity.Instant(r.result.Length)))
+		r.result.Paid, r.result.Starts = r.fleet.paid, r.fleet.starts
+	}
 	return r.result, nil
 }
 
@@ -135,6 +144,8 @@ type run struct {
 	result  *Result
 	last    capacity.CallID
 	again   map[capacity.CallID]*attempt // calls under way that were refused before
+	fleet   *fleet                       // nil where engines do not come and go
+	now     capacity.Instant             // of the last end of a call
 }
 
 // attempt is what a call went through before it was offered again.
@@ -151,7 +162,11 @@ func (r *run) build() error {
 	c := &capacity.Config{Models: []capacity.Model{{ID: model, Burndown: s.Burndown, MaxOutput: s.MaxOutput}}}
 	var engines []sim.Replica
 	add := func(pool capacity.PoolID, n int, slots int32, p perf.Profile, queue int32, kind capacity.PoolKind) {
-		c.Pools = append(c.Pools, capacity.Pool{ID: pool, Kind: kind, MaxQueue: queue})
+		x := capacity.Pool{ID: pool, Kind: kind, MaxQueue: queue}
+		if e := s.Elastic; e != nil && kind == capacity.PoolOwned {
+			x.MinReplicas, x.MaxReplicas, x.SlotsPerReplica, x.ShrinkAfter = int32(e.Min), int32(n), slots, e.Idle
+		}
+		c.Pools = append(c.Pools, x)
 		for range n {
 			id := capacity.ReplicaID(len(c.Replicas) + 1)
 			c.Replicas = append(c.Replicas, capacity.Replica{ID: id, Pool: pool, Slots: slots})
@@ -181,7 +196,17 @@ func (r *run) build() error {
 	}
 	state := capacity.New()
 	state.Step(0, capacity.Event{Kind: capacity.EventConfigure, Config: c}, nil)
-	r.world = sim.New(sim.Options{Scheduler: state, Replicas: engines, Done: r.done})
+	opt := sim.Options{Scheduler: state, Replicas: engines, Done: r.done}
+	if s.Elastic != nil && s.Engines > 0 {
+		r.fleet = newFleet(s.Elastic, s.Engines)
+		opt.Observe = r.observe
+	}
+	r.world = sim.New(opt)
+	if r.fleet != nil {
+		for i := s.Elastic.Min; i < s.Engines; i++ {
+			r.world.At(0, capacity.Event{Kind: capacity.EventReplicaDown, Replica: id(i)})
+		}
+	}
 	r.again = map[capacity.CallID]*attempt{}
 	return nil
 }
@@ -238,6 +263,10 @@ func (r *run) done(o *sim.Outcome) {
 	before := r.again[id]
 	delete(r.again, id)
 	res := r.result
+	r.now = o.Ended
+	if r.fleet != nil {
+		r.fleet.ended(o.Admission.Replica, o.Ended)
+	}
 	if o.Last.Kind != capacity.ActionSettled {
 		res.Reasons[o.Last.Reason.String()]++
 		r.retry(o, before)

@@ -16,9 +16,10 @@ var pageHTML string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"amount": plan.Amount, "grouped": plan.Grouped, "milli": plan.Milli, "share": Share, "times": Times, "used": Used, "span": Span,
-	"percent":  func(permille int64) string { return plan.Milli(permille * 100) },
-	"join":     strings.Join,
-	"possible": func(o *plan.Option) bool { return o.State == plan.Possible },
+	"percent":    func(permille int64) string { return plan.Milli(permille * 100) },
+	"permillion": func(n int64) string { return plan.Milli(n/10) + " %" },
+	"join":       strings.Join,
+	"possible":   func(o *plan.Option) bool { return o.State == plan.Possible },
 }).Parse(pageHTML))
 
 // HTML writes the report as one page. It loads nothing from anywhere, and shows what it can without scripts.

@@ -213,7 +213,12 @@ func notes(out io.Writer, a *plan.Answer) {
 	for _, f := range a.Flips {
 		flips = append(flips, f.At+", take "+f.To)
 	}
+	var idle []string
+	for _, x := range a.Idle {
+		idle = append(idle, fmt.Sprintf("%v: %s %s, and %s %% of the calls wait for a start", time.Duration(x.Idle), plan.Amount(x.Cost), a.Currency, plan.Milli(x.Cold/10)))
+	}
 	section("Break-even with on demand", even)
+	section("Idle time-outs of the serverless endpoint, by closed form", idle)
 	section("What would change the answer", flips)
 	section("Bounds", a.Reasons)
 	section("Notes on the traffic", a.Traffic.Notes)
