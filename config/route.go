@@ -18,7 +18,7 @@ type Route struct {
 // Lane is one way of a route to serve a call.
 type Lane struct {
 	Name     string        `yaml:"name,omitempty" doc:"What answers and reports call it; the model, with its engines, when left out."`
-	Model    string        `yaml:"model,omitempty" doc:"Id of a model that serves on demand."`
+	Model    string        `yaml:"model,omitempty" doc:"Id of a model that serves on demand, or the ARN of one that was brought: custom-model or imported-model. While that is not served, calls pass the lane over."`
 	Bought   string        `yaml:"provisioned,omitempty" doc:"In place of a model: the name of a provisioned throughput of the operator's account, or the ARN of any. While it does not serve, calls pass the lane over."`
 	Engines  []string      `yaml:"engines,omitempty" doc:"Of the model's engines, those that serve in this lane; all when left out."`
 	Spill    string        `yaml:"spill,omitempty" enum:",never,over-rate,over-latency,over-rate-or-latency" doc:"When a call goes on to the next lane instead of being refused or waiting: never (when left out), when a limit of this lane has no room for it, or when it would wait longer than max_wait."`
@@ -65,10 +65,37 @@ func (l *Lane) Title() string {
 	case l.Bought != "":
 		return l.Bought[strings.LastIndexByte(l.Bought, '/')+1:]
 	case len(l.Engines) > 0:
-		return l.Model + "@" + strings.Join(l.Engines, "+")
+		return l.served() + "@" + strings.Join(l.Engines, "+")
 	default:
-		return l.Model
+		return l.served()
 	}
+}
+
+// served is the name of the lane's model: the last part of an ARN.
+func (l *Lane) served() string {
+	if l.Brought() {
+		return l.Model[strings.LastIndexByte(l.Model, '/')+1:]
+	}
+	return l.Model
+}
+
+// Brought reports whether the lane's model is one that a caller brought, which is known only at run time.
+func (l *Lane) Brought() bool {
+	_, kind := arnKind(l.Model)
+	return kind == "custom-model" || kind == "imported-model"
+}
+
+// arnKind returns the kind of Bedrock's resource that an ARN names.
+func arnKind(arn string) (isARN bool, kind string) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "bedrock" {
+		return false, ""
+	}
+	kind, id, _ := strings.Cut(parts[5], "/")
+	if id == "" {
+		kind = ""
+	}
+	return true, kind
 }
 
 func (c *Config) checkRoutes(k *checker) {
@@ -143,7 +170,17 @@ func (c *Config) checkLane(k *checker, route string, l *Lane, path string) {
 		k.bad(path+".model", "%q is an alias; write the id of the model, %s", l.Model, c.Aliases[l.Model])
 		return
 	}
-	k.known("models", path+".model", l.Model, c.modelIDs())
+	if isARN, kind := arnKind(l.Model); isARN && !l.Brought() {
+		if kind == "provisioned-model" {
+			k.bad(path+".model", "is the ARN of what was bought; write it under provisioned")
+		} else {
+			k.bad(path+".model", "is no ARN of a model that was brought (custom-model, imported-model); of a deployment write that of its model")
+		}
+		return
+	}
+	if !l.Brought() {
+		k.known("models", path+".model", l.Model, c.modelIDs())
+	}
 	bound := make([]string, 0, len(c.Models[l.Model].Engines))
 	for _, b := range c.Models[l.Model].Engines {
 		bound = append(bound, b.Engine)

@@ -27,8 +27,20 @@ func TestFaultsOfRoutes(t *testing.T) {
 			"  r: {lanes: [{model: m, spill: over-rate}, {model: n, spill: over-rate}, {model: m, engines: [own], spill: over-rate}, {model: m, engines: [aws], spill: over-rate}, {model: amazon.nova-pro-v1:0}]}\n",
 			`9: routes.r.lanes: has 5 lanes; at most 4`,
 		},
-		"dangling model":    {"  r:\n    lanes:\n      - model: mm\n", `11: routes.r.lanes[0].model: there is no "mm" among the models`},
-		"dangling engine":   {"  r: {lanes: [{model: n, engines: [own]}]}\n", `9: routes.r.lanes[0].engines[0]: there is no "own" among the engines of n`},
+		"dangling model":  {"  r:\n    lanes:\n      - model: mm\n", `11: routes.r.lanes[0].model: there is no "mm" among the models`},
+		"dangling engine": {"  r: {lanes: [{model: n, engines: [own]}]}\n", `9: routes.r.lanes[0].engines[0]: there is no "own" among the engines of n`},
+		"a deployment": {
+			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:custom-model-deployment/abc'}]}\n",
+			`9: routes.r.lanes[0].model: is no ARN of a model that was brought (custom-model, imported-model); of a deployment write that of its model`,
+		},
+		"a purchase": {
+			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abc'}]}\n",
+			`9: routes.r.lanes[0].model: is the ARN of what was bought; write it under provisioned`,
+		},
+		"engines of what was brought": {
+			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:imported-model/abc', engines: [own]}]}\n",
+			`9: routes.r.lanes[0].engines[0]: there is no "own" among the engines of arn:aws:bedrock:us-east-1:000000000000:imported-model/abc`,
+		},
 		"no model":          {"  r: {lanes: [{name: x}]}\n", `9: routes.r.lanes[0].model: is missing`},
 		"itself":            {"  r: {lanes: [{model: r}]}\n", `9: routes.r.lanes[0].model: is the route itself`},
 		"another route":     {"  r: {lanes: [{model: s}]}\n  s: {lanes: [{model: m}]}\n", `9: routes.r.lanes[0].model: "s" is a route`},

@@ -253,6 +253,53 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// What was brought is a lane, too, by its ARN. It stays as long as a route has it, and is passed over while it is not served.
+func TestLanesOfWhatWasBrought(t *testing.T) {
+	c := testConfig(t)
+	artifacts(t, &c)
+	nobody := here + "imported-model/abcdefghijkl"
+	c.Routes = map[string]config.Route{"early": {Lanes: []config.Lane{{Model: nobody, Failover: true}, {Model: novaLite}}}}
+	s := run(t, c)
+	createImport(t, s, "job", "mine", "s3://models/llama/").members(t, http.StatusCreated)
+	imported, _ := until(t, s, importJobs+"/job", "status", "InProgress")["importedModelArn"].(string)
+	tuned := customModel(t, s, "tuned", "lora")
+	lanes := func(first string) string {
+		return `{"lanes":[{"model":"` + first + `","failover":true},{"model":"` + novaLite + `"}]}`
+	}
+	for name, x := range map[string]struct{ model, lane, served string }{
+		"by-import": {imported, imported[strings.LastIndex(imported, "/")+1:], imported},
+		"by-tuned":  {tuned, tuned[strings.LastIndex(tuned, "/")+1:], tuned},
+		"early":     {"", novaLite, novaLite},
+	} {
+		if x.model != "" {
+			if got := ask(t, s, http.MethodPost, "routes/"+name, lanes(x.model)); got.status != 200 {
+				t.Fatalf("%s: %d %s", name, got.status, got.body)
+			}
+		}
+		got := post(t, s, chatPath, `{"model":"`+name+`","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`)
+		if got.status != 200 || got.header.Get("X-Forebay-Lane") != x.lane || got.header.Get("X-Forebay-Model-Served") != x.served {
+			t.Errorf("%s: %d, lane %q, %s", name, got.status, got.header.Get("X-Forebay-Lane"), got.body)
+		}
+	}
+	if got := ask(t, s, http.MethodPost, "routes/late", lanes(nobody)); got.status != 400 || !strings.Contains(got.body, "nobody has brought a model") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := ask(t, s, http.MethodGet, "routes/early/test", ""); !strings.Contains(got.body, "the model that was brought is not served") {
+		t.Errorf("%s", got.body)
+	}
+	for path, route := range map[string]string{importedPath + "mine": "by-import", customPath + "tuned": "by-tuned"} {
+		if a := post(t, s, path, "", method("DELETE")); a.status != http.StatusConflict && a.status != http.StatusBadRequest || !strings.Contains(a.body, "the route "+route) {
+			t.Errorf("%+v", a)
+		}
+		if got := ask(t, s, http.MethodDelete, "routes/"+route, ""); got.status != 200 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		if a := post(t, s, path, "", method("DELETE")); a.status != http.StatusOK {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
 func TestCustomModelBadInput(t *testing.T) {
 	c := testConfig(t)
 	c.Models["declared"] = config.Model{Base: novaLite}

@@ -199,11 +199,14 @@ func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]
 	return config.EncodeObject(object)
 }
 
-// boughtFor refuses a route over what nobody has bought. What forebay.yaml declares may be bought later.
+// boughtFor refuses a route over what nobody has bought or brought. What forebay.yaml declares may be there later.
 func (s *Server) boughtFor(r *config.Route) error {
 	for i := range r.Lanes {
 		if id := r.Lanes[i].Bought; id != "" && s.provisioned.Load().lookup(s.cfg.Account.ID, id) == nil {
 			return fault.Newf(fault.Invalid, "lanes[%d].provisioned: there is no provisioned throughput %q; see `forebay provision`", i, id)
+		}
+		if l := &r.Lanes[i]; l.Brought() && s.live.Load().model(l.Model) == nil {
+			return fault.Newf(fault.Invalid, "lanes[%d].model: nobody has brought a model %s, or it is not served", i, l.Model)
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (p *serving) routed(bought *provisioned) (*serving, []dispatch.Route, error
 	return &out, routes, nil
 }
 
-// lane is a lane as the scheduler takes it; false where what was bought for it does not serve.
+// lane is a lane as the scheduler takes it; false where what was bought or brought for it does not serve.
 func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool) {
 	out := dispatch.Lane{
 		Name: l.Title(), Mode: meter.ModeOnDemand, Model: l.Model, Engines: l.Engines, Spill: l.Rules(), MaxWait: l.MaxWait,
@@ -62,6 +62,16 @@ func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool
 		out.Mode, out.Model, out.Reservation = meter.ModeProvisioned, t.Model.ID, t.ARN
 	}
 	return out, p.model(out.Model) != nil
+}
+
+// laneOf names a route with a lane of a model, "" for none.
+func (p *serving) laneOf(model string) string {
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Routes)) {
+		if slices.ContainsFunc(p.cfg.Routes[name].Lanes, func(l config.Lane) bool { return l.Model == model }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // pool names the engines that serve in a lane, whose clients become known by it.

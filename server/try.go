@@ -71,6 +71,9 @@ func (v adminView) lanes(req *infer.Request, who *identity.Principal, res *catal
 		out[i] = admin.RouteLane{
 			Number: i + 1, Name: l.Title(), Model: l.Model, Spill: cmp.Or(l.Spill, "never"), Failover: l.Failover, State: laneClosed, Why: "what was bought does not serve",
 		}
+		if l.Brought() {
+			out[i].Why = "the model that was brought is not served"
+		}
 	}
 	for i := range res.Route.Lanes {
 		l := &res.Route.Lanes[i]

@@ -202,6 +202,11 @@ func (c customModels) InUse(account, arn string) string {
 			return "the provisioned throughput " + t.Name
 		}
 	}
+	if p := c.s.live.Load(); p != nil { // not stopped meanwhile
+		if route := p.laneOf(arn); route != "" {
+			return "the route " + route
+		}
+	}
 	return ""
 }
 
