@@ -117,16 +117,6 @@ func (d *Demand) scaled(k float64) *Demand {
 	return out
 }
 
-// where returns the demand with the minutes multiplied that a function gives a factor for.
-func (d *Demand) where(factor func(at time.Time) float64) *Demand {
-	out := &Demand{Start: d.Start, Expected: d.Expected, Minutes: make([]Flow, len(d.Minutes))}
-	for i := range d.Minutes {
-		out.Minutes[i].add(d.Minutes[i], factor(d.Start.Add(time.Duration(i)*time.Minute)))
-		out.Total.add(out.Minutes[i], 1)
-	}
-	return out
-}
-
 // whole rounds a total to whole tokens or calls.
 func whole(v float64) int64 { return int64(math.Round(v)) }
 

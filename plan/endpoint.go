@@ -99,7 +99,7 @@ func (p *planner) boundInstance(m *catalog.Model, o *offer) error {
 		return err
 	}
 	perHour := p.perHour(m)
-	b := Bound{Missing: "an engine of " + m.Name + " on an instance", Settles: lowest.Hour > perHour}
+	b := Bound{Missing: "an engine of " + m.Name + " on an instance", Settles: lowest.Hour > p.mostPerHour(m)}
 	b.Says = fmt.Sprintf("an endpoint wins only below %s %s/h in total; the cheapest instance whose price is known is %s at %s %s/h",
 		Amount(perHour), p.a.Currency, lowest.Type, Amount(lowest.Hour), p.a.Currency)
 	if b.Settles {

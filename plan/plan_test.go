@@ -47,6 +47,13 @@ func (s *day) Rate(at time.Duration) float64 {
 	}
 }
 
+// Assumptions are two other volumes.
+func (s *day) Assumptions() iter.Seq2[string, workload.Source] {
+	return func(yield func(string, workload.Source) bool) {
+		_ = yield("half of it", &day{s.calls / 2, s.in, s.out, s.days}) && yield("a quarter more", &day{s.calls * 5 / 4, s.in, s.out, s.days})
+	}
+}
+
 func (s *day) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
 		r := rand.New(rand.NewPCG(1, 2))
@@ -109,7 +116,7 @@ func TestWorkedExample(t *testing.T) {
 	if a.Verdict != want {
 		t.Errorf("%s\nwant %s", a.Verdict, want)
 	}
-	if c := option(t, a, "on-demand").Cost; c.Mid != 937_500_000_000 || c.Kind != "range" || c.High != c.Mid || c.Low >= c.Mid {
+	if c := option(t, a, "on-demand").Cost; c.Mid != 937_500_000_000 || c.Kind != "range" || c.High*4 != c.Mid*5 || c.Low*2 != c.Mid {
 		t.Errorf("%+v", c)
 	}
 	for id, why := range map[string]string{"endpoint": "weights", "serverless": "weights"} {

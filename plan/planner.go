@@ -63,6 +63,9 @@ func Do(ctx context.Context, q *Question) (*Answer, error) {
 		Version: 1, Days: q.Days, Hours: q.Days * hoursOfDay, Model: q.Model.ID, Region: q.Region, Deadline: int64(q.Deadline), Seed: q.Seed,
 		Traffic: summary(q.Traffic, d),
 	}}
+	if err := p.vary(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.screen(); err != nil {
 		return nil, err
 	}
@@ -80,7 +83,6 @@ func (p *planner) screen() error {
 	if p.a.Currency = "USD"; price != nil {
 		p.a.Currency = price.Currency
 	}
-	p.vary()
 	p.traceTraffic()
 	models := []*catalog.Model{p.q.Model}
 	if p.q.Substitute != nil {

@@ -292,6 +292,15 @@ func (p *planner) perHour(m *catalog.Model) int64 {
 	return whole(p.value(m, &p.demand.Total) * 60 / float64(len(p.demand.Minutes)))
 }
 
+// mostPerHour is that under the assumption that makes it the most.
+func (p *planner) mostPerHour(m *catalog.Model) int64 {
+	most := p.perHour(m)
+	for _, v := range p.variants {
+		most = max(most, whole(p.value(m, &v.demand.Total)*60/float64(len(v.demand.Minutes))))
+	}
+	return most
+}
+
 // boundPrice is for units of no known price.
 func (p *planner) boundPrice(m *catalog.Model, o *offer, size *catalog.Unit, perHour int64) error {
 	lowest, of, t := cheapestUnit(catalog.PublishedUnits(), p.a.Currency)
@@ -318,9 +327,13 @@ func (p *planner) boundPrice(m *catalog.Model, o *offer, size *catalog.Unit, per
 	o.Assumptions = append(o.Assumptions, fmt.Sprintf("at least one unit, at the lowest price of any model's unit that is published (%s, %s, %s)", of.Name, termName(t.id), of.Date))
 	b.Says = fmt.Sprintf("provisioned wins only below %s %s/h in total; the lowest published unit price of any model is %s %s/h (%s, %s)",
 		Amount(perHour), p.a.Currency, Amount(lowest), p.a.Currency, of.Name, termName(t.id))
-	if b.Settles = lowest > perHour; b.Settles {
+	switch {
+	case lowest > p.mostPerHour(m):
+		b.Settles = true
 		b.Says += ", so no unit size can change this"
-	} else {
+	case lowest > perHour:
+		b.Says += fmt.Sprintf(", so no unit size can change this, unless what is assumed of the traffic is wrong: it spans up to %s %s/h", Amount(p.mostPerHour(m)), p.a.Currency)
+	default:
 		b.Says += fmt.Sprintf(": ask for a quotation; it is worth it below %s %s/h for the %s that the busiest minute takes", Amount(perHour/max(units, 1)), p.a.Currency, unitCount(units))
 	}
 	p.a.Bounds = append(p.a.Bounds, b)
@@ -345,9 +358,13 @@ func (p *planner) boundSize(m *catalog.Model, o *offer, prices *catalog.UnitPric
 	}
 	b := Bound{Missing: "what a unit of " + m.Name + " delivers"}
 	b.Says = fmt.Sprintf("one unit costs %s %s/h (%s), all calls on demand %s %s/h", Amount(t.hour), p.a.Currency, termName(t.id), Amount(perHour), p.a.Currency)
-	if b.Settles = t.hour >= perHour; b.Settles {
+	switch {
+	case t.hour >= p.mostPerHour(m):
+		b.Settles = true
 		b.Says += ": provisioned loses whatever a unit delivers, also as a base load"
-	} else {
+	case t.hour >= perHour:
+		b.Says += fmt.Sprintf(": provisioned loses whatever a unit delivers, unless what is assumed of the traffic is wrong: it spans up to %s %s/h", Amount(p.mostPerHour(m)), p.a.Currency)
+	default:
 		b.Says += fmt.Sprintf(": provisioned wins with up to %s, if those carry the traffic; one unit pays as a base load if it delivers at least %s tokens a minute of this traffic's mix",
 			unitCount((perHour-1)/t.hour), Grouped(p.payingUnit(m, t.hour)))
 	}

@@ -1,48 +1,34 @@
 package plan
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"math"
-	"time"
+
+	"forebay/workload"
 )
 
-// weekend is what is assumed of Saturdays and Sundays where a shape says nothing of them.
-var weekend = []struct {
-	name  string
-	share float64
-}{
-	{"weekends with a third of a working day's calls, as the code traffic of Azure's 2024 trace has", 1.0 / 3},
-	{"no calls at weekends", 0},
+// Open is a traffic that leaves something open, as a shape in words does.
+type Open interface {
+	// Assumptions yields the same traffic under each other assumption, with its name.
+	Assumptions() iter.Seq2[string, workload.Source]
 }
 
-// vary makes the demands of a shape's range: one for each assumption that its words leave open.
-func (p *planner) vary() {
-	d := p.demand
-	if !d.Expected || d.Start.IsZero() || len(d.Minutes) < 7*minutesOfDay || !sameAllWeek(d) {
-		return
+// vary measures the traffic under each of its assumptions: they make the range.
+func (p *planner) vary(ctx context.Context) error {
+	open, ok := p.q.Traffic.(Open)
+	if !ok {
+		return nil
 	}
-	for _, w := range weekend {
-		p.variants = append(p.variants, variant{w.name, d.where(func(at time.Time) float64 {
-			if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
-				return w.share
-			}
-			return 1
-		})})
-	}
-}
-
-// sameAllWeek reports whether all seven days are alike, which a shape that says something of weekdays has not.
-func sameAllWeek(d *Demand) bool {
-	var days [7]float64
-	for i := range 7 * minutesOfDay {
-		days[d.Start.Add(time.Duration(i)*time.Minute).Weekday()] += d.Minutes[i].Calls
-	}
-	for _, x := range days[1:] {
-		if math.Abs(x-days[0]) > days[0]/1000 {
-			return false
+	for name, s := range open.Assumptions() {
+		d, err := Measure(ctx, s)
+		if err != nil {
+			return err
 		}
+		p.variants = append(p.variants, variant{name, d})
 	}
-	return true
+	return nil
 }
 
 // traceTraffic notes the figures of the traffic.

@@ -24,6 +24,8 @@ type Shape struct {
 	from, to int         // the window of the peak, hours
 	power    float64     // of the sine that gives the peak
 	in, out  int64
+	weekend  float64 // calls of a day at the weekend over those of a working day
+	said     struct{ in, out, peak, weekend bool }
 	place    *time.Location
 	notes    []string
 	seed     uint64
@@ -37,13 +39,14 @@ var (
 	share  = regexp.MustCompile(`^([\d.]+)\s*%\s*(\d{1,2})-(\d{1,2})$`)
 	factor = regexp.MustCompile(`^peak\s+x\s*([\d.]+)$`)
 	size   = regexp.MustCompile(`^(in|out)\s+(\d+)$`)
+	rest   = regexp.MustCompile(`^weekends\s+([\d.]+)\s*%$`)
 )
 
 func invalid(format string, args ...any) error { return fault.Newf(fault.Invalid, format, args...) }
 
 // Parse reads words. What it refuses it names, and says what to write instead.
 func Parse(words string, seed uint64) (*Shape, error) {
-	s := &Shape{words: words, peak: 1, place: time.UTC, seed: seed}
+	s := &Shape{words: words, peak: 1, weekend: 1, place: time.UTC, seed: seed}
 	left, given := 100.0, [24]bool{}
 	for part := range strings.SplitSeq(words, ",") {
 		if part = strings.TrimSpace(part); part == "" {
@@ -56,9 +59,7 @@ func Parse(words string, seed uint64) (*Shape, error) {
 	if s.perDay == 0 {
 		return nil, invalid("the shape %q does not say how many calls there are: begin with a number such as 50000/day", words)
 	}
-	if s.in == 0 || s.out == 0 {
-		return nil, invalid("the shape %q does not say how large calls are: add their tokens, such as in 1000, out 300", words)
-	}
+	s.assume()
 	return s, s.spread(left, &given)
 }
 
@@ -79,7 +80,18 @@ func (s *Shape) clause(part string, left *float64, given *[24]bool) error {
 		if err != nil || f < 1 || f > 100 {
 			return invalid("%q: the busiest minute is between 1 and 100 times the mean of its hours", part)
 		}
-		s.peak = f
+		s.peak, s.said.peak = f, true
+		return nil
+	}
+	if part == "no weekends" {
+		part = "weekends 0%"
+	}
+	if m := rest.FindStringSubmatch(part); m != nil {
+		f, err := strconv.ParseFloat(m[1], 64)
+		if err != nil || f > 1000 {
+			return invalid("%q: a day at the weekend has 0 to 1000 %% of the calls of a working day", part)
+		}
+		s.weekend, s.said.weekend = f/100, true
 		return nil
 	}
 	if m := size.FindStringSubmatch(part); m != nil {
@@ -88,15 +100,15 @@ func (s *Shape) clause(part string, left *float64, given *[24]bool) error {
 			return invalid("%q: give between 1 and 10,000,000 tokens", part)
 		}
 		if m[1] == "in" {
-			s.in = n
+			s.in, s.said.in = n, true
 		} else {
-			s.out = n
+			s.out, s.said.out = n, true
 		}
 		return nil
 	}
 	place, err := time.LoadLocation(part)
 	if err != nil || part == "Local" {
-		return invalid("%q is not understood: write a volume (50000/day), a share of hours (80%% 09-17), a time zone (America/New_York), peak x2, in 1000, out 300", part)
+		return invalid("%q is not understood: write a volume (50000/day), a share of hours (80%% 09-17), a time zone (America/New_York), peak x2, weekends 30%%, in 1000, out 300", part)
 	}
 	s.place = place
 	if _, region := strings.CutPrefix(part, "E"); region && len(part) == 3 {
@@ -152,18 +164,24 @@ func (s *Shape) spread(left float64, given *[24]bool) error {
 	if s.to == 0 {
 		s.from, s.to = 0, 24
 	}
+	s.curve(s.peak)
+	return nil
+}
+
+// curve finds the power of the sine whose top is so many times its mean.
+func (s *Shape) curve(peak float64) {
+	s.peak, s.power = peak, 0
+	if peak == 1 {
+		return
+	}
 	low, high := 0.0, 1e5
 	for range 100 { // the mean of sin(pi u)^k over u is 1 / peak
-		if s.power = (low + high) / 2; 1/sineMean(s.power) < s.peak {
+		if s.power = (low + high) / 2; 1/sineMean(s.power) < peak {
 			low = s.power
 		} else {
 			high = s.power
 		}
 	}
-	if s.peak == 1 {
-		s.power = 0
-	}
-	return nil
 }
 
 // sineMean is the mean of sin(pi u)^k for u from 0 to 1: Gamma((k+1)/2) / (sqrt(pi) Gamma(k/2+1)).
@@ -192,6 +210,9 @@ func (s *Shape) Rate(at time.Duration) float64 {
 	hour := at.Hours()
 	h := math.Mod(hour, 24)
 	r := s.perDay * s.hours[int(h)] / 3600
+	if day := int(hour/24) % 7; day >= 5 { // from a Monday on
+		r *= s.weekend
+	}
 	u := (h - float64(s.from)) / float64(s.to-s.from)
 	if h < float64(s.to-24) {
 		u = (h + 24 - float64(s.from)) / float64(s.to-s.from)
@@ -206,7 +227,7 @@ func (s *Shape) Rate(at time.Duration) float64 {
 func (s *Shape) All() iter.Seq2[workload.Request, error] {
 	most := 0.0
 	for _, share := range s.hours {
-		most = max(most, share*s.perDay/3600*s.peak)
+		most = max(most, share*s.perDay/3600*s.peak*max(1, s.weekend))
 	}
 	return func(yield func(workload.Request, error) bool) {
 		random := rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // traffic

@@ -49,7 +49,6 @@ func TestRefused(t *testing.T) {
 	for words, want := range map[string]string{
 		"":                        "how many",
 		"in 10, out 10":           "how many",
-		"50000/day":               "how large",
 		"50000/day, in 0, out 10": "tokens",
 		"-5/day, in 1, out 1":     "not understood",
 		"10/day, 80% 09-17, 30% 18-20, in 1, out 1":             "add up to 110 %",
@@ -57,6 +56,7 @@ func TestRefused(t *testing.T) {
 		"10/day, 50% 00-24, in 1, out 1":                        "no hour is left",
 		"10/day, 50% 09-09, in 1, out 1":                        "another one",
 		"10/day, 50% 09-25, in 1, out 1":                        "00 to 24",
+		"10/day, weekends 2000%":                                "0 to 1000",
 		"10/day, peak x0.5, in 1, out 1":                        "between 1 and 100",
 		"10/day, Amerika/New_York, in 1, out 1":                 "not understood",
 		"10/day, Local, in 1, out 1":                            "not understood",
@@ -71,9 +71,40 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// What the words leave open is assumed, said, and tried otherwise; what they say is not.
+func TestAssumptions(t *testing.T) {
+	for words, want := range map[string]int{
+		worked + ", weekends 30%":                  0,
+		worked:                                     2,
+		"50000/day, in 1, out 1, no weekends":      2,
+		"50000/day, in 1000, weekends 10%":         4,
+		"50000/day":                                6,
+		"50000/day, out 5, peak x1, weekends 100%": 2,
+	} {
+		s, err := Parse(words, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for name, other := range s.Assumptions() {
+			n++
+			if o := other.(*Shape); name == "" || o.in == s.in && o.out == s.out && o.peak == s.peak && o.weekend == s.weekend {
+				t.Errorf("%q: %q changes nothing", words, name)
+			}
+		}
+		if n != want {
+			t.Errorf("%q has %d other assumptions, want %d", words, n, want)
+		}
+	}
+	s, err := Parse("10/s, in 1, out 1, weekends 25%", 1)
+	if err != nil || s.Rate(time.Hour) != 10 || s.Rate(5*24*time.Hour) != 2.5 || s.Rate(4*24*time.Hour) != 10 {
+		t.Errorf("%v: weekends are no quarter: %v", err, s)
+	}
+}
+
 func TestEasternTimeIsPointedOut(t *testing.T) {
 	s, err := Parse("10/day, EST, in 1, out 1", 1)
-	if err != nil || len(s.Info().Notes) != 1 || !strings.Contains(s.Info().Notes[0], "America/New_York") {
+	if err != nil || !strings.Contains(s.Info().Notes[0], "America/New_York") {
 		t.Errorf("%v %+v", err, s)
 	}
 }
