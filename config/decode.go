@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // read decodes a file over the values that c has. Its error says that the text is no YAML.
@@ -309,7 +311,7 @@ func set(n ast.Node, v reflect.Value, text string, isText bool) string {
 		return ""
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(text, 64)
-		if err != nil || isText {
+		if err != nil || isText && (n.GetToken().Type != token.StringType || !scientific.MatchString(text)) {
 			return fmt.Sprintf("%q is no number", text)
 		}
 		v.SetFloat(x)
@@ -321,6 +323,9 @@ func set(n ast.Node, v reflect.Value, text string, isText bool) string {
 		return setInt(n.(*ast.IntegerNode), v, text) // isInt
 	}
 }
+
+// scientific is a number as JSON has it that the parser takes for text.
+var scientific = regexp.MustCompile(`^-?\d+(\.\d+)?[eE][-+]?\d+$`)
 
 func setInt(n *ast.IntegerNode, v reflect.Value, text string) string {
 	tooBig := text + " is out of range"

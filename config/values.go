@@ -188,5 +188,6 @@ func (c *Config) Marshal() ([]byte, error) { return marshal(c) }
 
 // marshal writes values of the configuration's types as YAML.
 func marshal(v any) ([]byte, error) {
-	return yaml.MarshalWithOptions(v, yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(d.String()), nil }))
+	return yaml.MarshalWithOptions(v, yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(d.String()), nil }),
+		yaml.CustomMarshaler(func(f float64) ([]byte, error) { return strconv.AppendFloat(nil, f, 'f', -1, 64), nil })) // 1e-06 is text in YAML
 }
