@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,8 +93,14 @@ func (c *calibrateCmd) Run(e *env) error {
 
 // typical reads IN/OUT.
 func typical(s string) (m perf.Mix, err error) {
-	if n, err := fmt.Sscanf(s, "%d/%d", &m.Input, &m.Output); err != nil || n != 2 || m.Input < 1 || m.Output < 1 || m.Input > 1<<30 || m.Output > 1<<30 {
-		return m, fmt.Errorf("--typical %q is not INPUT/OUTPUT in tokens, such as 1000/100", s)
+	in, out, _ := strings.Cut(s, "/")
+	for _, x := range []struct {
+		text string
+		to   *int64
+	}{{in, &m.Input}, {out, &m.Output}} {
+		if *x.to, err = strconv.ParseInt(x.text, 10, 64); err != nil || *x.to < 1 || *x.to > 1<<30 {
+			return m, fmt.Errorf("--typical %q is not INPUT/OUTPUT in tokens, such as 1000/100", s)
+		}
 	}
 	return m, nil
 }

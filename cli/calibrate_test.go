@@ -82,6 +82,21 @@ func TestCalibrateFromCounters(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	head, rows, _ := strings.Cut(b.String(), "\n")
+	for text, want := range map[string]string{
+		"": "no rows of counters\n", head + "\n": "no rows of counters\n", head + "\n" + rows + `1,"`: "parse error", head + "\n" + rows + "61,NaN,1,1,0,1\n": `"NaN" is no`,
+		head + "\n" + rows + "61,1,+Inf,1,0,1\n": `"+Inf" is no`, head + "\n" + rows + "61,1,1,-1,0,1\n": `"-1" is no`,
+	} {
+		bad := filepath.Join(t.TempDir(), "bad.csv")
+		if err := os.WriteFile(bad, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		args := []string{"calibrate", demoModel, "--counters", bad, "--slots", "30", "--kv", "100000", "--dry-run"}
+		if code := Main(t.Context(), args, Streams{Out: &out, Err: &out}); code != 1 || !strings.Contains(out.String(), want) || strings.Contains(out.String(), "%!") {
+			t.Errorf("exit %d: %s, want %s", code, out.String(), want)
+		}
+	}
 	for _, c := range []struct {
 		args string
 		code int
@@ -92,6 +107,8 @@ func TestCalibrateFromCounters(t *testing.T) {
 		{"--slots 60 --kv 100000", 1, "the batch went up to 29.5 of 60"},
 		{"--kv 100000", 1, "--slots and --kv"},
 		{"--slots 30 --kv 100000 --typical 0/9", 1, "--typical"},
+		{"--slots 30 --kv 100000 --dry-run --typical 1000/1e3", 1, "--typical"},
+		{"--slots 30 --kv 100000 --dry-run --typical 1000/100/5", 1, "--typical"},
 		{"--slots 30 --kv=-1", 1, "--kv must not be negative"},
 		{"--slots 30 --kv 100000 --per-replica 0", 1, "--per-replica at least 1"},
 		{"--slots 30 --kv 100000 --engine other", 1, `has no engine "other"`},

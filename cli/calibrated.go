@@ -66,8 +66,11 @@ func readCounters(path string) (out []calibrate.Counter, err error) {
 	}
 	defer func() { _ = f.Close() }()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) < 2 {
-		return nil, fmt.Errorf("%s: no rows of counters (%w)", path, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(rows) < 2 {
+		return nil, fmt.Errorf("%s: no rows of counters", path)
 	}
 	columns := []string{"t", "prompt_throughput", "gen_throughput", "running", "waiting", "kv_tokens"}
 	before := math.NaN()
@@ -78,8 +81,8 @@ func readCounters(path string) (out []calibrate.Counter, err error) {
 			if at < 0 {
 				return nil, fmt.Errorf("%s: no column %s", path, name)
 			}
-			if v[i], err = strconv.ParseFloat(row[at], 64); err != nil {
-				return nil, fmt.Errorf("%s:%d: %s: %q is no number", path, line+2, name, row[at])
+			if v[i], err = strconv.ParseFloat(row[at], 64); err != nil || !(v[i] >= 0) || math.IsInf(v[i], 0) {
+				return nil, fmt.Errorf("%s:%d: %s: %q is no number of zero or more", path, line+2, name, row[at])
 			}
 		}
 		length := v[0] - before
