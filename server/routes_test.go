@@ -236,3 +236,15 @@ func TestSpillFromWhatWasBought(t *testing.T) {
 		t.Errorf("a route without a lane: %d %s", got.status, got.body)
 	}
 }
+
+// What a call would be is said exactly, or it is not tried.
+func TestTrialsAreSaidExactly(t *testing.T) {
+	s := run(t, testConfig(t))
+	for query, status := range map[string]int{
+		"": 200, "stream=true": 200, "stream=false": 200, "stream=yes": 400, "stream=1": 400, "input=-1": 400, "input=1e3": 400, "max_tokens=9999999999": 400, "tier=gold": 400, "key=nobody": 404,
+	} {
+		if got := ask(t, s, http.MethodGet, "routes/"+haiku+"/test?"+query, ""); got.status != status {
+			t.Errorf("%q: %d %s", query, got.status, got.body)
+		}
+	}
+}

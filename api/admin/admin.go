@@ -337,6 +337,15 @@ func span(v url.Values) (since, until time.Time, err error) {
 	return read("since"), read("until"), err
 }
 
+// flag reads a member of the query that is true or false; false where it is absent.
+func flag(v url.Values, name string) (bool, error) {
+	text := v.Get(name)
+	if !slices.Contains([]string{"", "true", "false"}, text) {
+		return false, fault.Newf(fault.Invalid, "%s is true or false, and not %q: nothing has been done", name, text)
+	}
+	return text == "true", nil
+}
+
 func (s *Service) verify(c *api.Call, _ string) (any, error) {
 	v, err := url.ParseQuery(c.Query)
 	if err != nil {

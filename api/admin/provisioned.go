@@ -165,11 +165,11 @@ func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
 	}
-	atTermEnd := v.Get("at_term_end")
-	if !slices.Contains([]string{"", "true", "false"}, atTermEnd) {
-		return nil, fault.Newf(fault.Invalid, "at_term_end is true or false, and not %q: nothing has been ended", atTermEnd)
+	atTermEnd, err := flag(v, "at_term_end")
+	if err != nil {
+		return nil, err
 	}
-	return s.bought.End(c.Context(), account, id, atTermEnd == "true")
+	return s.bought.End(c.Context(), account, id, atTermEnd)
 }
 
 // provisionedRoutes are the operations on provisioned throughput. Callers buy for their own account, and the operator for any.

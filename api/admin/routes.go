@@ -66,7 +66,10 @@ func (s *Service) tryRoute(c *api.Call, name string) (any, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the query string is malformed")
 	}
-	q := &RouteQuestion{Route: name, Key: v.Get("key"), Tier: v.Get("tier"), Stream: v.Get("stream") == "true"}
+	q := &RouteQuestion{Route: name, Key: v.Get("key"), Tier: v.Get("tier")}
+	if q.Stream, err = flag(v, "stream"); err != nil {
+		return nil, err
+	}
 	for _, x := range []struct {
 		name string
 		to   *int64
