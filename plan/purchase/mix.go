@@ -64,7 +64,8 @@ func (t Term) Price(horizon time.Duration) (nano int64, paid time.Duration, err 
 	case t.Held > 0:
 		paid = t.Held
 	case t.Length > 0:
-		paid = (horizon + t.Length - 1) / t.Length * t.Length
+		terms := int64((horizon + t.Length - 1) / t.Length)
+		paid = time.Duration(terms * int64(t.Length))
 	default:
 		paid = horizon
 	}

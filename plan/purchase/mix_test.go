@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +109,7 @@ func segments(t fataler, raw [][]int64) []purchase.Segment {
 	t.Helper()
 	var out []purchase.Segment
 	for k, s := range raw {
-		out = append(out, purchase.Segment{Name: fmt.Sprint(k), Demand: must(purchase.NewDemand(s))(t)})
+		out = append(out, purchase.Segment{Name: strconv.Itoa(k), Demand: must(purchase.NewDemand(s))(t)})
 	}
 	return out
 }
@@ -232,7 +234,7 @@ func TestT17MixesUnderChange(t *testing.T) {
 			Period: time.Minute, Spill: rapid.Int64Range(1, 1e12).Draw(t, "spill"), Segments: segments(t, [][]int64{a, b}),
 		}
 		for i := range rapid.IntRange(1, 3).Draw(t, "options") {
-			o := purchase.Option{Name: fmt.Sprint(i), Unit: rapid.Int64Range(5, 80).Draw(t, "unit"), Price: rapid.Int64Range(0, 1e9).Draw(t, "price")}
+			o := purchase.Option{Name: strconv.Itoa(i), Unit: rapid.Int64Range(5, 80).Draw(t, "unit"), Price: rapid.Int64Range(0, 1e9).Draw(t, "price")}
 			o.Min, o.Step = rapid.Int64Range(0, 4).Draw(t, "min"), rapid.Int64Range(0, 3).Draw(t, "step")
 			if rapid.Bool().Draw(t, "busy only") {
 				o.Covers = []int{1}
@@ -244,7 +246,7 @@ func TestT17MixesUnderChange(t *testing.T) {
 			t.Fatalf("%v cost %d, and %v cost least, %.0f", base.Units, base.Cost.Total(), at, least)
 		}
 		more, cheap, big := m, m, m
-		more.Options = append(m.Options[:len(m.Options):len(m.Options)], purchase.Option{Unit: 17, Price: 1e6})
+		more.Options = slices.Concat(m.Options, []purchase.Option{{Unit: 17, Price: 1e6}})
 		cheap.Options = append([]purchase.Option(nil), m.Options...)
 		cheap.Options[0].Price /= 2
 		if c := must(more.Best(1 << 30))(t).Cost.Total(); c > base.Cost.Total()+2 {
