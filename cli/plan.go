@@ -14,6 +14,7 @@ import (
 	planreport "forebay/plan/report"
 	"forebay/plan/shape"
 	"forebay/workload"
+	"forebay/workload/trace"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -218,7 +219,9 @@ func (b *progressBar) clear() {
 // planTraffic says what traffic is planned for.
 type planTraffic struct {
 	Shape string `help:"Traffic in words: calls a day, when they come, how large they are." placeholder:"WORDS"`
-	Trace string `help:"Recorded traffic: a file whose form is found out." type:"path" placeholder:"FILE" hidden:""`
+	Trace string `help:"Recorded traffic: a file of CSV, or of JSON lines, with a time, input and output tokens in each row; which column is which is found out and shown." type:"path" placeholder:"FILE"`
+
+	Columns map[string]string `help:"What columns of the trace are, where that is not found out: time, input, cached, output, max, tenant." placeholder:"MEANING=COLUMN"`
 }
 
 // source returns the traffic.
@@ -231,6 +234,6 @@ func (c *planTraffic) source(seed uint64) (workload.Source, error) {
 	case c.Shape != "":
 		return shape.Parse(c.Shape, seed)
 	default:
-		return nil, fault.New(fault.Unsupported, "traces are not read yet")
+		return trace.Open(c.Trace, trace.Options{Columns: c.Columns})
 	}
 }

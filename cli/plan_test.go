@@ -57,6 +57,25 @@ func TestPlanAnswersTheWorkedExample(t *testing.T) {
 	}
 }
 
+// A trace is planned for like a shape, and warned of where it is short.
+func TestPlanOfATrace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trace.csv")
+	if err := os.WriteFile(file, []byte("when,read,made\n2024-05-01 10:00:00,1000,100\n2024-05-01 10:00:30,x,100\n2024-05-01 10:10:00,3000,100\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"plan", "--trace", file, "--model", "meta.llama3-1-70b-instruct-v1:0"}
+	if code, _, errs := runCLI(t, args...); code != exitUsage || !strings.Contains(errs, "there are when, read, made") {
+		t.Errorf("%d %s", code, errs)
+	}
+	code, out, errs := runCLI(t, append(args, "--columns", "time=when", "--columns", "input=read", "--columns", "output=made")...)
+	text := strings.Join(strings.Fields(out), " ")
+	for _, want := range []string{"2,000 tokens in and 100 out", "1 rows left out: the input tokens are no number (first in line 3", "covers 11m0s and no whole day", "taken for UTC"} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("%d %q is missing: %s %s", code, want, errs, out)
+		}
+	}
+}
+
 // Bad input is named, says what to do, and ends with code 2.
 func TestPlanRefusesBadInput(t *testing.T) {
 	const model = "--model=meta.llama3-1-70b-instruct-v1:0"

@@ -272,7 +272,8 @@ func (p *planner) learnSpill(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
 	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
 	fluid := o.spills(p.demand.part(w), w.from)
-	spilled := Flow{Input: float64(r.Input - r.BoughtInput), Output: float64(r.Output - r.BoughtOutput)}
+	// What the quota then refuses counts as well: it would be paid for with a larger one.
+	spilled := Flow{Input: float64(r.OfferedInput - r.BoughtInput), Output: float64(r.OfferedOutput - r.BoughtOutput)}
 	if v := p.value(o.model, &fluid); v > 0 {
 		s.ratio = max(p.value(o.model, &spilled)/v, 1e-9)
 		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is %.2f times what the minute's mean says, as replayed, in the whole month", s.ratio))

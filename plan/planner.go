@@ -84,6 +84,7 @@ func (p *planner) screen() error {
 		p.a.Currency = price.Currency
 	}
 	p.traceTraffic()
+	p.shortTraffic()
 	models := []*catalog.Model{p.q.Model}
 	if p.q.Substitute != nil {
 		models = append(models, p.q.Substitute)

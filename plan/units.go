@@ -198,6 +198,9 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 		o.ID, o.Mode = fmt.Sprintf("provisioned+on-demand/%s/%d", t.id, n), Mix
 		o.Name = fmt.Sprintf("%s provisioned, %s, the rest on demand", unitCount(n), termName(t.id))
 	}
+	if days := p.demand.days(); !p.demand.Expected && days < daysOf(t.id) {
+		o.Assumptions = append(o.Assumptions, fmt.Sprintf("the term of %g days is longer than the traffic that was seen (%s days): the rest of it is taken to be alike", daysOf(t.id), Milli(whole(1000*days))))
+	}
 	share := used(p.demand, u, n)
 	o.Used = &share
 	o.serving = p.unitServing(m, u, n, spills)
@@ -240,6 +243,18 @@ func unitCount(n int64) string {
 		return "1 unit"
 	}
 	return Grouped(n) + " units"
+}
+
+// daysOf is how long a commitment lasts, in days.
+func daysOf(term string) float64 {
+	switch term {
+	case "1-month":
+		return 30
+	case "6-months":
+		return 180
+	default:
+		return 0
+	}
 }
 
 func termName(id string) string {

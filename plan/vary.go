@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"time"
 
 	"forebay/workload"
 )
@@ -29,6 +30,24 @@ func (p *planner) vary(ctx context.Context) error {
 		p.variants = append(p.variants, variant{name, d})
 	}
 	return nil
+}
+
+// shortTraffic warns of what a recorded traffic is too short for.
+func (p *planner) shortTraffic() {
+	d := p.demand
+	if d.Expected {
+		return
+	}
+	span := time.Duration(len(d.Minutes)) * time.Minute
+	switch {
+	case d.days() < 1:
+		p.warn("the traffic covers %v and no whole day: the month is taken to be like it, nights and weekends included; give a day at least, better four weeks", span)
+	case d.days() < 7:
+		p.warn("the traffic covers %s days and no whole week: weekends are taken to be like them; give a week at least, better four", Milli(whole(1000*d.days())))
+	}
+	if p.a.Traffic.Empty > 0 {
+		p.warn("%s %% of the minutes have no call: that is taken for idleness and not for missing data", Milli(p.a.Traffic.Empty*100))
+	}
 }
 
 // traceTraffic notes the figures of the traffic.

@@ -71,6 +71,8 @@ type Result struct {
 	Late    int64 // calls that were served after a retry
 	Spilled int64 // calls that a purchase did not take and that were served on demand
 
+	// OfferedInput and OfferedOutput are the tokens of all calls, also of those that were refused.
+	OfferedInput, OfferedOutput int64
 	// Tokens served in all, and of those the ones of calls on what was bought.
 	Input, Output             int64
 	BoughtInput, BoughtOutput int64
@@ -225,6 +227,8 @@ func (r *run) offer(at capacity.Instant, q *workload.Request) {
 	e.Call, e.Tier, e.Account, e.Principal = r.last, capacity.TierDefault, 1, capacity.PrincipalID(q.Tenant)+1
 	e.Input, e.CacheRead, e.MaxOutput, e.Prefix = max(q.Input-q.Cached, 0), q.Cached, q.MaxOutput, q.Prefix
 	c.Input = max(e.Input, 1)
+	r.result.OfferedInput += c.Input
+	r.result.OfferedOutput += c.Output
 	r.lanes(e)
 	r.world.Offer(at, c)
 }
