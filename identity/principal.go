@@ -29,10 +29,13 @@ type Limits struct {
 const AdminPrefix = "forebay:"
 
 // privileged are further actions that a policy allows only with a list of actions of which one names or covers
-// them: they bind the account to pay for months, or decide where its prompts are written.
+// them: they bind the account to pay for months, decide where its prompts are written, or change what the calls of its other keys are
+// served by, or shown as on the ledger.
 var privileged = []string{
 	"bedrock:CreateProvisionedModelThroughput", "bedrock:UpdateProvisionedModelThroughput", "bedrock:DeleteProvisionedModelThroughput",
 	"bedrock:PutModelInvocationLoggingConfiguration", "bedrock:DeleteModelInvocationLoggingConfiguration",
+	"bedrock:UpdateCustomModelDeployment", "bedrock:DeleteCustomModelDeployment", "bedrock:DeleteCustomModel", "bedrock:DeleteImportedModel",
+	"bedrock:DeleteInferenceProfile", "bedrock:TagResource", "bedrock:UntagResource",
 }
 
 // mustBeListed reports whether a policy without a list of actions does not allow an action.

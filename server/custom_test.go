@@ -17,6 +17,7 @@ import (
 
 	"forebay/config"
 	"forebay/custom"
+	"forebay/identity"
 	"forebay/internal/tinygguf"
 	"forebay/resource"
 )
@@ -296,6 +297,33 @@ func TestLanesOfWhatWasBrought(t *testing.T) {
 		}
 		if a := post(t, s, path, "", method("DELETE")); a.status != http.StatusOK {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// A key whose policy lists no actions makes what is its own, and neither changes nor ends what others call.
+func TestPlainKeysChangeNoOthersModels(t *testing.T) {
+	c := testConfig(t)
+	artifacts(t, &c)
+	s := run(t, c)
+	arn := customModel(t, s, "taken", "lora")
+	deploy(t, s, arn)
+	createImport(t, s, "job", "imported", "s3://models/llama", "").members(t, http.StatusCreated)
+	until(t, s, importJobs+"/job", "status", "InProgress")
+	profile, _ := createProfile(t, s, "one", foundation+haiku, "").members(t, http.StatusCreated)["inferenceProfileArn"].(string)
+	plain := as(t, s, makeKey(t, s, "plain", identity.KeyBearer, identity.Policy{}, time.Time{}), "")
+	post(t, s, profiles, `{"inferenceProfileName":"two","modelSource":{"copyFrom":"`+foundation+haiku+`"}}`, plain).members(t, http.StatusCreated)
+	for _, x := range []struct{ method, path, body string }{
+		{http.MethodPatch, deploymentsPath + "/live", `{"modelArn":"` + arn + `"}`},
+		{http.MethodDelete, deploymentsPath + "/live", ""},
+		{http.MethodDelete, customPath + "taken", ""},
+		{http.MethodDelete, importedPath + "imported", ""},
+		{http.MethodDelete, profiles + "/" + url.PathEscape(profile), ""},
+		{http.MethodPost, "/tagResource", `{"resourceARN":"` + profile + `","tags":[{"key":"team","value":"other"}]}`},
+		{http.MethodPost, "/untagResource", `{"resourceARN":"` + profile + `","tagKeys":["team"]}`},
+	} {
+		if a := post(t, s, x.path, x.body, plain, func(r *http.Request) { r.Method = x.method }); a.status != http.StatusForbidden {
+			t.Errorf("%s %s: %d %s", x.method, x.path, a.status, a.body)
 		}
 	}
 }
