@@ -143,6 +143,9 @@ type Replica struct {
 	// Reservation isolates the replica: only the calls of that reservation and of its parts run there, and calls
 	// that can be recalled. 0 is a replica that all of the pool share. It cannot be a standby, too.
 	Reservation ReservationID
+	// Quota are buckets of what the replica's owner lets us have. Calls hold on them from when they start there, by their Measure, and start only
+	// where they have room. They must be known by then; 0 is none, and stands last. A lane of one engine can list them with its other limits instead.
+	Quota [numQuotas]BucketID
 }
 
 // Reservation is capacity that was bought in one pool: a rate of tokens, and the slots that back it. A purchase can be divided into

@@ -161,6 +161,10 @@ func (s *State) configureReplica(r Replica) {
 		s.stats.Ignored++ // a replica does not change its pool: remove it first
 		return
 	}
+	if !s.rent(x, r.Quota) {
+		r.Quota = x.Quota
+		s.stats.Ignored++
+	}
 	x.Replica, x.pool, x.removed = r, pi, false
 	s.touch(pi)
 	p := &s.pools.items[pi]
@@ -254,6 +258,7 @@ func (s *State) forgetReplica(i int32) {
 			p.affinity[k] = affinity{}
 		}
 	}
+	s.unrent(r)
 	delete(s.replicaByID, r.ID)
 	s.replicas.put(i)
 }
@@ -272,6 +277,7 @@ func (s *State) forgetPool(i int32) {
 		}
 	}
 	s.stopShrinking(i)
+	s.stopWaking(i)
 	delete(s.poolByID, p.ID)
 	s.pools.put(i)
 }

@@ -200,4 +200,5 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		k.settle(h.period, h.amount, x)
 		h.held = false
 	}
+	s.settleQuota(c, charge)
 }

@@ -26,6 +26,8 @@ type pool struct {
 	shared   rack
 	standby  rack
 	owned    rack          // isolated replicas
+	rented   int32         // replicas with a quota
+	wakes    Instant       // when calls that wait for quota have some; 0 is never
 	memory   int64         // of the largest replica, 0 if none is bounded
 	sold     room          // slots and memory of all purchases
 	common   room          // common use
@@ -60,7 +62,8 @@ type replica struct {
 	recalling  int32           // calls told to give their slots back
 	borrowed   int32           // slots of calls that can be recalled, or are being
 	// turns grows by turn / weight with every call, so that replicas with equal load take calls in proportion to their weights.
-	turns uint64
+	turns  uint64
+	quotas [numQuotas]int32 // what it may take of buckets; 0 is not bounded
 }
 
 // turn is what a replica of weight 1 grows by. 2^40 calls do not wrap.
@@ -119,7 +122,7 @@ func (s *State) least(k *rack, c *call) int32 {
 	if k.free <= 0 {
 		return 0
 	}
-	return k.open.lightest(s.replicas.items, func(r *replica) bool { return r.fits(c) })
+	return k.open.lightest(s.replicas.items, func(r *replica) bool { return r.fits(c) && s.withinQuota(r, c) })
 }
 
 // upFor counts the replicas that serve the call sooner or later.
@@ -187,7 +190,7 @@ func (s *State) lacksMemory(p *pool, c *call) bool {
 		racks[2] = &p.standby
 	}
 	for _, k := range racks {
-		if k != nil && k.open.lightest(s.replicas.items, func(r *replica) bool { return !c.hasFailedOn(r.ID) }) != 0 {
+		if k != nil && k.open.lightest(s.replicas.items, func(r *replica) bool { return !c.hasFailedOn(r.ID) && s.withinQuota(r, c) }) != 0 {
 			return true
 		}
 	}
@@ -223,7 +226,7 @@ func (s *State) affine(p *pool, c *call) int32 {
 		return 0
 	}
 	r := &s.replicas.items[ri]
-	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) || !s.open(c, r) {
+	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) || !s.withinQuota(r, c) || !s.open(c, r) {
 		return 0
 	}
 	bound := int64(p.AffinityLoad)
@@ -257,6 +260,9 @@ func (s *State) admit(ci, ri int32, placed Placement) {
 	s.load(ri, c, 1)
 	if c.prefix != 0 && len(p.affinity) > 0 && !r.Standby {
 		p.affinity[c.prefix&uint64(len(p.affinity)-1)] = affinity{c.prefix, ri}
+	}
+	if r.rented() {
+		s.holdQuota(ci, r)
 	}
 	if c.attempts == 1 {
 		s.stats.Admitted++

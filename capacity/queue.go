@@ -151,6 +151,9 @@ func (s *State) checkPool(c *call) verdict {
 	if s.canStart(p, c) && !late {
 		return verdict{}
 	}
+	if v := s.overQuota(p, c); v.reason != ReasonNone {
+		return v
+	}
 	wait := s.expectedWait(c)
 	v := estimate(wait)
 	lane := &c.lanes[c.lane]
@@ -321,12 +324,13 @@ func (s *State) pump(pi, subject int32) {
 		s.admit(ci, ri, placed)
 	}
 	s.recall(pi, subject)
+	s.awaitQuota(pi)
 	s.wantReplicas(pi)
 	s.forgetPool(pi)
 }
 
 // nextCall picks the call to be admitted next, and its replica. A call at the front that fits nowhere now, for lack of
-// memory, keeps those after it back, so that it is not starved, but not what other reservations are entitled to; one that only
+// memory or quota, keeps those after it back, so that it is not starved, but not what other reservations are entitled to; one that only
 // avoids the replicas with free slots keeps nobody back.
 func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
 	blocked := false
@@ -340,7 +344,7 @@ func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
 			next = ci
 			return false
 		}
-		blocked = blocked || s.lacksMemory(p, c)
+		blocked = blocked || s.lacksMemory(p, c) || s.quotaRoom(p, c) != 0
 		return entitled || !blocked
 	})
 	return next, ri, placed

@@ -29,6 +29,8 @@ func worldOf(t *rapid.T) Event {
 			{ID: 8, Measure: MeasureInput, Rate: 300},
 			{ID: 9, Measure: MeasureOutput, Rate: 300},
 			{ID: 10, Measure: MeasureTokens, Rate: rate.Draw(t, "bought")},
+			{ID: 11, Measure: MeasureTokens, Rate: rate.Draw(t, "rented")},
+			{ID: 12, Measure: MeasureRequests, Rate: 20},
 		},
 		Counters: []Counter{
 			{ID: 1, Measure: MeasureTokens, Calendar: 1, Limit: 20_000},
@@ -47,12 +49,12 @@ func worldOf(t *rapid.T) Event {
 			{ID: 3, MaxQueue: 50, MinReplicas: 0, MaxReplicas: 5, SlotsPerReplica: 2, ShrinkAfter: 30 * time.Second},
 		},
 		Replicas: []Replica{
-			{ID: 1, Pool: 1, Slots: 2},
+			{ID: 1, Pool: 1, Slots: 2, Quota: [2]BucketID{11, 12}},
 			{ID: 2, Pool: 1, Slots: 1, KV: 300},
 			{ID: 3, Pool: 1, Slots: 5, Standby: true},
 			{ID: 6, Pool: 1, Slots: 1, Reservation: 3},
-			{ID: 4, Pool: 2, Slots: 1, Weight: 3},
-			{ID: 5, Pool: 3, Slots: 2},
+			{ID: 4, Pool: 2, Slots: 1, Weight: 3, Quota: [2]BucketID{12}},
+			{ID: 5, Pool: 3, Slots: 2, Quota: [2]BucketID{11}},
 		},
 	}
 	return Event{Kind: EventConfigure, Config: cfg}

@@ -96,6 +96,7 @@ func (s *State) retry(ci int32, ev *Event) {
 	}
 	pi := c.pool
 	s.freeSlot(ci)
+	s.leaveQuota(c)
 	c.state = callParked
 	if ev.Replica != 0 && !c.hasFailedOn(ev.Replica) && int(c.numFailed) < maxFailed {
 		c.failed[c.numFailed] = ev.Replica
@@ -131,6 +132,7 @@ func (s *State) freed(ci int32) {
 		c.state = callParked
 	case callRecalled:
 		s.freeSlot(ci)
+		s.leaveQuota(c)
 		c.state = callParked
 		s.enqueue(ci, true)
 	case callLingering:

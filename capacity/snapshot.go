@@ -22,7 +22,7 @@ import (
 
 const (
 	snapshotMagic   = "forebay state"
-	snapshotVersion = 3
+	snapshotVersion = 4
 )
 
 // Snapshot appends the State to buf, and changes nothing that Step could tell. It takes time in proportion to the objects and calls that the State knows.
@@ -74,6 +74,7 @@ func (x *snapshot) state() {
 	objects(x, &s.counters, s.counterByID, x.counter)
 	objects(x, &s.pools, s.poolByID, x.pool)
 	x.shrinking()
+	x.waking()
 	objects(x, &s.reservations, s.reservationByID, x.reservation)
 	x.linkReservations()
 	x.nodes()
@@ -222,6 +223,31 @@ func (x *snapshot) counter(i int32) CounterID {
 	x.amount(&k.stats.charged)
 	x.amount(&k.stats.excess)
 	return k.ID
+}
+
+// waking describes the pools in which calls wait for quota, and until when.
+func (x *snapshot) waking() {
+	s := x.s
+	for k := range x.Len(len(s.waking)) {
+		var id PoolID
+		var at Instant
+		if !x.Reading() {
+			p := &s.pools.items[s.waking[k]]
+			id, at = p.ID, p.wakes
+		}
+		codec.Uint(x.Codec, &id)
+		codec.Int(x.Codec, &at)
+		if !x.Reading() {
+			continue
+		}
+		i := s.poolByID[id]
+		if i == 0 || at == 0 || s.pools.items[i].wakes != 0 {
+			x.Fail("pool %d wakes", id)
+			return
+		}
+		s.pools.items[i].wakes = at
+		s.waking = append(s.waking, i)
+	}
 }
 
 func (x *snapshot) shrinking() {

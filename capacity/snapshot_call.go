@@ -45,6 +45,7 @@ func (x *snapshot) call(i int32) CallID {
 	x.lanes(c)
 	x.holds(i, c)
 	x.unitHolds(i, c)
+	x.quotaHolds(i, c)
 	return c.id
 }
 
@@ -101,6 +102,35 @@ func (x *snapshot) holds(ci int32, c *call) {
 			x.amount(&h.amount)
 			codec.Int(x.Codec, &h.period)
 		}
+	}
+}
+
+// quotaHolds describes what a call holds of its replica's quota.
+func (x *snapshot) quotaHolds(ci int32, c *call) {
+	x.Bool(&c.quoted)
+	if !c.quoted {
+		return
+	}
+	if c.state != callRunning && c.state != callRecalled && c.state != callParked {
+		x.Fail("a call that holds on a replica's quota, and has none")
+		return
+	}
+	for k := range c.quota {
+		h := &c.quota[k]
+		x.Bool(&h.held)
+		if !h.held {
+			continue
+		}
+		var id BucketID
+		if !x.Reading() {
+			id = x.s.buckets.items[h.bucket].ID
+		}
+		codec.Uint(x.Codec, &id)
+		if h.bucket = x.s.bucketByID[id]; h.bucket == 0 {
+			x.Fail("a call with bucket %d", id)
+			return
+		}
+		x.hold(h, refTo(ci, MaxBuckets+2*numUnitBuckets+k))
 	}
 }
 
@@ -226,6 +256,11 @@ func (s *State) linkCall(ci int32) bool {
 	s.nameNode(c, s.nodes.items[c.fair].parent)
 	for i := range c.buckets[:c.numBuckets] {
 		s.buckets.items[c.buckets[i].bucket].refs++
+	}
+	for i := range c.quota {
+		if h := &c.quota[i]; h.held {
+			s.buckets.items[h.bucket].refs++
+		}
 	}
 	for i := range c.counters[:c.numCounters] {
 		h := &c.counters[i]

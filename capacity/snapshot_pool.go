@@ -51,10 +51,17 @@ func (x *snapshot) replica(pool int32, k int) {
 	codec.Int(x.Codec, &r.Weight)
 	x.Bool(&r.Standby)
 	codec.Uint(x.Codec, &r.Reservation)
+	for k := range r.Quota {
+		codec.Uint(x.Codec, &r.Quota[k])
+	}
 	x.Bool(&r.up)
 	x.Bool(&r.removed)
 	codec.Uint(x.Codec, &r.turns)
 	if !x.Reading() {
+		return
+	}
+	if !s.rent(r, r.Quota) {
+		x.Fail("replica %d with a quota that is not known", r.ID)
 		return
 	}
 	if r.ID == 0 || s.replicaByID[r.ID] != 0 {

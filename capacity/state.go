@@ -32,6 +32,7 @@ type State struct {
 
 	deadlines deadlines
 	shrinking []int32  // pools that may soon want fewer replicas
+	waking    []int32  // pools in which calls wait for quota of replicas
 	touched   []PoolID // pools whose objects a configuration has changed
 	stamp     uint64   // tells a list that names an object twice
 	refused   [keptRefusals]Explanation
@@ -86,6 +87,7 @@ type call struct {
 	lanes    [MaxLanes]Lane
 	buckets  [MaxBuckets]bucketHold
 	counters [MaxCounters]counterHold
+	quota    [numQuotas]bucketHold // of the replica that it runs on
 }
 
 // callCore is what is looked at of a call in a long queue: it lies together.
@@ -103,6 +105,7 @@ type callCore struct {
 	preemptible bool
 	requeued    bool // waits in the list of calls that go first
 	listed      bool // among those that can be recalled
+	quoted      bool // holds on its replica's quota
 	told        bool // to give its slot back for another, and has not yet
 	unitsOpen   bool // its reservation has been charged, and not for the last time
 	placed      Placement
@@ -195,6 +198,9 @@ func (s *State) NextWake() (Instant, bool) {
 	for _, p := range s.shrinking {
 		pool := &s.pools.items[p]
 		at, ok = min(at, pool.lowSince.add(pool.ShrinkAfter)), true
+	}
+	for _, p := range s.waking {
+		at, ok = min(at, s.pools.items[p].wakes), true
 	}
 	return at, ok
 }

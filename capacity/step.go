@@ -30,6 +30,7 @@ func (s *State) passTime() {
 	for _, pi := range slices.Backward(s.shrinking) { // which may leave the list
 		s.wantReplicas(pi)
 	}
+	s.wakePools()
 }
 
 func (s *State) apply(ev *Event) {

@@ -157,5 +157,8 @@ func (c *call) layerOf(slot int) *int32 {
 	if slot < MaxBuckets {
 		return &c.buckets[slot].layer
 	}
-	return &c.unitLayers[slot-MaxBuckets]
+	if slot -= MaxBuckets; slot < len(c.unitLayers) {
+		return &c.unitLayers[slot]
+	}
+	return &c.quota[slot-len(c.unitLayers)].layer
 }

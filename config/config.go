@@ -154,7 +154,7 @@ type Engine struct {
 	Seed       uint64        `yaml:"seed,omitempty" doc:"Seed of a simulated engine's text."`
 	Directives bool          `yaml:"directives,omitempty" doc:"A simulated engine obeys directives in prompts, for tests."`
 	Cost       *Price        `yaml:"cost,omitempty" doc:"What its tokens cost us, whichever the model."`
-	Quota      Quota         `yaml:"quota,omitempty" doc:"What its owner lets us have of each model. A lane that has no other engine spills before it is used up."`
+	Quota      Quota         `yaml:"quota,omitempty" doc:"What its owner lets us have of each model. Calls go to other engines of their lane, or spill, before it is used up."`
 	Pool       string        `yaml:"pool,omitempty" enum:",owned,rented,bought" doc:"What stands behind it: owned replicas, a rented quota of a cloud, or what was bought elsewhere by the hour. It follows from the rest when left out."`
 	Resolve    string        `yaml:"resolve,omitempty" enum:",dns" doc:"dns for a URL whose name has several addresses (a headless service): each is a replica of its own, that comes and goes with its record."`
 }

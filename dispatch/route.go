@@ -272,7 +272,7 @@ func (c *call) offerTo(w *world, ev *capacity.Event) error {
 			ev.NumLanes, c.lanes = uint8(i), kept[:i] // no call gets to a lane whose limits it cannot hold
 			break
 		}
-		c.limits = joined(c.limits, limits[i])
+		c.limits = joined(joined(c.limits, limits[i]), kept[i].model.rented)
 		if r := kept[i].reserved; r != nil { // the scheduler knows them by the lane
 			c.limits = joined(c.limits, w.limitsOf(r, &c.req.Caller))
 		}

@@ -71,6 +71,45 @@ func TestSpillOverRate(t *testing.T) {
 	})
 }
 
+// Where several engines serve a lane, each gets no more than its quota; beyond all of them calls go on, or are refused until the first has room.
+func TestQuotasOfEnginesBesideEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := second(), second(), second()
+		r := newRig(t, func(r *rig) {
+			quota := func(i int, n int64) { r.top.Models[0].Bindings[i].Quota = identity.Limits{RequestsPerMinute: n} }
+			quota(0, 1)
+			quota(1, 3)
+			two := []string{r.top.Engines[0].Name, r.top.Engines[1].Name}
+			r.top.Routes = []Route{
+				{Name: "r", Lanes: []Lane{
+					{Name: "both", Mode: meter.ModeOnDemand, Model: modelID, Engines: two, Spill: capacity.SpillOverRate},
+					{Name: "on-c", Mode: meter.ModeOnDemand, Model: modelID, Engines: []string{r.top.Engines[2].Name}},
+				}},
+			}
+		}, a, b, c)
+		for range 6 {
+			r.mustDo(r.viaRoute())
+		}
+		if got := [3]int{a.count(), b.count(), c.count()}; got != [3]int{1, 3, 2} {
+			t.Errorf("%v calls on the engines, want 1, 3 and 2", got)
+		}
+		if row := r.book.all()[5]; row.LaneName != "on-c" || !strings.HasPrefix(row.Spill, "both: over-rate (requests/min of engine b for ") {
+			t.Errorf("%+v", row)
+		}
+		r.top.Routes[0].Lanes = r.top.Routes[0].Lanes[:1]
+		if err := r.Configure(r.top); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.do(t.Context(), r.viaRoute())
+		wantKind(t, err, fault.Throttled)
+		if e := fault.From(err); e.RetryAfter <= 0 || e.RetryAfter > 20*time.Second || !strings.Contains(e.Reason, "engine b") {
+			t.Errorf("%+v", e)
+		}
+		time.Sleep(fault.From(err).RetryAfter)
+		r.mustDo(r.viaRoute())
+	})
+}
+
 // The head of the answer says which lane it came from, and why not from the one before.
 func TestAnswersSayWhyTheySpilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,8 +60,8 @@ type Binding struct {
 	Slots    int32
 	// Cost is what the engine's tokens cost us, by tier; unknown where nil.
 	Cost meter.Tariffs
-	// Quota is what the engine's owner lets us have of the model (requests and tokens per minute). It is kept in a lane
-	// that has no other engine.
+	// Quota is what the engine's owner lets us have of the model (requests and tokens per minute): of a lane's only engine it is held
+	// when a call arrives, of one of several when a call starts there.
 	Quota identity.Limits
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"forebay/capacity"
 	"forebay/catalog"
@@ -39,6 +40,7 @@ type servedModel struct {
 	ratio     *ratio
 	charge    meter.Tariffs
 	quota     []limit // of the engine, where it is the only one
+	rented    []limit // those of engines beside each other, which the scheduler holds when it has chosen one
 	alone     lane    // in which it serves without a route
 }
 
@@ -236,12 +238,13 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 	b.cfg.Pools = append(b.cfg.Pools, capacity.Pool{
 		ID: sm.pool, Kind: poolKind(bindings), MaxQueue: queue, MaxWait: m.MaxWait, AffinityEntries: affinityEntries, RetryBudget: retryPermille,
 	})
+	sm.quota, sm.rented = nil, nil
+	one := sole(bindings)
 	for i := range bindings {
-		b.bind(key, sm, &bindings[i])
+		b.bind(key, sm, &bindings[i], one)
 	}
 	b.w.pools[key] = sm
 	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
-	sm.quota = b.quota(sm.name, bindings)
 }
 
 // poolKind is that of all engines of a pool, or of a mixed one that which promises least: what is rented.
@@ -257,34 +260,47 @@ func poolKind(bindings []Binding) capacity.PoolKind {
 	return kind
 }
 
-// quota returns the limits of the engine that serves a pool, nil where there are several: which of them a call
-// gets is not known when it arrives.
-func (b *builder) quota(model string, bindings []Binding) []limit {
-	if len(bindings) == 0 {
-		return nil
-	}
-	first := &bindings[0]
+// sole says whether all bindings are of one engine: then its quota is known to apply when a call arrives.
+func sole(bindings []Binding) bool {
 	for i := range bindings {
-		if bindings[i].declared() != first.declared() {
-			return nil
+		if bindings[i].declared() != bindings[0].declared() {
+			return false
 		}
 	}
-	ref := scopeRef{scopeUpstream, "", first.declared() + " for " + first.Upstream}
-	for i := range bindings {
-		b.w.upstream[[2]string{bindings[i].Engine, model}] = ref
+	return true
+}
+
+// quota returns what the engine of a binding may take of a model, for all pools on it.
+func (b *builder) quota(model string, x *Binding) []limit {
+	ref := scopeRef{scopeUpstream, "", x.declared() + " for " + x.Upstream}
+	b.w.upstream[[2]string{x.Engine, model}] = ref
+	ls, done := b.w.scopes[ref]
+	if !done {
+		ls = b.scopeLimits(ref, x.Quota, "UTC")
+		b.put(ref, ls)
 	}
-	if ls, done := b.w.scopes[ref]; done { // of another pool on the same engine
-		return ls
-	}
-	ls := b.scopeLimits(ref, first.Quota, "UTC")
-	b.put(ref, ls)
 	return ls
+}
+
+// rent makes calls hold on an engine's quota when they start there.
+func (sm *servedModel) rent(r *capacity.Replica, quota []limit) {
+	n := 0
+	for i := range quota {
+		if n < len(r.Quota) && quota[i].bucket != 0 {
+			r.Quota[n] = quota[i].bucket
+			n++
+		}
+		if !slices.ContainsFunc(sm.rented, func(l limit) bool { return l.bucket == quota[i].bucket }) {
+			sm.rented = append(sm.rented, quota[i])
+		}
+	}
 }
 
 // declared is the engine's name in lanes.
 func (b *Binding) declared() string { return cmp.Or(b.Declared, b.Engine) }
 
-func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
+// bind lets a binding's engine serve in a pool, alone or beside others.
+func (b *builder) bind(pool string, sm *servedModel, bind *Binding, alone bool) {
 	st := b.states[bind.Engine]
 	if st == nil {
 		b.bad = append(b.bad, fmt.Errorf("model %s is bound to engine %q, which is not configured", sm.name, bind.Engine))
@@ -298,9 +314,13 @@ func (b *builder) bind(pool string, sm *servedModel, bind *Binding) {
 	if slots == 0 {
 		slots = DefaultSlots
 	}
-	b.cfg.Replicas = append(b.cfg.Replicas, capacity.Replica{
-		ID: r.id, Pool: sm.pool, Slots: slots, Weight: bind.Weight, Standby: bind.Standby,
-	})
+	serves := capacity.Replica{ID: r.id, Pool: sm.pool, Slots: slots, Weight: bind.Weight, Standby: bind.Standby}
+	if quota := b.quota(sm.name, bind); alone {
+		sm.quota = quota
+	} else {
+		sm.rent(&serves, quota)
+	}
+	b.cfg.Replicas = append(b.cfg.Replicas, serves)
 	sm.replicas = append(sm.replicas, r)
 	st.replicas = append(st.replicas, r)
 	b.w.replicas[r.id] = r

@@ -187,6 +187,9 @@ func replica(c *codec.Codec, r *capacity.Replica) {
 	codec.Int(c, &r.Weight)
 	c.Bool(&r.Standby)
 	codec.Uint(c, &r.Reservation)
+	for k := range r.Quota {
+		codec.Uint(c, &r.Quota[k])
+	}
 }
 
 func reservation(c *codec.Codec, r *capacity.Reservation) {

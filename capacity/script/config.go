@@ -127,6 +127,11 @@ func (l *line) replica(r *capacity.Replica) {
 	number(l, "weight", &r.Weight)
 	l.flag("standby", &r.Standby)
 	number(l, "reservation", &r.Reservation)
+	n := uint8(0)
+	for !l.parsing && int(n) < len(r.Quota) && r.Quota[n] != 0 {
+		n++
+	}
+	handles(l, "quota", r.Quota[:], &n)
 }
 
 func (l *line) reservation(r *capacity.Reservation) {
