@@ -30,6 +30,7 @@ type Figures struct {
 	Units int64
 	// ChargePerHour and CostPerHour are in nano-units by currency; what is not known is left out.
 	ChargePerHour, CostPerHour map[string]int64
+	Unpriced, Uncosted         int64 // units whose charge, or cost, is not known
 	// UnitSeconds and IdleUnitSeconds are those of the last whole hour that is on the ledger.
 	UnitSeconds, IdleUnitSeconds int64
 }
@@ -154,8 +155,8 @@ func (a *Accruer) measure(ctx context.Context, list []Purchase, now time.Time) e
 		}
 		f := of(p.Model)
 		f.Units += p.Units
-		addRate(f.ChargePerHour, &s.terms.Charge, p.Units)
-		addRate(f.CostPerHour, &s.terms.Cost, p.Units)
+		f.Unpriced += addRate(f.ChargePerHour, &s.terms.Charge, p.Units)
+		f.Uncosted += addRate(f.CostPerHour, &s.terms.Cost, p.Units)
 	}
 	if hour := now.UTC().Truncate(time.Hour).Add(-time.Hour); !hour.Equal(a.measured) {
 		rows, err := a.o.Book.Usage(ctx, &meter.UsageQuery{By: []string{"model"}, Since: hour, Until: hour.Add(time.Hour)})
@@ -181,8 +182,12 @@ func (a *Accruer) measure(ctx context.Context, list []Purchase, now time.Time) e
 	return nil
 }
 
-func addRate(to map[string]int64, r *Rate, units int64) {
-	if v := r.amount(units, 3600); v.Known {
-		to[r.Currency] += v.Nano
+// addRate adds an hour of units, and returns of how many no price is known.
+func addRate(to map[string]int64, r *Rate, units int64) (unknown int64) {
+	v := r.amount(units, 3600)
+	if !v.Known {
+		return units
 	}
+	to[r.Currency] += v.Nano
+	return 0
 }

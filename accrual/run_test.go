@@ -220,3 +220,14 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		}
 	}
 }
+
+// What is not known is counted, and not taken for nothing.
+func TestUnitsWithoutARateAreCounted(t *testing.T) {
+	to := map[string]int64{}
+	if unknown := addRate(to, &Rate{}, 3); unknown != 3 || len(to) != 0 {
+		t.Errorf("%d units, %v", unknown, to)
+	}
+	if unknown := addRate(to, &Rate{Known: true, Nano: 5, Currency: "USD"}, 3); unknown != 0 || to["USD"] != 15 {
+		t.Errorf("%d units, %v", unknown, to)
+	}
+}

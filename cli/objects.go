@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -48,7 +49,7 @@ func (r *remote) change(e *env, method, path string, object any) error {
 		_, err := fmt.Fprintf(e.Out, "%s %s is deleted\n", out.Kind, out.Name)
 		return err
 	}
-	_, err := fmt.Fprintf(e.Out, "%s %s is %s\n", out.Kind, out.Name, compact(out.Body))
+	_, err := fmt.Fprintf(e.Out, "%s %s is %s\n", out.Kind, out.Name, cmp.Or(compact(out.Body), "{}"))
 	return err
 }
 

@@ -156,7 +156,7 @@ func rates(now, before *admin.Live) string {
 	if before != nil {
 		used, what = hourly(now.Totals.Charge, before.Totals.Charge, now.At.Sub(before.At)), "an hour charged for calls at this rate"
 	}
-	return line + fmt.Sprintf("\nmoney %s %s  %s an hour charged for reservations, which cost %s", money(used), what, money(now.Hourly.Charge), money(now.Hourly.Cost))
+	return line + fmt.Sprintf("\nmoney %s %s  %s an hour charged for reservations, which cost %s", money(used), what, known(now.Hourly.Charge, now.Hourly.Unpriced), known(now.Hourly.Cost, now.Hourly.Uncosted))
 }
 
 // perSecond is a total's rate, or the total where there is no look before.
@@ -190,9 +190,24 @@ func hourly(now, before map[string]int64, passed time.Duration) map[string]int64
 	return out
 }
 
+// known is what is known of an amount to which so many units add what is not.
+func known(amounts map[string]int64, unknown int64) string {
+	switch {
+	case unknown == 0:
+		return money(amounts)
+	case len(amounts) == 0:
+		return "unknown"
+	default:
+		return fmt.Sprintf("%s and what is unknown of %d units", money(amounts), unknown)
+	}
+}
+
 func money(amounts map[string]int64) string {
 	var out []string
 	for _, currency := range slices.Sorted(maps.Keys(amounts)) {
+		if currency == "" && amounts[currency] == 0 {
+			continue // of calls that are charged nothing
+		}
 		out = append(out, meter.FormatMoney(amounts[currency], currency))
 	}
 	if len(out) == 0 {

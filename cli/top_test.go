@@ -36,6 +36,15 @@ func TestScreen(t *testing.T) {
 	if strings.Contains(text, "idle") || strings.Index(text, "\n2 ") > strings.Index(text, "\n1 ") {
 		t.Errorf("idle pools are left out, busy tenants come first:\n%s", text)
 	}
+	bought := sampleLive()
+	bought.Totals.Charge[""] = 0
+	bought.Hourly.Unpriced, bought.Hourly.Uncosted = 2, 3
+	text = screen(bought, nil, 0)
+	for _, want := range []string{"money 1.00 USD charged for calls", "40.00 USD and what is unknown of 2 units an hour charged for reservations, which cost unknown"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
 	second := sampleLive()
 	second.At = first.At.Add(2 * time.Second)
 	second.Totals.Arrived, second.Totals.Rejected["bucket"], second.Totals.Charge["USD"] = 150, 16, 1e9+5e6

@@ -89,7 +89,7 @@ func TestVerbsOfAdministration(t *testing.T) {
 		{"accounts create 000000000000", 1, "is managed by"},
 		{"accounts set 111111111111 --name research --model-units 0", 0, `"model_units":0`},
 		{"provision create x --model amazon.nova-lite-v1:0 --units 1 --account 111111111111", 1, "0 left of 0"},
-		{"teams create lab --account 111111111111", 0, "team lab is"},
+		{"teams create lab --account 111111111111", 0, "team lab is {}"},
 		{"keys create lab --team lab --account 111111111111 --allow-action forebay:Admin* --allow-action bedrock:*", 0, "secret"},
 		{"keys --key TOKEN", 0, "lab"},
 		{"keys --key TOKEN --account 000000000000", 1, "only keys of the operator's account"},

@@ -54,6 +54,8 @@ func (v adminView) Live(context.Context) *admin.Live {
 	}
 	out.Hourly.Charge, out.Hourly.Cost = map[string]int64{}, map[string]int64{}
 	for _, f := range v.s.accruer.Figures() {
+		out.Hourly.Unpriced += f.Unpriced
+		out.Hourly.Uncosted += f.Uncosted
 		for currency, nano := range f.ChargePerHour {
 			out.Hourly.Charge[currency] += nano
 		}

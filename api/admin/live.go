@@ -14,10 +14,13 @@ type Live struct {
 	Reservations []LiveReservation `json:"reservations"`
 	Tenants      []LiveTenant      `json:"tenants"`
 	Totals       LiveTotals        `json:"totals"`
-	// Hourly is what purchases are charged and cost an hour, used or not, in nano-units by currency. What is not known is left out.
+	// Hourly is what purchases are charged and cost an hour, used or not, in nano-units by currency. What is not known is left out, and
+	// the units of which it is not are counted.
 	Hourly struct {
-		Charge map[string]int64 `json:"charge"`
-		Cost   map[string]int64 `json:"cost"`
+		Charge   map[string]int64 `json:"charge"`
+		Cost     map[string]int64 `json:"cost"`
+		Unpriced int64            `json:"unpriced,omitzero"`
+		Uncosted int64            `json:"uncosted,omitzero"`
 	} `json:"hourly"`
 }
 
