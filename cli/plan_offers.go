@@ -19,6 +19,8 @@ type planOffers struct {
 	UnitPrice       []string      `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
 	InstancePrice   string        `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
 	Profile         string        `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
+	InstanceStart   time.Duration `help:"How long an instance takes to be up, where instances follow the demand." default:"5m"`
+	InstanceIdle    time.Duration `help:"How long fewer instances must have been enough before one goes." default:"15m"`
 	ServerlessPrice string        `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
 	ServerlessCall  string        `help:"Price of a million calls of it." placeholder:"PRICE"`
 	IdleTimeout     time.Duration `help:"How long a serverless engine stays up without a call." default:"5m"`
@@ -112,6 +114,7 @@ func (c *planOffers) machine(q *plan.Question) error {
 		}
 		q.Engine = &p
 	}
+	q.InstanceStart, q.InstanceIdle = c.InstanceStart, c.InstanceIdle
 	if c.InstancePrice == "" {
 		return nil
 	}

@@ -90,6 +90,10 @@ type Option struct {
 	First *Quantiles `json:"firstToken,omitempty"`
 	Whole *Quantiles `json:"endToEnd,omitempty"`
 	Speed string     `json:"speed,omitempty"`
+	// Throttles are refusals of attempts by what refused them, in the order of the words.
+	Throttles []Throttle `json:"throttles,omitempty"`
+	// Idle is what a month costs of what is paid for and not used.
+	Idle int64 `json:"idleCost,omitzero"`
 	// Used is how much of what is paid for is used, per mille; nil where nothing is paid for that is not used.
 	Used *int64 `json:"utilisation,omitempty"`
 
@@ -128,6 +132,12 @@ type CostRow struct {
 type PerMillion struct {
 	Share  int64  `json:"perMillion"`
 	Method Method `json:"method"`
+}
+
+// Throttle is how often something refused an attempt, in the replay.
+type Throttle struct {
+	By       string `json:"by"`
+	Attempts int64  `json:"attempts"`
 }
 
 // Quantiles are times.

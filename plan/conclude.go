@@ -15,6 +15,11 @@ func (p *planner) conclude() error {
 	if err := p.flips(); err != nil {
 		return err
 	}
+	for _, o := range p.offers {
+		if o.Used != nil && o.Cost != nil && len(o.Cost.Rows) > 0 {
+			o.Idle = max(0, whole(float64(o.Cost.Rows[0].Amount)*float64(1000-*o.Used)/1000))
+		}
+	}
 	p.frontier()
 	p.prune()
 	p.verdict()
@@ -100,7 +105,7 @@ func (p *planner) breakEven() {
 		}
 	}
 	for _, o := range p.offers {
-		if o.Mode == Endpoint && o.State == Possible && o.model == m && o.Cost != nil {
+		if o.Mode == Endpoint && o.State == Possible && o.model == m && o.Cost != nil && o.Units > 0 {
 			add(o.Name, o.Cost.Rows[0].Rate*o.Units, "if it carries them: it is sized for the busiest minute of this traffic", false)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +23,8 @@ type serving struct {
 	result *replay.Result
 	slower *replay.Result // with steps 5 % longer
 	faster *replay.Result // and shorter
-	ratio  float64        // what spilled, or was paid for, in the replay over what the closed form says of it; 0 for not replayed
+	ratio  float64        // what spilled in the replay over what the closed form says of it; 0 for not replayed
+	extra  float64        // engine hours a day that were paid for in the replay beyond what the closed form says of its window
 }
 
 // standIn is what stands for the engines of a cloud, of which nothing is published: it tells only for how long a call holds its quota.
@@ -69,12 +71,17 @@ func (p *planner) engineServing(e *perf.Profile, engines, slots int) *serving {
 	return &serving{own: true, bounds: true, Serving: replay.Serving{Engines: engines, Slots: slots, Profile: *e, MaxQueue: waiting, Retry: p.retries()}}
 }
 
-// correction is what a closed form of spill-over, or of the time that engines are up, is multiplied with after the replay.
+// correction is what the closed form of spill-over is multiplied with after the replay.
 func (o *offer) correction() float64 {
 	if o.serving == nil || o.serving.ratio == 0 {
 		return 1
 	}
 	return o.serving.ratio
+}
+
+// paid are the hours that engines are paid for over a demand: by closed form, with what the replay found beyond it on each day.
+func (o *offer) paid(hours float64, d *Demand) float64 {
+	return max(0, hours+o.serving.extra*d.days())
 }
 
 // window is the part of the traffic that is replayed: minutes of the busiest day.
@@ -231,6 +238,10 @@ func (p *planner) learn(o *offer, w window) error {
 	if r.Calls == 0 {
 		return nil
 	}
+	o.Throttles = nil
+	for _, by := range slices.Sorted(maps.Keys(r.Reasons)) {
+		o.Throttles = append(o.Throttles, Throttle{by, r.Reasons[by]})
+	}
 	if s.bounds {
 		o.Refused = &PerMillion{r.Refused * million / r.Calls, Replayed}
 	} else {
@@ -288,14 +299,13 @@ func (p *planner) learnPaid(o *offer, w window) error {
 	if hours <= 0 {
 		return nil
 	}
-	s.ratio = r.Paid.Hours() / hours
-	used := int64(0)
-	if r.Paid > 0 {
-		used = min(1000, whole(1000*r.Busy.Hours()/(r.Paid.Hours()*float64(s.Slots))))
+	s.extra = r.Paid.Hours() - hours
+	per := s.Profile.Throughput(s.Slots, p.mix()).Output * int64(max(s.Elastic.Group, 1))
+	if paid := o.paid(o.up(window{0, len(p.demand.Minutes)}), p.demand); paid > 0 && per > 0 {
+		o.Used = new(min(1000, whole(1000*p.demand.Total.Output/(paid*60*float64(per)))))
 	}
-	o.Used = &used
-	o.Assumptions = append(o.Assumptions, fmt.Sprintf("engines are paid for %.2f times as long as the closed form says, as replayed, in the whole month; they were started %s times in %s hours",
-		s.ratio, Grouped(r.Starts), Milli(whole(1000*float64(w.to-w.from)/60))))
+	o.Assumptions = append(o.Assumptions, fmt.Sprintf("in the replay of %s hours engines were started %s times and paid for %.1f hours, %.1f by the closed form: the difference is counted once a day",
+		Milli(whole(1000*float64(w.to-w.from)/60)), Grouped(r.Starts), r.Paid.Hours(), hours))
 	return p.reprice(o)
 }
 

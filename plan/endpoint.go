@@ -139,6 +139,9 @@ func (p *planner) instances(m *catalog.Model, e *engine, x *machine) {
 		Result: Grouped(n), Source: e.profile.Name + ": " + e.profile.Source, Method: ClosedForm,
 	})
 	p.fleet(m, e, x, n)
+	if n > 1 {
+		p.elastic(m, e, x, n)
+	}
 }
 
 // fleet adds n instances that are always up.
@@ -161,6 +164,40 @@ func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) {
 		hours := p.q.Days * hoursOfDay
 		amount, err := product([]int64{x.Hour, n, hours}, []int64{1})
 		return []CostRow{{What: "instances", Quantity: n * hours, Unit: "instance hours of " + x.Type, Rate: x.Hour, Per: "instance hour", Amount: amount, Source: x.Source + ", " + x.Date}}, err
+	}
+	p.add(o)
+}
+
+// elastic adds instances that follow the demand: as many as the calls in flight and those that wait take, between one and half as many again as
+// the busiest minute takes in steady state.
+func (p *planner) elastic(m *catalog.Model, e *engine, x *machine, n int64) {
+	o := ownMachines(m, "endpoint/"+x.Type+"/elastic", Possible, "")
+	most := n + (n+1)/2
+	o.Name = fmt.Sprintf("Endpoint of one's own, 1 to %s %s, with the demand", Grouped(most), x.Type)
+	o.Term = "elastic"
+	o.Upkeep = "yours: images, weights, scaling rules, failures"
+	o.Assumptions = []string{fmt.Sprintf("an instance is up and paid for %v after it was asked for, and goes when fewer were enough for %v", p.q.InstanceStart, p.q.InstanceIdle)}
+	if e.note != "" {
+		o.Assumptions = append(o.Assumptions, "engine "+e.profile.Name+": "+e.note)
+	}
+	slots := p.slots(&e.profile)
+	per := float64(max(e.profile.Throughput(slots, p.mix()).Output*x.engines, 1))
+	hours := func(d *Demand) (sum float64) {
+		for i := range d.Minutes {
+			sum += max(1, math.Ceil(d.Minutes[i].Output/per)) / 60
+		}
+		return sum
+	}
+	o.up = func(w window) float64 { return hours(p.demand.part(w)) }
+	o.serving = p.engineServing(&e.profile, int(most*x.engines), slots)
+	o.serving.Elastic = &replay.Elastic{Min: int(x.engines), Group: int(x.engines), Cold: p.q.InstanceStart, Idle: p.q.InstanceIdle}
+	o.cost = func(d *Demand) ([]CostRow, error) {
+		seconds, err := p.monthly(whole(o.paid(hours(d), d)*3600), d)
+		if err != nil {
+			return nil, err
+		}
+		amount, err := product([]int64{x.Hour, seconds}, []int64{3600})
+		return []CostRow{{What: "instances", Quantity: seconds, Unit: "instance seconds of " + x.Type, Rate: x.Hour, Per: "instance hour", Amount: amount, Source: x.Source + ", " + x.Date}}, err
 	}
 	p.add(o)
 }
@@ -197,7 +234,7 @@ func (p *planner) boundServerless(m *catalog.Model) {
 	total := p.value(m, &p.demand.Total) / up
 	p.a.Bounds = append(p.a.Bounds, Bound{
 		Missing: "the price of a serverless endpoint for " + m.Name,
-		Says: fmt.Sprintf("without an idle timeout its engines (%s) are up for %s hours a day, so serverless wins only below %s %s for an hour of an engine that is up",
+		Says: fmt.Sprintf("without an idle timeout its engines (%s) are up for %s engine hours a day, so serverless wins only below %s %s for such an hour",
 			engines[0].profile.Name, Milli(whole(1000*up/p.demand.days())), Amount(whole(total)), p.a.Currency),
 	})
 }
@@ -235,7 +272,7 @@ func (p *planner) awake(o *offer, e *perf.Profile) {
 	}
 	o.cost = func(d *Demand) ([]CostRow, error) {
 		hours, _ := p.uptime(e, d, s.Idle+s.Cold)
-		seconds, err := p.monthly(whole(hours*o.correction()*3600), d)
+		seconds, err := p.monthly(whole(o.paid(hours, d)*3600), d)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/fault"
+	"forebay/perf"
 	"forebay/workload"
 
 	"github.com/go-json-experiment/json"
@@ -245,6 +246,30 @@ func TestServerless(t *testing.T) {
 		if a.Idle[i].Cost < a.Idle[i-1].Cost || a.Idle[i].Cold > a.Idle[i-1].Cold {
 			t.Errorf("%+v after %+v", a.Idle[i], a.Idle[i-1])
 		}
+	}
+}
+
+// Instances that follow the demand are paid for while they are up, and make calls wait for those that start.
+func TestElasticInstances(t *testing.T) {
+	hour := int64(3_000_000_000)
+	e, err := perf.Named("llama-2-7b/a10g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &Question{
+		Traffic: &day{500_000, 300, 100, 7}, Model: model(t, llama), Engine: &e,
+		Instance: &catalog.Instance{Type: "ml.g5.xlarge", Accelerator: "a10g", Accelerators: 1, Currency: "USD", Hour: hour, Date: "2026-01-01", Source: "test"},
+	}
+	a := ask(t, q)
+	o := option(t, a, "endpoint/ml.g5.xlarge/elastic")
+	var fixed *Option
+	for _, x := range a.Options {
+		if x.Mode == Endpoint && x.Units > 1 {
+			fixed = x
+		}
+	}
+	if fixed == nil || o.Decided != Replayed || o.Cost.Mid >= fixed.Cost.Mid || o.First.P99 < fixed.First.P99 || o.Used == nil || *o.Used <= *fixed.Used {
+		t.Errorf("%+v\n%+v", o, fixed)
 	}
 }
 

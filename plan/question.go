@@ -35,6 +35,9 @@ type Question struct {
 	// Instance is a machine that Engine runs on, and Engine the engine of the model that runs on machines of one's own.
 	Instance *catalog.Instance
 	Engine   *perf.Profile
+	// InstanceStart is how long an instance takes to be up, and InstanceIdle how long fewer must have been enough before one goes; of
+	// instances that follow the demand. 0 is 5 and 15 minutes.
+	InstanceStart, InstanceIdle time.Duration
 	// Serverless is a serverless endpoint's price and behaviour; nil is unknown.
 	Serverless *ServerlessOffer
 
@@ -60,6 +63,8 @@ type ServerlessOffer struct {
 const (
 	defaultDays  = 30
 	defaultCalls = 60_000
+	defaultStart = 5 * time.Minute
+	defaultIdle  = 15 * time.Minute
 	hoursOfDay   = 24
 )
 
@@ -69,6 +74,12 @@ func (q *Question) complete() error {
 	}
 	if q.Calls == 0 {
 		q.Calls = defaultCalls
+	}
+	if q.InstanceStart == 0 {
+		q.InstanceStart = defaultStart
+	}
+	if q.InstanceIdle == 0 {
+		q.InstanceIdle = defaultIdle
 	}
 	if q.Progress == nil {
 		q.Progress = func(int64, string) {}
@@ -91,6 +102,8 @@ func (q *Question) check() error {
 		return invalid("models of embeddings are not planned for yet: name a model that makes text")
 	case q.Days < 1 || q.Days > 366:
 		return invalid("a month of %d days: give 1 to 366", q.Days)
+	case q.InstanceStart < 0 || q.InstanceIdle < 0:
+		return invalid("the start and the idle time of an instance must not be negative")
 	case q.MaxOutput < 0 || q.Deadline < 0 || q.Calls < 1:
 		return invalid("max-tokens, the deadline and the number of replayed calls must not be negative")
 	case q.MayWait < 0 || q.MayWait > 1000:

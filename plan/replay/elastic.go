@@ -8,7 +8,10 @@ import (
 
 // Elastic is how engines of one's own come and go: the scheduler asks for as many as its calls take, between Min and Serving.Engines.
 type Elastic struct {
+	// Min engines are always up.
 	Min int
+	// Group is how many engines an instance has, which come and go together; 0 is 1. Min and Serving.Engines are multiples of it.
+	Group int
 	// Cold is how long an engine takes to be up; Idle how long fewer must have been enough before one goes.
 	Cold, Idle time.Duration
 }
@@ -17,13 +20,13 @@ type Elastic struct {
 // asked for until it has no call left after it was let go.
 type fleet struct {
 	of      *Elastic
-	engines []member
-	wanted  int
+	group   int
+	engines []member // instances
 	paid    time.Duration
 	starts  int64
 }
 
-// member is one engine of a fleet.
+// member is one instance of a fleet.
 type member struct {
 	state   memberState
 	since   capacity.Instant // paid from then on
@@ -41,15 +44,23 @@ const (
 )
 
 func newFleet(e *Elastic, engines int) *fleet {
-	f := &fleet{of: e, engines: make([]member, engines), wanted: e.Min}
-	for i := range e.Min {
+	group := max(e.Group, 1)
+	f := &fleet{of: e, group: group, engines: make([]member, (engines+group-1)/group)}
+	for i := range min((e.Min+group-1)/group, len(f.engines)) {
 		f.engines[i].state = up
 	}
 	return f
 }
 
-// id is the scheduler's number of an engine.
-func id(i int) capacity.ReplicaID { return capacity.ReplicaID(i + 1) }
+// tell tells the scheduler something of each engine of an instance.
+func (f *fleet) tell(r *run, i int, at capacity.Instant, kind capacity.EventKind) {
+	for k := i * f.group; k < min((i+1)*f.group, r.serving.Engines); k++ {
+		r.world.At(at, capacity.Event{Kind: kind, Replica: capacity.ReplicaID(k + 1)})
+	}
+}
+
+// member returns the instance of an engine.
+func (f *fleet) member(replica capacity.ReplicaID) int { return int(replica-1) / f.group }
 
 // observe follows one step of the scheduler.
 func (r *run) observe(now capacity.Instant, _ *capacity.Event, actions []capacity.Action) {
@@ -58,7 +69,7 @@ func (r *run) observe(now capacity.Instant, _ *capacity.Event, actions []capacit
 		case capacity.ActionWantReplicas:
 			r.fleet.want(r, now, int(a.N))
 		case capacity.ActionAdmit:
-			r.fleet.engines[a.Replica-1].running++
+			r.fleet.engines[r.fleet.member(a.Replica)].running++
 		default:
 		}
 	}
@@ -66,7 +77,7 @@ func (r *run) observe(now capacity.Instant, _ *capacity.Event, actions []capacit
 
 // want starts engines, or lets some go: those that are starting first, then those with the fewest calls.
 func (f *fleet) want(r *run, now capacity.Instant, n int) {
-	f.wanted = n
+	n = (n + f.group - 1) / f.group
 	have := 0
 	for i := range f.engines {
 		f.settle(i, now)
@@ -79,11 +90,11 @@ func (f *fleet) want(r *run, now capacity.Instant, n int) {
 		case off:
 			f.starts++
 			*m = member{state: starting, since: now, at: now + capacity.Instant(f.of.Cold)}
-			r.world.At(m.at, capacity.Event{Kind: capacity.EventReplicaUp, Replica: id(i)})
+			f.tell(r, i, m.at, capacity.EventReplicaUp)
 			have++
 		case leaving:
 			m.state = up
-			r.world.At(now, capacity.Event{Kind: capacity.EventReplicaUp, Replica: id(i)})
+			f.tell(r, i, now, capacity.EventReplicaUp)
 			have++
 		case starting, up:
 		}
@@ -113,7 +124,7 @@ func (f *fleet) dismiss(r *run, now capacity.Instant) {
 		}
 	}
 	m := &f.engines[best]
-	r.world.At(max(now, m.at), capacity.Event{Kind: capacity.EventReplicaDown, Replica: id(best)})
+	f.tell(r, best, max(now, m.at), capacity.EventReplicaDown)
 	if m.state == starting {
 		f.pay(best, m.at) // a start is not undone
 		return
@@ -135,9 +146,10 @@ func (f *fleet) ended(replica capacity.ReplicaID, now capacity.Instant) {
 	if replica == 0 {
 		return
 	}
-	m := &f.engines[replica-1]
+	i := f.member(replica)
+	m := &f.engines[i]
 	if m.running--; m.running == 0 && m.state == leaving {
-		f.pay(int(replica-1), now)
+		f.pay(i, now)
 	}
 }
 

@@ -76,13 +76,13 @@ type Result struct {
 	// Tokens served in all, and of those the ones of calls on what was bought.
 	Input, Output             int64
 	BoughtInput, BoughtOutput int64
-	// Refusals by the scheduler's reason, of attempts.
+	// Refusals of attempts by what refused them, in words.
 	Reasons map[string]int64
 	// First and Whole are the times to the first token and to the last one of the calls served, from their first attempt on.
 	First, Whole Histogram
 	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
 	Length, Busy time.Duration
-	// Paid is the sum of the times that engines of one's own were paid for, and Starts how often one was started; of elastic ones only.
+	// Paid is the sum of the times that instances of one's own were paid for, and Starts how often one was started; of elastic ones only.
 	Paid   time.Duration
 	Starts int64
 }
@@ -205,8 +205,10 @@ func (r *run) build() error {
 	}
 	r.world = sim.New(opt)
 	if r.fleet != nil {
-		for i := s.Elastic.Min; i < s.Engines; i++ {
-			r.world.At(0, capacity.Event{Kind: capacity.EventReplicaDown, Replica: id(i)})
+		for i := range r.fleet.engines {
+			if r.fleet.engines[i].state == off {
+				r.fleet.tell(r, i, 0, capacity.EventReplicaDown)
+			}
 		}
 	}
 	r.again = map[capacity.CallID]*attempt{}
@@ -261,6 +263,22 @@ func (r *run) lanes(e *capacity.Event) {
 	e.SetBuckets(ids...)
 }
 
+// because says what refused an attempt.
+func because(a *capacity.Action) string {
+	switch {
+	case a.Reason == capacity.ReasonBucket && a.Bucket == requests:
+		return "requests a minute"
+	case a.Reason == capacity.ReasonBucket && a.Bucket == tokens:
+		return "tokens a minute"
+	case a.Reason == capacity.ReasonOverDepth:
+		return "a hold larger than the quota of a minute"
+	case a.Reason == capacity.ReasonReservation:
+		return "what was bought"
+	default:
+		return a.Reason.String()
+	}
+}
+
 // done counts a call that has ended, or offers it again.
 func (r *run) done(o *sim.Outcome) {
 	id := o.Call.Arrive.Call
@@ -272,7 +290,7 @@ func (r *run) done(o *sim.Outcome) {
 		r.fleet.ended(o.Admission.Replica, o.Ended)
 	}
 	if o.Last.Kind != capacity.ActionSettled {
-		res.Reasons[o.Last.Reason.String()]++
+		res.Reasons[because(&o.Last)]++
 		r.retry(o, before)
 		return
 	}

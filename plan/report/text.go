@@ -176,6 +176,12 @@ func details(out io.Writer, a *plan.Answer) {
 				fmt.Fprintf(out, "  If every step took 5 %% longer (shorter), one first token in a hundred would take over %s (%s) and one answer over %s (%s).\n",
 					Span(o.First.Slower), Span(o.First.Faster), Span(o.Whole.Slower), Span(o.Whole.Faster))
 			}
+			if o.Idle > 0 {
+				fmt.Fprintf(out, "  Of its cost, %s %s pays for capacity that nobody uses.\n", plan.Amount(o.Idle), a.Currency)
+			}
+			for _, x := range o.Throttles {
+				fmt.Fprintf(out, "  Refused %s attempts: %s.\n", plan.Grouped(x.Attempts), x.By)
+			}
 			for _, x := range o.Assumptions {
 				fmt.Fprintln(out, wrap("- assumed: "+x+".", "  "))
 			}
