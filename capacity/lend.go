@@ -57,6 +57,9 @@ func (s *State) recallLent(p *pool) {
 		}
 		s.front(&p.queues[t][classLent], func(ci int32) bool {
 			c := s.calls.at(ci)
+			if s.waitsForQuota(p, c) {
+				return false
+			}
 			if s.lacksMemory(p, c) {
 				if victim := s.victim(p, k, c); victim != 0 && k.recalling == 0 && p.base().recalling == 0 {
 					s.preempt(victim)
@@ -77,6 +80,9 @@ func (s *State) recallLent(p *pool) {
 func (s *State) recallFor(p *pool, ci int32) bool {
 	c := s.calls.at(ci)
 	k := p.base()
+	if s.waitsForQuota(p, c) {
+		return c.tier == TierReserved
+	}
 	if s.lacksMemory(p, c) { // one after the other, until it fits
 		if k.recalling == 0 {
 			if victim := s.victim(p, k, c); victim != 0 {

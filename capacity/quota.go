@@ -77,8 +77,17 @@ func (s *State) eachUsable(p *pool, c *call, visit func(r *replica) bool) {
 	}
 }
 
-// overQuota says why no replica has quota left for the call: the answer of the one that has some again first.
-func (s *State) overQuota(p *pool, c *call) (best verdict) {
+// overQuota is noQuota for a call that is refused for it.
+func (s *State) overQuota(p *pool, c *call) verdict {
+	v := s.noQuota(p, c)
+	if i := s.bucketByID[v.bucket]; i != 0 {
+		s.buckets.items[i].stats.refusals++
+	}
+	return v
+}
+
+// noQuota says why no replica has quota left for the call: the answer of the one that has some again first.
+func (s *State) noQuota(p *pool, c *call) (best verdict) {
 	if p.rented == 0 {
 		return verdict{}
 	}
@@ -89,9 +98,6 @@ func (s *State) overQuota(p *pool, c *call) (best verdict) {
 		}
 		return v.reason != ReasonNone
 	})
-	if i := s.bucketByID[best.bucket]; i != 0 {
-		s.buckets.items[i].stats.refusals++
-	}
 	return best
 }
 
@@ -112,6 +118,11 @@ func (s *State) quotaRoom(p *pool, c *call) (at Instant) {
 		return true
 	})
 	return at
+}
+
+// waitsForQuota says whether the call waits for quota, so that a slot more would not help it.
+func (s *State) waitsForQuota(p *pool, c *call) bool {
+	return s.quotaRoom(p, c) != 0 || s.noQuota(p, c).reason != ReasonNone
 }
 
 // holdQuota holds what a call that starts takes of its replica's quota.
