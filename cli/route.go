@@ -99,14 +99,18 @@ func laneRows(r *config.Route) [][]string {
 		if l.Failover {
 			failover = "yes"
 		}
-		rows[i] = []string{strconv.Itoa(i + 1), l.Title(), l.Model, cmp.Or(strings.Join(l.Engines, ", "), "all"), cmp.Or(l.Spill, "never"), wait, budget, failover}
+		model, engines := l.Model, cmp.Or(strings.Join(l.Engines, ", "), "all")
+		if l.Bought != "" {
+			model, engines = laneBought+l.Bought, "-"
+		}
+		rows[i] = []string{strconv.Itoa(i + 1), l.Title(), model, engines, cmp.Or(l.Spill, "never"), wait, budget, failover}
 	}
 	return rows
 }
 
 // laneFlags are the lanes of a route: on the command line, or in a file.
 type laneFlags struct {
-	Lane []string `help:"A lane, the first choice first: MODEL[@ENGINE+ENGINE][,name=NAME][,spill=never|over-rate|over-latency|over-rate-or-latency][,max-wait=2s][,budget='50 USD'/month][,failover]." placeholder:"LANE" sep:"none"`
+	Lane []string `help:"A lane, the first choice first: MODEL[@ENGINE+ENGINE], or provisioned:NAME of what was bought; then [,name=NAME][,spill=never|over-rate|over-latency|over-rate-or-latency][,max-wait=2s][,budget='50 USD'/month][,failover]." placeholder:"LANE" sep:"none"`
 	File string   `help:"A file of the lanes, as forebay.yaml has them below the route's name." placeholder:"FILE"`
 }
 
@@ -132,12 +136,19 @@ func (f *laneFlags) route() (*config.Route, error) {
 	return out, nil
 }
 
+// laneBought begins a lane of what was bought.
+const laneBought = "provisioned:"
+
 // lane reads a lane as the flag has it.
 func lane(spec string) (l config.Lane, err error) {
 	target, rest, _ := strings.Cut(spec, ",")
-	model, engines, some := strings.Cut(target, "@")
-	if l.Model = model; some {
-		l.Engines = strings.Split(engines, "+")
+	if name, bought := strings.CutPrefix(target, laneBought); bought {
+		l.Bought = name
+	} else {
+		model, engines, some := strings.Cut(target, "@")
+		if l.Model = model; some {
+			l.Engines = strings.Split(engines, "+")
+		}
 	}
 	if rest == "" {
 		return l, nil

@@ -20,7 +20,9 @@ func TestLaneSpecs(t *testing.T) {
 		"a.b-1:0@e,spill=over-latency,max-wait=2s,budget=5 USD/day,failover": {
 			Model: "a.b-1:0", Engines: []string{"e"}, Spill: "over-latency", MaxWait: 2 * time.Second, Budget: &config.Budget{Amount: "5 USD", Period: "day"}, Failover: true,
 		},
-		"m,budget=5 USD,failover=false": {Model: "m", Budget: &config.Budget{Amount: "5 USD"}},
+		"provisioned:chat,spill=over-rate":                                      {Bought: "chat", Spill: "over-rate"},
+		"provisioned:arn:aws:bedrock:r:000000000000:provisioned-model/x,name=n": {Bought: "arn:aws:bedrock:r:000000000000:provisioned-model/x", Name: "n"},
+		"m,budget=5 USD,failover=false":                                         {Model: "m", Budget: &config.Budget{Amount: "5 USD"}},
 	} {
 		if got, err := lane(spec); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", spec, got, err)
@@ -85,6 +87,11 @@ routes:
 		{"invoke --model chat --json hello", 0, `"outputTokens"`},
 		{"usage --by route,lane", 0, "chat   more"},
 		{"usage --by spill", 0, "own: over-rate"},
+		{"route create bought --lane provisioned:units,spill=over-rate --lane mine", 1, `no provisioned throughput "units"`},
+		{"provision create units --model amazon.nova-lite-v1:0 --units 1", 0, "InService"},
+		{"route create bought --lane provisioned:units,spill=over-rate --lane mine", 0, `"provisioned":"units"`},
+		{"route show bought", 0, "units  provisioned:units  -        over-rate"},
+		{"route delete bought", 0, "route bought is deleted"},
 		{"route delete chat", 0, "route chat is deleted"},
 		{"route delete declared", 1, "is managed by"},
 		{"explain ID", 0, "chat, lane 2: more; left own: over-rate (requests/min of engine small for mine)"},
