@@ -80,7 +80,9 @@ type EventStream struct {
 	// Wrap turns a payload into the frame's payload; nil leaves it.
 	Wrap func(dst, payload []byte) []byte
 	// Close is called before the last payload leaves, to splice closing metrics into it.
-	Close     func(resp *infer.Response, payload []byte) []byte
+	Close func(resp *infer.Response, payload []byte) []byte
+	// Headers sets what the API tells of an answer in headers; nil tells nothing more.
+	Headers   func(h http.Header, head *infer.Head)
 	Done      []byte // written after the last event
 	KeepAlive time.Duration
 	// Failure writes an error that came after the status.
@@ -107,7 +109,12 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 	if st.witness = c.Witness; st.witness != nil {
 		defer used(st.witness, resp)
 	}
-	c.W.Prepare(func(h http.Header) { Answer(h, &resp.Head) })
+	c.W.Prepare(func(h http.Header) {
+		Answer(h, &resp.Head)
+		if st.Headers != nil {
+			st.Headers(h, &resp.Head)
+		}
+	})
 	served(&st.Head, req, resp)
 	if resp.Head.PassThrough {
 		// The head goes out from here, with the first event at hand, because net/http takes three kilobytes of

@@ -35,8 +35,8 @@ var (
 	tiersBedrock   = []string{"priority", "default", "flex", "reserved", "auto", "standard_only"} // the last two in the body of Claude
 )
 
-// tier gives the request the tier that the caller names, as far as the API has one of that name. Reserved is bought; for who has not bought
-// it the service serves at the default tier, as it does what exceeds a purchase (Bedrock user guide, "Service tiers").
+// tier gives the request the tier that the caller names, as far as the API has one of that name. Reserved is bought: the scheduler finds the purchase of
+// who asks for it, and what exceeds that, or has none, is served at the default tier (Bedrock user guide, "Service tiers").
 func (in *Intent) tier(req *infer.Request) error {
 	if in.Tier == "" {
 		return nil

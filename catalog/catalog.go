@@ -46,6 +46,9 @@ type Model struct {
 	UnitPrices *UnitPrices `json:"unitPrices,omitempty"`
 	// UnitCost is nil when it is not known. It is the operator's own.
 	UnitCost *UnitCost `json:"-"`
+	// Tier is what the reserved tier costs, and TierCost what it costs the operator; each nil when it is not known.
+	Tier     *TierPrices `json:"-"`
+	TierCost *TierCost   `json:"-"`
 	// Rules are what the configuration says becomes of parts of a request, by the part's name.
 	Rules map[string]Rule `json:"rules,omitempty"`
 	// Base is the id of the model that this one was fine-tuned from, "" for one that was not.

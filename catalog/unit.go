@@ -61,6 +61,8 @@ type UnitPrices struct {
 	None      *int64 `json:"none,omitempty"` // without a commitment
 	OneMonth  *int64 `json:"oneMonth,omitempty"`
 	SixMonths *int64 `json:"sixMonths,omitempty"`
-	Date      string `json:"date"`
-	Source    string `json:"source"`
+	// ThreeMonths is a term of the reserved tier.
+	ThreeMonths *int64 `json:"threeMonths,omitempty"`
+	Date        string `json:"date"`
+	Source      string `json:"source"`
 }

@@ -14,15 +14,16 @@ import (
 )
 
 type provisionCmd struct {
-	List   provisionList   `cmd:"" default:"withargs" help:"List what was bought, with what is used of it now."`
-	Create provisionCreate `cmd:"" help:"Buy model units."`
-	Show   provisionShow   `cmd:"" help:"Show one throughput: its units, term and price, and what is used of it now."`
-	Divide provisionDivide `cmd:"" help:"Divide a throughput among teams: each has its part guaranteed, and borrows what the others leave."`
-	Delete provisionDelete `cmd:"" help:"End a throughput; a commitment only when its term has ended."`
+	List    provisionList    `cmd:"" default:"withargs" help:"List what was bought, with what is used of it now."`
+	Create  provisionCreate  `cmd:"" help:"Buy model units."`
+	Reserve provisionReserve `cmd:"" help:"Buy tokens a minute of the reserved tier: calls of the model use them that ask for the tier."`
+	Show    provisionShow    `cmd:"" help:"Show one throughput: its units, term and price, and what is used of it now."`
+	Divide  provisionDivide  `cmd:"" help:"Divide a throughput among teams: each has its part guaranteed, and borrows what the others leave."`
+	Delete  provisionDelete  `cmd:"" help:"End a throughput; a commitment only when its term has ended."`
 }
 
 // commitments are the terms in the words of the command line.
-var commitments = map[string]string{"none": "", "one-month": "OneMonth", "six-months": "SixMonths"}
+var commitments = map[string]string{"none": "", "one-month": "OneMonth", "three-months": "ThreeMonths", "six-months": "SixMonths"}
 
 func commitment(term string) string {
 	for name, t := range commitments {
@@ -62,6 +63,9 @@ func (c *provisionList) Run(e *env) error {
 
 // units is how many there are, and how they are divided.
 func units(p *admin.Provisioned) string {
+	if p.Tier {
+		return "reserved tier"
+	}
 	parts := make([]string, len(p.Parts))
 	for i, x := range p.Parts {
 		parts[i] = fmt.Sprintf("%s=%d", x.Team, x.Units)
@@ -135,6 +139,10 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 		{"units", fmt.Sprintf("%d of %d input and %d output tokens a minute (%s)", p.Units, p.Unit.Input, p.Unit.Output, p.Unit.Basis)},
 		{"price", unitPrice(p)},
 		{"created", p.Created.Format(time.RFC3339)},
+	}
+	if p.Tier {
+		rows[4] = []string{"reserved tier", fmt.Sprintf("%d input and %d output tokens a minute, for calls that ask for the tier", p.Unit.Input, p.Unit.Output)}
+		rows[5][1] = perHour(p) + " an hour"
 	}
 	if p.Desired != p.Model {
 		rows = slices.Insert(rows, 3, []string{"becomes", p.Desired.ARN})
@@ -235,12 +243,34 @@ type provisionCreate struct {
 
 // Run implements the verb.
 func (c *provisionCreate) Run(e *env) error {
-	var p admin.Provisioned
 	order := admin.Order{Model: c.Model, Units: c.Units, Commitment: commitments[c.Commitment], Isolation: c.Isolation, Tags: c.Tag}
-	if err := c.call(e.ctx, http.MethodPost, "provisioned/"+url.PathEscape(c.Name)+c.query(), &order, &p); err != nil {
+	return c.buy(e, url.PathEscape(c.Name)+c.query(), &order)
+}
+
+// buy orders, by the name and what follows it, and shows what became of it.
+func (r *remote) buy(e *env, name string, order *admin.Order) error {
+	var p admin.Provisioned
+	if err := r.call(e.ctx, http.MethodPost, "provisioned/"+name, order, &p); err != nil {
 		return err
 	}
-	return c.print(e, &p)
+	return r.print(e, &p)
+}
+
+type provisionReserve struct {
+	remote
+	ofAccount
+	Name       string            `arg:"" help:"A name of your choice."`
+	Model      string            `required:"" help:"Id of the model."`
+	Input      int64             `required:"" help:"Input tokens a minute, in thousands: 100000."`
+	Output     int64             `help:"Output tokens a minute, in thousands; none for embeddings."`
+	Commitment string            `help:"none, one-month or three-months: it is paid for so long, and renews until it is cancelled." enum:"none,one-month,three-months" default:"none"`
+	Tag        map[string]string `help:"Tags: KEY=VALUE." mapsep:"none"`
+}
+
+// Run implements the verb.
+func (c *provisionReserve) Run(e *env) error {
+	order := admin.Order{Model: c.Model, InputTokens: c.Input, OutputTokens: c.Output, Commitment: commitments[c.Commitment], Tags: c.Tag}
+	return c.buy(e, url.PathEscape(c.Name)+c.query(), &order)
 }
 
 type provisionDelete struct {

@@ -171,6 +171,7 @@ type Model struct {
 	Price     *Price    `yaml:"price,omitempty" doc:"What callers are charged."`
 	Limits    Limits    `yaml:"limits,omitempty" doc:"Quotas and budgets of each account for this model."`
 	Unit      *Unit     `yaml:"unit,omitempty" doc:"What a model unit of provisioned throughput delivers and costs."`
+	Reserved  *Reserved `yaml:"reserved,omitempty" doc:"What the reserved tier costs, which is bought in tokens a minute."`
 	Guardrail string    `yaml:"guardrails,omitempty" enum:",ignore" doc:"ignore serves calls that name a guardrail, without applying it: rules.guardrails: drop."`
 	Features  []string  `yaml:"features,omitempty" doc:"What it has, in place of what the catalogue says."`
 

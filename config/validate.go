@@ -348,6 +348,7 @@ func (c *Config) checkModels(k *checker) {
 		c.checkRules(k, &m, path)
 		m.Price.check(k, path+".price")
 		m.Unit.check(k, path+".unit")
+		m.Reserved.check(k, path+".reserved")
 		c.checkBase(k, id, &m, path)
 	}
 	ids := c.modelIDs()

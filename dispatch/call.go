@@ -233,7 +233,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 	head := resp.Head
 	c.servedTier = head.Tier
 	head.Replica = c.replica.name
-	head.Tier = c.req.Tier
+	head.Tier = c.tier()
 	c.tell(&head)
 	head.Simulated = head.Simulated || c.replica.simulated
 	return infer.NewResponse(head, s), false, nil

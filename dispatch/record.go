@@ -257,7 +257,7 @@ func (c *call) row(outcome error) *meter.Record {
 	rec := &meter.Record{
 		RequestID: r.ID, InvocationID: r.Caller.InvocationID, Attempt: r.Caller.Attempt, Account: r.Caller.Account, Team: r.Caller.Team,
 		Key: r.Caller.Key, Tags: r.Caller.Tags, Task: r.Operated(), API: r.API, Operation: r.Operation, ModelAsked: r.ModelAsked, Model: r.Model,
-		Region: r.RegionPrefix, Mode: c.mode(), Reservation: c.purchase(), TierAsked: cmp.Or(r.TierAsked, r.Tier.String()), Tier: r.Tier.String(), Stream: r.Stream,
+		Region: r.RegionPrefix, Mode: c.mode(), Reservation: c.purchase(), TierAsked: cmp.Or(r.TierAsked, r.Tier.String()), Tier: c.tier().String(), Stream: r.Stream,
 		Arrived: r.Arrived, Deadline: r.Deadline, Total: time.Since(c.start), MaxTokens: r.Facts.MaxTokens, Estimate: c.asked.input,
 		Media: r.Facts.Media, Status: 200, Outcome: outcomeOf(outcome), Attempts: c.attempts, HeldMoney: c.heldMoney(), Explanation: c.explained,
 	}

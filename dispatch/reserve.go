@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"forebay/capacity"
+	"forebay/infer"
 	"forebay/meter"
 )
 
@@ -22,6 +23,8 @@ type Reservation struct {
 	Parts   []Part
 	// Costed says that what its hours cost us is known, so that its calls cost nothing beside them.
 	Costed bool
+	// Tier says that it is of the reserved tier: the Account's calls use it that ask for the tier of Model, and go on as others beyond it.
+	Tier bool
 }
 
 // reserved is a reservation as calls look it up: the lane that is taken by calls which name it.
@@ -51,6 +54,11 @@ func (b *builder) reservations() {
 		input, output := b.unitBucket(ref, limitInput, capacity.MeasureInput, in.Input), b.unitBucket(ref, limitOutput, capacity.MeasureOutput, in.Output)
 		b.cfg.Reservations = append(b.cfg.Reservations, capacity.Reservation{ID: r.id, Pool: m.pool, Input: input, Output: output, Slots: in.Slots})
 		r.lane = lane{name: in.Name, mode: meter.ModeProvisioned, model: m, reserved: r}
+		if in.Tier {
+			r.lane.spill = capacity.SpillOverRate
+			at := tierOf{in.Account, in.Model}
+			b.w.tiers[at] = append(b.w.tiers[at], r)
+		}
 		b.parts(r)
 		b.w.reservations[in.ID] = r
 	}
@@ -109,6 +117,39 @@ func onlyCalls(limits []limit) []limit {
 		}
 	}
 	return out
+}
+
+// tierOf is whose purchases of the reserved tier serve which model.
+type tierOf struct{ account, model string }
+
+// tierLanes are those of a call that asks for the reserved tier: what its account has bought of the model, in the order in which it was bought, and
+// then the model on demand.
+func (c *call) tierLanes(w *world, m *servedModel) {
+	for _, r := range w.tiers[tierOf{c.req.Caller.Account, m.name}] {
+		if n := len(c.lanes); n < capacity.MaxLanes-1 {
+			c.lanes = append(c.lanes, callLane{lane: &r.lane, number: n})
+		}
+	}
+	c.lanes = append(c.lanes, callLane{lane: &m.alone, number: len(c.lanes)})
+}
+
+// unbought tells of a call that asked for the reserved tier, of which its account has bought nothing of the model; "" of others. As at the service, it
+// is served at the default tier.
+func (c *call) unbought() string {
+	if c.req.TierAsked != infer.TierReserved.String() || c.req.Route != "" || c.req.Reservation != "" || len(c.lanes) == 0 || c.lanes[0].reserved != nil {
+		return ""
+	}
+	return "reserved: not bought"
+}
+
+// tier is that at which the call is served: that of its request, or reserved where a purchase of the tier serves it.
+func (c *call) tier() infer.Tier {
+	if len(c.lanes) > 0 {
+		if r := c.lanes[c.lane].reserved; r != nil && r.Tier {
+			return infer.TierReserved
+		}
+	}
+	return c.req.Tier
 }
 
 // purchase is the reservation that serves the call, "" for none.

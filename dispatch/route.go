@@ -204,6 +204,10 @@ func (c *call) lanesOf(w *world) error {
 		if m == nil {
 			return unbound(c.req.Model)
 		}
+		if c.req.TierAsked == infer.TierReserved.String() {
+			c.tierLanes(w, m)
+			return nil
+		}
 		c.single[0] = callLane{lane: &m.alone}
 		c.lanes = c.single[:]
 		return nil
@@ -358,7 +362,7 @@ func (d *departure) String() string {
 // spilled lists the lanes that the call has left.
 func (c *call) spilled() string {
 	if len(c.left) == 0 {
-		return ""
+		return c.unbought()
 	}
 	out := make([]string, len(c.left))
 	for i := range c.left {

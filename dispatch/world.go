@@ -21,6 +21,7 @@ type world struct {
 	routes       map[string]*route
 	upstream     map[[2]string]scopeRef // whose quota a model, the second, uses on an engine
 	reservations map[string]*reserved
+	tiers        map[tierOf][]*reserved
 	replicas     map[capacity.ReplicaID]*replica
 	scopes       map[scopeRef][]limit
 	accounts     map[string]capacity.AccountID
@@ -165,6 +166,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		routes:       make(map[string]*route),
 		upstream:     make(map[[2]string]scopeRef),
 		reservations: make(map[string]*reserved),
+		tiers:        make(map[tierOf][]*reserved),
 		replicas:     make(map[capacity.ReplicaID]*replica),
 		scopes:       make(map[scopeRef][]limit),
 		accounts:     make(map[string]capacity.AccountID),

@@ -20,7 +20,9 @@ import (
 type Offer struct {
 	Model  Model
 	Unit   catalog.Unit
-	Prices *catalog.UnitPrices // nil when no price is known
+	Prices *catalog.UnitPrices // of a unit; nil when no price is known
+	Tier   *catalog.TierPrices // of the reserved tier; nil when no price is known
+	Embeds bool                // it makes no output tokens
 }
 
 // Models tells what is sold.
@@ -28,6 +30,8 @@ type Models interface {
 	// Offer finds what a caller names in an order. Faults: UnknownModel; NotFound for an ARN of nothing or of somebody else; Invalid
 	// for a model that is not sold by the unit.
 	Offer(account, id string) (Offer, error)
+	// OfferTier finds what a caller names in an order of the reserved tier: Offer, but for Unit and Prices. Models need no units for it.
+	OfferTier(account, id string) (Offer, error)
 	// Taken reports whether a name stands for something else that can be called, also for what is stored in the same
 	// store and not yet in force.
 	Taken(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
@@ -50,11 +54,13 @@ type Ask struct {
 	Unit      catalog.Unit
 	Units     int64
 	Isolation Isolation
+	Tier      bool // of the reserved tier, and no model units
 }
 
 // ask is what a throughput needs of the pool of a model.
 func (t *Throughput) ask(model string) *Ask {
-	return &Ask{Model: model, Unit: t.Unit, Units: t.Units, Isolation: t.Isolation}
+	unit, units := t.Backed()
+	return &Ask{Model: model, Unit: unit, Units: units, Isolation: t.Isolation, Tier: t.Tier}
 }
 
 // Pools tells what can be backed.
@@ -230,10 +236,10 @@ func invalid(err error) error {
 	return err
 }
 
-// units sums what an account has bought or ordered.
+// units sums what an account has bought or ordered of model units.
 func units(all []Throughput) (n int64) {
 	for i := range all {
-		if all[i].Status != Failed {
+		if all[i].Status != Failed && !all[i].Tier {
 			n += all[i].Units
 		}
 	}

@@ -78,6 +78,19 @@ func (s *shop) Offer(_, id string) (provision.Offer, error) {
 	return o, nil
 }
 
+// OfferTier implements provision.Models: of "base" at 3 and 7 nano-units for an hour of a thousand, and of "embed", which makes no tokens.
+func (s *shop) OfferTier(_, id string) (provision.Offer, error) {
+	if id != "base" && id != "embed" {
+		return provision.Offer{}, fault.New(fault.UnknownModel, "")
+	}
+	o := provision.Offer{Model: provision.Model{ID: id, ARN: baseARN + id, Base: id}, Embeds: id == "embed"}
+	if in, out := int64(3), int64(7); s.hour > 0 {
+		of := func(v *int64) catalog.TermPrices { return catalog.TermPrices{None: v, ThreeMonths: v} }
+		o.Tier = &catalog.TierPrices{Currency: "USD", Input: of(&in), Output: of(&out), Source: "test", Date: "2026-01-01"}
+	}
+	return o, nil
+}
+
 func (s *shop) Taken(_ context.Context, _ *store.Tx, _, name string) (bool, error) {
 	return name == "alias", nil
 }

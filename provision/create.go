@@ -19,8 +19,11 @@ type Order struct {
 	Name    string
 	Model   string // as the caller names it
 	Units   int64
-	Term    Term
-	Tags    []resource.Tag
+	// Input and Output are tokens a minute of the reserved tier, in place of Units.
+	Input  int64 `json:",omitzero"`
+	Output int64 `json:",omitzero"`
+	Term   Term
+	Tags   []resource.Tag
 	// Isolation is that which is asked for, or what IsolationTag among the tags says.
 	Isolation Isolation `json:",omitzero"`
 	Token     string    `json:"-"` // makes it once; "" each time
@@ -67,7 +70,7 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 
 // order checks an order and stores it.
 func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, error) {
-	offer, err := b.Models.Offer(o.Account, o.Model)
+	offer, err := b.offer(o)
 	if err == nil && o.Allow != nil {
 		err = o.Allow(offer.Model.ID)
 	}
@@ -81,14 +84,22 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.withinQuota(o, units(all)); err != nil {
+	if o.tier() {
+		err = oneMore(all, offer.Model.ID)
+	} else {
+		err = b.withinQuota(o, units(all))
+	}
+	if err != nil {
 		return nil, err
 	}
 	now := b.now()
 	t := &Throughput{
 		ARN:     resource.ARN{Region: b.Region, Account: o.Account, Kind: kind, ID: resource.NewID()}.String(),
 		Account: o.Account, Name: o.Name, Units: o.Units, Model: offer.Model, Desired: offer.Model,
-		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit, Isolation: o.Isolation,
+		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit, Isolation: o.Isolation, Tier: o.tier(),
+	}
+	if t.Tier {
+		t.Units = 1
 	}
 	r, err := t.stored()
 	if err != nil {
@@ -124,11 +135,13 @@ const maxName = 63
 // check refuses what cannot be an order, and notes its isolation.
 func (o *Order) check() error {
 	switch {
-	case o.Units < 1 || o.Units > math.MaxInt32:
-		return fault.Newf(fault.Invalid, "The number of model units must be at least 1 and at most %d.", math.MaxInt32)
 	case len(o.Name) > maxName || !nameForm.MatchString(o.Name):
 		return fault.Newf(fault.Invalid, "The name of a provisioned model has 1 to %d letters and digits, with single hyphens and underscores between them.", maxName)
-	case o.Term != NoTerm && o.Term.months() == 0:
+	case o.tier():
+		return o.checkTier()
+	case o.Units < 1 || o.Units > math.MaxInt32:
+		return fault.Newf(fault.Invalid, "The number of model units must be at least 1 and at most %d.", math.MaxInt32)
+	case o.Term != NoTerm && o.Term != OneMonth && o.Term != SixMonths:
 		return fault.Newf(fault.Invalid, "The commitment %.32q is not one of OneMonth, SixMonths.", string(o.Term))
 	}
 	return o.isolate()

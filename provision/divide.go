@@ -24,6 +24,9 @@ func (b *Book) Divide(ctx context.Context, account, id string, parts []Part) (t 
 		if !t.Status.Serves() {
 			return fault.Newf(fault.Conflict, "%s is %s; what is in service can be divided", t.Name, t.Status)
 		}
+		if t.Tier {
+			return fault.Newf(fault.Invalid, "%s is of the reserved tier, which is not divided; model units are", t.Name)
+		}
 		if err := t.divisible(parts); err != nil {
 			return err
 		}

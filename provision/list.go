@@ -16,7 +16,7 @@ type Filter struct {
 }
 
 // List returns a page of an account's throughputs, and the token of the next page, "" behind the last. Faults: Invalid for a token
-// that is none.
+// that is none. Those of the reserved tier are left out: the service has no API for them.
 func (b *Book) List(ctx context.Context, account string, f *Filter) (page []*Throughput, next string, err error) {
 	var all []Throughput
 	err = b.Store.View(ctx, func(tx *store.Tx) error {
@@ -28,7 +28,7 @@ func (b *Book) List(ctx context.Context, account string, f *Filter) (page []*Thr
 	}
 	kept := make([]*Throughput, 0, len(all))
 	for i := range all {
-		if t := &all[i]; (f.Status == "" || f.Status == t.Status) && (f.ModelARN == "" || f.ModelARN == t.Model.ARN) && f.Holds(t.Name) {
+		if t := &all[i]; !t.Tier && (f.Status == "" || f.Status == t.Status) && (f.ModelARN == "" || f.ModelARN == t.Model.ARN) && f.Holds(t.Name) {
 			kept = append(kept, t)
 		}
 	}

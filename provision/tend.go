@@ -82,9 +82,10 @@ func (v *visit) tend(t *Throughput) error {
 
 // admit holds an order against what its pool can back.
 func (v *visit) admit(t *Throughput) error {
-	room := v.b.Pools.Room(t.ask(t.Model.ID), serving(v.all))
+	ask := t.ask(t.Model.ID)
+	room := v.b.Pools.Room(ask, serving(v.all))
 	switch {
-	case room.Units >= t.Units:
+	case room.Units >= ask.Units:
 		t.Status, t.Began, t.Failure, v.changed = InService, v.now, "", true
 		t.Replicas = room.Replicas
 		if t.Term != NoTerm {
@@ -98,7 +99,7 @@ func (v *visit) admit(t *Throughput) error {
 		v.due(v.now.Add(lookAgain))
 		return nil
 	default:
-		t.Status, t.Failure = Failed, fmt.Sprintf("%d of %d model units could be had: %s.", max(room.Units, 0), t.Units, room.Why)
+		t.Status, t.Failure = Failed, t.short(&room)
 	}
 	t.Changed = v.now
 	return v.keep(t)
@@ -156,11 +157,11 @@ func (v *visit) renew(t *Throughput) error {
 
 // addRate notes the price from an instant on, if it has changed. What is sold no more keeps its price.
 func (v *visit) addRate(t *Throughput, from time.Time) bool {
-	offer, err := v.b.Models.Offer(t.Account, t.Model.ARN)
+	prices, err := v.b.prices(t)
 	if err != nil {
 		return false
 	}
-	r := rate(offer.Prices, t.Term)
+	r := rate(prices, t.Term)
 	r.From = from
 	if n := len(t.Rates); n > 0 && (t.Rates[n-1].same(&r) || from.Before(t.Rates[n-1].From)) {
 		return false
@@ -180,6 +181,8 @@ func rate(p *catalog.UnitPrices, t Term) Rate {
 		nano = p.OneMonth
 	case SixMonths:
 		nano = p.SixMonths
+	case ThreeMonths:
+		nano = p.ThreeMonths
 	case NoTerm:
 	}
 	if nano == nil {

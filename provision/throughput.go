@@ -28,6 +28,8 @@ const (
 	NoTerm    Term = ""
 	OneMonth  Term = "OneMonth"
 	SixMonths Term = "SixMonths"
+	// ThreeMonths is a term of the reserved tier alone, which is not sold for six.
+	ThreeMonths Term = "ThreeMonths"
 )
 
 func (t Term) months() int {
@@ -36,6 +38,8 @@ func (t Term) months() int {
 		return 1
 	case SixMonths:
 		return 6
+	case ThreeMonths:
+		return 3
 	default:
 		return 0
 	}
@@ -75,10 +79,13 @@ func (r *Rate) same(o *Rate) bool {
 
 // Throughput is a provisioned throughput.
 type Throughput struct {
-	ARN     string    `json:"arn"`
-	Account string    `json:"account"`
-	Name    string    `json:"name"`
-	Units   int64     `json:"units"`
+	ARN     string `json:"arn"`
+	Account string `json:"account"`
+	Name    string `json:"name"`
+	Units   int64  `json:"units"`
+	// Tier says that it is of the reserved tier: a rate of tokens that was bought as it is, which is its one unit. Calls use it that ask for
+	// the tier, and it has no ARN for them.
+	Tier    bool      `json:"tier,omitzero"`
 	Model   Model     `json:"model"`
 	Desired Model     `json:"desired"` // differs from Model while it is updated
 	Status  Status    `json:"status"`

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -26,14 +27,20 @@ type backer struct {
 	pool perf.Pool // where measured
 	// given is how many units the configuration says that all its replicas back; 0 where it is measured.
 	given    int64
-	slots    int64 // of all replicas
-	replicas int64 // that are not isolated
+	unit     catalog.Unit // of the model now, in which given counts
+	slots    int64        // of all replicas
+	replicas int64        // that are not isolated
 }
 
 // backers lists the engines of a model that can back units of it. why tells what keeps the last of the others from it; grows, whether
 // an engine may have more replicas in a while. What a unit of unknown size delivers only simulated engines can promise.
 // Replicas that are isolated, by engine, are left out.
-func (p *serving) backers(model string, size catalog.Basis, isolated map[string]int64) (list []backer, grows bool, why string) {
+// The reserved tier is backed by units that were given where their size is known.
+func (p *serving) backers(model string, size catalog.Basis, tier bool, isolated map[string]int64) (list []backer, grows bool, why string) {
+	var unit catalog.Unit
+	if m := p.model(model); m != nil {
+		unit, _ = m.UnitSize()
+	}
 	for _, b := range p.bindings(model) {
 		e := p.engine(b.Engine)
 		replicas := int64(1)
@@ -49,9 +56,11 @@ func (p *serving) backers(model string, size catalog.Basis, isolated map[string]
 			why = fmt.Sprintf("nobody has measured or said what a unit of it delivers on engine %s (models.%s.unit)", b.Engine, model)
 		case replicas <= 0 && isolated[b.Engine] > 0:
 			why = "every replica of engine " + b.Engine + " is isolated for a purchase"
+		case b.Units > 0 && tier && (unit.Input == 0 || unit.Basis == catalog.BasisPlaceholder && e.Type != simulatedEngine):
+			why = fmt.Sprintf("nobody has measured or said what a unit of it delivers on engine %s (models.%s.unit)", b.Engine, model)
 		case b.Units > 0:
 			list = append(list, backer{
-				name: b.Engine, given: b.Units * replicas, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas, replicas: replicas,
+				name: b.Engine, given: b.Units * replicas, unit: unit, slots: int64(cmp.Or(e.Slots, dispatch.DefaultSlots)) * replicas, replicas: replicas,
 			})
 		case measured:
 			slots := cmp.Or(int(e.Slots), profile.MaxBatch)
@@ -99,16 +108,21 @@ func (b *backer) weight(given bool) int64 {
 // divide says how many units of each throughput each of its model's engines backs: what is sold of a model in all is
 // spread over them in proportion to their weights. What is isolated has replicas of its own, and no share.
 func (p *serving) divide(list []provision.Throughput, isolated map[string]int64) (among [][]backer, shares [][]int64) {
-	before := map[string]int64{} // units of the model in the throughputs so far
+	before := map[string]int64{} // model units of the model in the throughputs so far
 	for i := range list {
 		t := &list[i]
 		if t.Isolation == provision.Replica {
 			among, shares = append(among, nil), append(shares, nil)
 			continue
 		}
-		backers, _, _ := p.backers(t.Model.ID, t.Unit.Basis, isolated)
-		from, to := before[t.Model.ID], before[t.Model.ID]+t.Units
-		before[t.Model.ID] = to
+		backers, _, _ := p.backers(t.Model.ID, t.Unit.Basis, t.Tier, isolated)
+		_, units := t.Backed()
+		from, to := before[t.Model.ID], before[t.Model.ID]+units
+		if t.Tier {
+			from, to = 0, units // its parts are no units
+		} else {
+			before[t.Model.ID] = to
+		}
 		among, shares = append(among, backers), append(shares, spread(backers, from, to))
 	}
 	return among, shares
@@ -135,14 +149,15 @@ func spread(backers []backer, from, to int64) []int64 {
 }
 
 // slotsFor is how many slots of the engine back so many units.
-func (b *backer) slotsFor(u *catalog.Unit, units int64) int64 {
-	if units == 0 {
+func (b *backer) slotsFor(x *part) int64 {
+	if x.units == 0 {
 		return 0
 	}
 	if b.given > 0 {
-		return min(b.slots, (units*b.slots+b.given-1)/b.given)
+		given := b.given * milli
+		return min(b.slots, (b.takes(x)*b.slots+given-1)/given)
 	}
-	h, err := b.pool.Profile.Headroom(demand(u, units), b.pool.Slots, callsOf(u), perf.Usual)
+	h, err := b.pool.Profile.Headroom(demand(&x.unit, x.units), b.pool.Slots, callsOf(&x.unit), perf.Usual)
 	if err != nil {
 		return b.slots
 	}
@@ -156,13 +171,14 @@ func callsOf(u *catalog.Unit) perf.Mix {
 }
 
 // room is how many units the engine can back beside what is sold of it, and what ends them.
-func (b *backer) room(u *catalog.Unit, sold []part) (units int64, why string) {
+func (b *backer) room(ask *provision.Ask, sold []part) (units int64, why string) {
+	u := &ask.Unit
 	if b.given > 0 {
-		units = b.given
-		for _, s := range sold {
-			units -= s.units
+		left := b.given * milli
+		for i := range sold {
+			left -= b.takes(&sold[i])
 		}
-		return units, "what the configuration says"
+		return b.holds(ask, max(left, 0)), "what the configuration says"
 	}
 	demands := make([]perf.Demand, len(sold))
 	for i := range sold {
@@ -179,6 +195,43 @@ func (b *backer) room(u *catalog.Unit, sold []part) (units int64, why string) {
 type part struct {
 	unit  catalog.Unit
 	units int64
+	tier  bool // the units are no model units
+}
+
+// milli is in how many parts a unit that was given can be taken.
+const milli = 1000
+
+// takes is what a part takes of the units that are given, in thousandths. A rate of the reserved tier takes the more of what its input and its
+// output come to in model units, rounded up.
+func (b *backer) takes(x *part) int64 {
+	if !x.tier {
+		return x.units * milli
+	}
+	of := func(rate, unit int64) int64 {
+		if rate == 0 || unit == 0 {
+			return 0
+		}
+		return (x.units*rate*milli + unit - 1) / unit
+	}
+	return max(of(x.unit.Input, b.unit.Input), of(x.unit.Output, b.unit.Output))
+}
+
+// holds is how many of the units that are asked for fit into thousandths of the units that are given.
+func (b *backer) holds(ask *provision.Ask, left int64) int64 {
+	if !ask.Tier {
+		return left / milli
+	}
+	most := int64(maxUnits)
+	for _, x := range [][2]int64{{ask.Unit.Input, b.unit.Input}, {ask.Unit.Output, b.unit.Output}} {
+		if x[0] > 0 {
+			hi, lo := bits.Mul64(uint64(left), uint64(x[1]))
+			if per := uint64(x[0]) * milli; hi < per {
+				n, _ := bits.Div64(hi, lo, per)
+				most = int64(min(uint64(most), n))
+			}
+		}
+	}
+	return most
 }
 
 // Room implements provision.Pools. What is sold of other models counts where it runs on the same engines.
@@ -188,7 +241,7 @@ func (p *serving) Room(ask *provision.Ask, sold []provision.Throughput) provisio
 	}
 	isolated := wholes(sold)
 	u := ask.Unit
-	list, grows, why := p.backers(ask.Model, u.Basis, isolated)
+	list, grows, why := p.backers(ask.Model, u.Basis, ask.Tier, isolated)
 	out := provision.Room{Grows: grows, Why: why}
 	if len(list) == 0 {
 		return out
@@ -198,13 +251,22 @@ func (p *serving) Room(ask *provision.Ask, sold []provision.Throughput) provisio
 	var bound string
 	for i := range list {
 		b := &list[i]
-		n, what := b.room(&u, used[b.name])
+		n, what := b.room(ask, used[b.name])
 		out.Units, bound = min(maxUnits, out.Units+max(n, 0)), what
 		names = append(names, b.name)
 	}
-	out.Why = fmt.Sprintf("the engines (%s) back no more units of %d input and %d output tokens a minute beside what is sold of them, by %s",
-		strings.Join(names, ", "), u.Input, u.Output, bound)
+	what := fmt.Sprintf("units of %d input and %d output tokens a minute ", u.Input, u.Output)
+	if ask.Tier {
+		what = ""
+	}
+	out.Why = fmt.Sprintf("the engines (%s) back no more %sbeside what is sold of them, by %s", strings.Join(names, ", "), what, bound)
 	return out
+}
+
+// partOf is so many of what is backed of a throughput.
+func partOf(t *provision.Throughput, units int64) part {
+	unit, _ := t.Backed()
+	return part{unit: unit, units: units, tier: t.Tier}
 }
 
 // sold is what each engine backs already.
@@ -215,7 +277,7 @@ func (p *serving) sold(list []provision.Throughput, isolated map[string]int64) m
 		for k, units := range shares[i] {
 			if units > 0 {
 				b := &among[i][k]
-				used[b.name] = append(used[b.name], part{list[i].Unit, units})
+				used[b.name] = append(used[b.name], partOf(&list[i], units))
 			}
 		}
 	}
@@ -231,11 +293,12 @@ func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservatio
 		t := &all[i]
 		var slots int64
 		for k, units := range shares[i] {
-			slots += among[i][k].slotsFor(&t.Unit, units)
+			x := partOf(t, units)
+			slots += among[i][k].slotsFor(&x)
 		}
 		out = append(out, dispatch.Reservation{
 			ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: int32(min(slots, 1<<20)),
-			Costed: p.unitCost(&t.Model).Known, Replicas: ownReplicas(t),
+			Costed: p.hourCost(t).Known, Tier: t.Tier, Replicas: ownReplicas(t),
 			Account: t.Account, Parts: partsOf(t, slots),
 		})
 	}

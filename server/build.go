@@ -224,6 +224,11 @@ func override(m *catalog.Model, c *config.Model) error {
 	if c.Price != nil {
 		m.Price, err = declared(c.Price)
 	}
+	if c.Reserved != nil && err == nil {
+		if m.Tier, err = c.Reserved.Prices(); err == nil {
+			m.TierCost, err = c.Reserved.OurCost()
+		}
+	}
 	if c.Unit == nil || err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (s *Server) purchases(ctx context.Context, since time.Time) ([]accrual.Purc
 		if zones[x.Account] == nil {
 			zones[x.Account] = p.zone(x.Account)
 		}
-		out = append(out, accrual.Provisioned(x, p.unitCost(&x.Model), zones[x.Account]))
+		out = append(out, accrual.Provisioned(x, p.hourCost(&x.Throughput), zones[x.Account]))
 	}
 	return out, nil
 }
@@ -43,6 +43,17 @@ func (p *serving) zone(account string) *time.Location {
 		return z
 	}
 	return time.UTC
+}
+
+// hourCost is what an hour of a unit of a throughput costs us.
+func (p *serving) hourCost(t *provision.Throughput) accrual.Rate {
+	if !t.Tier {
+		return p.unitCost(&t.Model)
+	}
+	if x := p.names.Get(t.Model.ID); x != nil && x.TierCost != nil {
+		return accrual.Rate{Known: true, Nano: x.TierCost.Of(t.Unit.Input, t.Unit.Output), Currency: x.TierCost.Currency}
+	}
+	return accrual.Rate{}
 }
 
 // unitCost is what an hour of a unit of a model costs us, or of the base that it was fine-tuned from.

@@ -31,7 +31,7 @@ func ownReplicas(t *provision.Throughput) map[string]int64 {
 // model's engines, as few as back the units. What is sold of the model without isolation must still fit into the rest.
 func (p *serving) wholeRoom(ask *provision.Ask, sold []provision.Throughput) provision.Room {
 	isolated := wholes(sold)
-	list, grows, why := p.backers(ask.Model, ask.Unit.Basis, isolated)
+	list, grows, why := p.backers(ask.Model, ask.Unit.Basis, ask.Tier, isolated)
 	out := provision.Room{Grows: grows}
 	var bounds []string
 	for i := range list {
@@ -73,7 +73,7 @@ func (b *backer) whole(ask *provision.Ask, replicas int64) int64 {
 	}
 	alone := backer{pool: b.pool}
 	alone.pool.Replicas = replicas
-	units, _ := alone.room(&ask.Unit, nil)
+	units, _ := alone.room(ask, nil)
 	return units
 }
 
@@ -93,13 +93,14 @@ func (p *serving) fits(model string, sold []provision.Throughput, isolated map[s
 		for k, units := range shares[i] {
 			b := &among[i][k]
 			if units > 0 {
-				engines[b.name], given[b.name] = b, given[b.name]+units
-				parts[b.name] = append(parts[b.name], demand(&t.Unit, units))
+				x := partOf(t, units)
+				engines[b.name], given[b.name] = b, given[b.name]+b.takes(&x)
+				parts[b.name] = append(parts[b.name], demand(&x.unit, units))
 			}
 		}
 	}
 	for name, b := range engines {
-		if b.given > 0 && given[name] > b.given {
+		if b.given > 0 && given[name] > b.given*milli {
 			return false
 		}
 		if b.given > 0 {

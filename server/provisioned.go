@@ -26,6 +26,9 @@ func newProvisioned(all []provision.Throughput) *provisioned {
 	p := &provisioned{byARN: map[string]*provision.Throughput{}, byName: map[[2]string]*provision.Throughput{}}
 	for i := range all {
 		t := &all[i]
+		if t.Tier {
+			continue // calls ask for the tier, and name the model
+		}
 		p.byARN[t.ARN] = t
 		p.byName[nameKey(t.Account, t.Name)] = t
 	}
@@ -162,6 +165,25 @@ func (o unitOffers) Offer(account, id string) (provision.Offer, error) {
 	}
 	arn := resource.ARN{Region: o.s.cfg.Server.Region, Kind: resource.FoundationModel, ID: name}
 	return provision.Offer{Model: provision.Model{ID: m.ID, ARN: arn.String(), Base: m.ID}, Unit: unit, Prices: m.UnitPrices}, nil
+}
+
+// OfferTier implements provision.Models.
+func (o unitOffers) OfferTier(_, id string) (provision.Offer, error) {
+	res, err := o.s.live.Load().names.Resolve(id)
+	if err != nil {
+		return provision.Offer{}, err
+	}
+	m := res.Model
+	if res.Route != nil || res.RegionPrefix != "" || res.Context != "" {
+		return provision.Offer{}, fault.Newf(fault.Invalid, "The reserved tier is sold of models by their ids; %s is none.", res.Asked)
+	}
+	out := provision.Offer{Model: provision.Model{ID: m.ID, Base: m.ID}, Tier: m.Tier, Embeds: m.Embeds()}
+	if m.Base != "" {
+		out.Model = provision.Model{ID: m.ID, ARN: o.s.live.Load().declaredARN(m), Base: m.Base, Custom: true}
+	} else {
+		out.Model.ARN = resource.ARN{Region: o.s.cfg.Server.Region, Kind: resource.FoundationModel, ID: m.ID}.String()
+	}
+	return out, nil
 }
 
 // Taken implements provision.Models.

@@ -78,9 +78,12 @@ type Provisioned struct {
 
 // Order is what is asked of a throughput to be made.
 type Order struct {
-	Model      string `json:"model"`
-	Units      int64  `json:"units"`
-	Commitment string `json:"commitment,omitzero"`
+	Model string `json:"model"`
+	Units int64  `json:"units,omitzero"`
+	// InputTokens and OutputTokens a minute are of the reserved tier, in place of units.
+	InputTokens  int64  `json:"inputTokensPerMinute,omitzero"`
+	OutputTokens int64  `json:"outputTokensPerMinute,omitzero"`
+	Commitment   string `json:"commitment,omitzero"`
 	// Isolation is "replica" for replicas of its own.
 	Isolation string            `json:"isolation,omitzero"`
 	Tags      map[string]string `json:"tags,omitempty"`
@@ -115,7 +118,7 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	if err := read(c, "order", &in); err != nil {
 		return nil, err
 	}
-	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Term: provision.Term(in.Commitment), Isolation: provision.Isolation(in.Isolation)}
+	o := &provision.Order{Account: account, Name: name, Model: in.Model, Units: in.Units, Input: in.InputTokens, Output: in.OutputTokens, Term: provision.Term(in.Commitment), Isolation: provision.Isolation(in.Isolation)}
 	o.Allow = func(model string) error { return identity.Authorize(c.Principal, actionWrite, model, model, "") }
 	for _, key := range slices.Sorted(maps.Keys(in.Tags)) { // in one order, so that the same order with its token is the same
 		o.Tags = append(o.Tags, resource.Tag{Key: key, Value: in.Tags[key]})
@@ -176,7 +179,7 @@ func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
 var provisionedRoutes = []route{
 	{method: http.MethodGet, path: "provisioned", action: actionRead, handle: (*Service).provisionedList, query: []string{"account"}, summary: "Provisioned throughputs, with what is used of them now."},
 	{method: http.MethodGet, path: "provisioned/", action: actionRead, handle: (*Service).provisionedShow, query: []string{"account"}, summary: "One throughput, by name or ARN."},
-	{method: http.MethodPost, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedCreate, query: []string{"account"}, body: "Order", summary: "Buy a throughput of this name."},
+	{method: http.MethodPost, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedCreate, query: []string{"account"}, body: "Order", summary: "Buy a throughput of this name: model units, or a rate of the reserved tier."},
 	{
 		method: http.MethodPut, path: "provisioned/", action: actionWrite, handle: (*Service).provisionedDivide, query: []string{"account"}, body: "Division",
 		summary: "Divide a throughput, by name or ARN, among teams of the account, in place of how it was divided; no parts make it one again.",
@@ -198,10 +201,12 @@ var divisionSchema = map[string]any{
 }
 
 var orderSchema = map[string]any{
-	"type": "object", "additionalProperties": false, "required": []string{"model", "units"}, "properties": map[string]any{
+	"type": "object", "additionalProperties": false, "required": []string{"model"}, "properties": map[string]any{
 		"model": map[string]string{"type": "string"}, "units": map[string]any{"type": "integer", "minimum": 1},
-		"commitment": map[string]any{"enum": strings.Split(",OneMonth,SixMonths", ",")},
-		"isolation":  map[string]any{"enum": []string{"", string(provision.Replica)}},
-		"tags":       map[string]any{"type": "object", "additionalProperties": map[string]string{"type": "string"}},
+		"inputTokensPerMinute":  map[string]any{"type": "integer", "minimum": 1000, "multipleOf": 1000},
+		"outputTokensPerMinute": map[string]any{"type": "integer", "minimum": 0, "multipleOf": 1000},
+		"commitment":            map[string]any{"enum": strings.Split(",OneMonth,ThreeMonths,SixMonths", ",")},
+		"isolation":             map[string]any{"enum": []string{"", string(provision.Replica)}},
+		"tags":                  map[string]any{"type": "object", "additionalProperties": map[string]string{"type": "string"}},
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"forebay/api"
+	"forebay/fault"
 	"forebay/provision"
 	"forebay/resource"
 	shapes "forebay/wire/shapes/bedrock"
@@ -29,11 +30,21 @@ func (s *Service) provisioning() {
 
 // mine checks that the policy of a caller, which allows an operation, allows it for a throughput.
 func (s *Service) mine(c *api.Call, id string) error {
-	t, err := s.control.Provisioned.Get(c.Context(), c.Principal.Account, id)
+	t, err := s.throughput(c, id)
 	if err != nil {
 		return err
 	}
 	return api.AllowBought(c, "bedrock:"+c.Operation, t.ARN, t.Model.ID)
+}
+
+// throughput finds one of the caller's. The service has no operations on the reserved tier, so that its purchases are none here.
+func (s *Service) throughput(c *api.Call, id string) (*provision.Throughput, error) {
+	t, err := s.control.Provisioned.Get(c.Context(), c.Principal.Account, id)
+	if err == nil && t.Tier {
+		return nil, fault.Newf(fault.NotFound, "Could not find the provisioned model throughput %.256s.", id).
+			WithReason("%s is of the reserved tier; see `forebay provision show %s`", t.Name, t.Name)
+	}
+	return t, err
 }
 
 // given is a member that may be absent.

@@ -6,7 +6,7 @@ import (
 )
 
 func (s *Service) getProvisioned(c *api.Call, in *shapes.GetProvisionedModelThroughputRequest) (*shapes.GetProvisionedModelThroughputResponse, error) {
-	t, err := s.control.Provisioned.Get(c.Context(), c.Principal.Account, in.ProvisionedModelId)
+	t, err := s.throughput(c, in.ProvisionedModelId)
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if stream {
 		return s.invokeStream(c, req, head)
 	}
-	return api.Whole(c, s.Gateway, req, in.Dialect, head, func(resp *infer.Response) { s.headers(c, req, resp) })
+	return api.Whole(c, s.Gateway, req, in.Dialect, head, func(resp *infer.Response) { s.headers(c, resp) })
 }
 
 // invocation reads the headers of an invocation, with or without a stream: the two have the same.
@@ -183,7 +183,7 @@ func nativeError(err error) error {
 }
 
 // headers tells token counts and latency of an answered InvokeModel.
-func (s *Service) headers(c *api.Call, req *infer.Request, resp *infer.Response) {
+func (s *Service) headers(c *api.Call, resp *infer.Response) {
 	h := c.W.Header()
 	u, _ := resp.Usage()
 	h.Set(headerInput, strconv.FormatInt(u.Input, 10))
@@ -193,7 +193,7 @@ func (s *Service) headers(c *api.Call, req *infer.Request, resp *infer.Response)
 		h.Set(headerWrite, strconv.FormatInt(u.CacheWrite, 10))
 	}
 	h.Set(headerTook, strconv.FormatInt(time.Since(c.Started).Milliseconds(), 10))
-	tierHeaders(h, c.HTTP.Header, req.Tier)
+	tierHeaders(h, c.HTTP.Header, resp.Head.Tier)
 }
 
 func tierHeaders(h, asked http.Header, tier infer.Tier) {
@@ -215,7 +215,6 @@ func chunk(dst, payload []byte) []byte {
 const eventStream = "application/vnd.amazon.eventstream"
 
 func (s *Service) invokeStream(c *api.Call, req *infer.Request, head dialect.Head) error {
-	tierHeaders(c.W.Header(), c.HTTP.Header, req.Tier)
 	c.W.Header().Set("X-Amzn-Bedrock-Content-Type", "application/json")
 	first := time.Duration(0)
 	st := api.EventStream{
@@ -231,6 +230,7 @@ func (s *Service) invokeStream(c *api.Call, req *infer.Request, head dialect.Hea
 			u, _ := resp.Usage()
 			return dialect.AppendMetrics(payload, u, time.Since(c.Started), first)
 		},
+		Headers: func(h http.Header, head *infer.Head) { tierHeaders(h, c.HTTP.Header, head.Tier) },
 		Failure: s.streamFailure(shapes.InvokeModelWithResponseStream),
 	}
 	return st.Serve(c, s.Gateway, req)
