@@ -14,10 +14,10 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// reserve buys a rate of the reserved tier of a model.
-func reserve(t *testing.T, s *Server, name, model string, input, output int64) *admin.Provisioned {
+// reserve buys a rate of the reserved tier of haiku.
+func reserve(t *testing.T, s *Server, name string, input, output int64) *admin.Provisioned {
 	t.Helper()
-	a := ask(t, s, http.MethodPost, "provisioned/"+name, fmt.Sprintf(`{"model":%q,"inputTokensPerMinute":%d,"outputTokensPerMinute":%d}`, model, input, output))
+	a := ask(t, s, http.MethodPost, "provisioned/"+name, fmt.Sprintf(`{"model":%q,"inputTokensPerMinute":%d,"outputTokensPerMinute":%d}`, haiku, input, output))
 	p := new(admin.Provisioned)
 	if err := json.Unmarshal([]byte(a.body), p); err != nil || a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -34,7 +34,7 @@ func TestReservedTier(t *testing.T) {
 		Reserved: &config.Reserved{Input: config.ReservedPrice{Hour: "0.50 USD", Cost: "0.10 USD"}, Output: config.ReservedPrice{Hour: "2 USD"}},
 	}
 	s := run(t, c)
-	p := reserve(t, s, "tier", haiku, 2000, 1000)
+	p := reserve(t, s, "tier", 2000, 1000)
 	if p.Status != provision.InService || p.Use == nil || p.Use.Input.Rate != 2000 || p.Use.Output.Rate != 1000 || p.Rates[0].Nano != 3_000_000_000 {
 		t.Fatalf("%+v", p)
 	}
@@ -82,7 +82,7 @@ func TestReservedTierIsNoThroughput(t *testing.T) {
 	if got := post(t, s, conversePath, asks); got.status != http.StatusOK || got.header.Get("X-Forebay-Spill") != "reserved: not bought" {
 		t.Errorf("%d %s %v", got.status, got.body, got.header)
 	}
-	p := reserve(t, s, "tier", haiku, 100_000, 10_000)
+	p := reserve(t, s, "tier", 100_000, 10_000)
 	if got := post(t, s, throughputsPath, "", method(http.MethodGet)); strings.Contains(got.body, p.ARN) {
 		t.Error(got.body)
 	}
@@ -122,13 +122,13 @@ func TestReservedTierIsBacked(t *testing.T) {
 		Engines: []config.Binding{{Engine: "real", Units: 2}, {Engine: "other", Units: 2}}, Unit: &config.Unit{Input: 10_000, Output: 1000},
 	}
 	s := run(t, c)
-	if p := reserve(t, s, "large", haiku, 41_000, 4000); p.Status != provision.Failed || !strings.Contains(p.Failure, "of 41000 input") {
+	if p := reserve(t, s, "large", 41_000, 4000); p.Status != provision.Failed || !strings.Contains(p.Failure, "of 41000 input") {
 		t.Errorf("%+v", p)
 	}
-	if p := reserve(t, s, "wide", haiku, 30_000, 2000); p.Status != provision.InService || p.Use.Slots != 12 {
+	if p := reserve(t, s, "wide", 30_000, 2000); p.Status != provision.InService || p.Use.Slots != 12 {
 		t.Fatalf("%+v %+v", p, p.Use) // three of four units, of sixteen slots
 	}
-	if p := reserve(t, s, "more", haiku, 11_000, 1000); p.Status != provision.Failed {
+	if p := reserve(t, s, "more", 11_000, 1000); p.Status != provision.Failed {
 		t.Errorf("%+v", p)
 	}
 	arn := buy(t, s, `{"provisionedModelName":"unit","modelId":"`+haiku+`","modelUnits":2}`)

@@ -69,7 +69,7 @@ func TestUserGuide(t *testing.T) {
 			t.Errorf("%v\n%s\n%s", err, code, out)
 		}
 	}
-	if ran["sh"] != 4 || ran["python"] != 6 || ran["js"] != 3 || ran["go"] != 1 {
+	if ran["sh"] != 5 || ran["python"] != 6 || ran["js"] != 3 || ran["go"] != 1 {
 		t.Errorf("ran %v", ran)
 	}
 }
