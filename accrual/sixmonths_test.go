@@ -2,6 +2,7 @@ package accrual
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/big"
 	"slices"
@@ -66,6 +67,11 @@ func (m *market) Offer(_, id string) (provision.Offer, error) {
 		o.Prices = &p
 	}
 	return o, nil
+}
+
+// OfferTier implements provision.Models: the reserved tier is not sold.
+func (m *market) OfferTier(string, string) (provision.Offer, error) {
+	return provision.Offer{}, errors.ErrUnsupported
 }
 
 // Taken implements provision.Models.
