@@ -9,6 +9,7 @@ import (
 	"forebay/plan"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 //go:embed page.html
@@ -28,7 +29,7 @@ func HTML(w io.Writer, a *plan.Answer) error {
 	if err := Sizing(&sheet, a); err != nil {
 		return err
 	}
-	lines, err := json.Marshal(volumeLines(a))
+	lines, err := json.Marshal(volumeLines(a), jsontext.EscapeForHTML(true))
 	if err != nil {
 		return err
 	}
