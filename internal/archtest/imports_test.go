@@ -27,6 +27,7 @@ var diagram = []node{
 	{"workload/trace", []string{"fault", "workload"}, "a file becomes traffic; what it costs is for plan"},
 	{"workload", []string{"infer", "fault"}, "traffic is data; who makes calls of it is for sim and plan"},
 	{"sim", []string{"capacity", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
+	{"plan/clouds", []string{"fault"}, "rules of other clouds take calls and give verdicts; who calls is for plan"},
 	{"plan/interval", []string{"fault", "plan/purchase"}, "intervals are of plain days; where these come from is for plan"},
 	{"plan/purchase", []string{"fault"}, "the theory of buying works on plain series of volume; where they come from is for plan"},
 	{"plan/report", []string{"plan"}, "a report shows an answer and computes nothing"},

@@ -18,6 +18,7 @@ var pure = map[string][]string{
 	"capacity/eventlog": nil,
 	"capacity/script":   nil,
 	"perf":              nil,
+	"plan/clouds":       nil,
 	"plan/interval":     nil,
 	"plan/purchase":     nil,
 	"sim":               nil,
