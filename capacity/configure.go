@@ -74,8 +74,8 @@ func (s *State) detach(counter int32) {
 	s.counters.items[counter].held = 0
 	for ci := range s.calls.n {
 		c := s.calls.at(ci)
-		for i := range c.counters[:c.numCounters] {
-			if h := &c.counters[i]; h.counter == counter {
+		for i := range c.holds[:c.numCounters] {
+			if h := &c.holds[i].counter; h.counter == counter {
 				h.period = noPeriod
 			}
 		}

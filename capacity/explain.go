@@ -83,21 +83,21 @@ func (s *State) explain(c *call) Explanation {
 			e.Waits = s.waitOf(p, c)
 		}
 	}
-	for i := range c.buckets[:c.numBuckets] {
-		if lane.Buckets>>i&1 == 0 || c.buckets[i].bucket == 0 {
+	for i := range c.holds[:c.numBuckets] {
+		if lane.Buckets>>i&1 == 0 || c.holds[i].bucket.bucket == 0 {
 			continue
 		}
-		b := &s.buckets.items[c.buckets[i].bucket]
+		b := &s.buckets.items[c.holds[i].bucket.bucket]
 		e.Limits[e.NumLimits] = LimitState{
 			Bucket: b.ID, Measure: b.Measure, Fill: b.level(s.now).divUp(minute), Depth: whole(b.depth()), Rate: b.Rate, Hold: c.holdOf(b.Measure),
 		}
 		e.NumLimits++
 	}
-	for i := range c.counters[:c.numCounters] {
-		if lane.Counters>>i&1 == 0 || c.counters[i].counter == 0 {
+	for i := range c.holds[:c.numCounters] {
+		if lane.Counters>>i&1 == 0 || c.holds[i].counter.counter == 0 {
 			continue
 		}
-		k := &s.counters.items[c.counters[i].counter]
+		k := &s.counters.items[c.holds[i].counter.counter]
 		e.Limits[e.NumLimits] = LimitState{
 			Counter: k.ID, Measure: k.Measure, Fill: sum(k.used, k.held), Depth: k.Limit, Hold: c.holdOf(k.Measure),
 		}

@@ -99,11 +99,11 @@ func (u usage) of(m Measure, burndown int32) (charge, plain int64) {
 func (s *State) checkLimits(c *call) verdict {
 	var worst verdict
 	lane := &c.lanes[c.lane]
-	for i := range c.buckets[:c.numBuckets] {
+	for i := range c.holds[:c.numBuckets] {
 		if lane.Buckets>>i&1 == 0 {
 			continue
 		}
-		b := &s.buckets.items[c.buckets[i].bucket]
+		b := &s.buckets.items[c.holds[i].bucket.bucket]
 		b.drain(s.now)
 		want := c.holdOf(b.Measure)
 		if b.fits(s.now, want) {
@@ -115,11 +115,11 @@ func (s *State) checkLimits(c *call) verdict {
 			worst = v
 		}
 	}
-	for i := range c.counters[:c.numCounters] {
+	for i := range c.holds[:c.numCounters] {
 		if lane.Counters>>i&1 == 0 {
 			continue
 		}
-		k := &s.counters.items[c.counters[i].counter]
+		k := &s.counters.items[c.holds[i].counter.counter]
 		cal := s.calendars[k.Calendar]
 		k.roll(cal)
 		want := c.holdOf(k.Measure)
@@ -141,21 +141,21 @@ func (s *State) hold(ci int32) {
 		s.openUnits(ci)
 	}
 	lane := &c.lanes[c.lane]
-	for i := range c.buckets[:c.numBuckets] {
+	for i := range c.holds[:c.numBuckets] {
 		if lane.Buckets>>i&1 == 0 {
 			continue
 		}
-		h := &c.buckets[i]
+		h := &c.holds[i].bucket
 		b := &s.buckets.items[h.bucket]
 		h.amount = c.holdOf(b.Measure)
 		h.layer = b.hold(refTo(ci, i), h.amount, &s.calls)
 		h.held = true
 	}
-	for i := range c.counters[:c.numCounters] {
+	for i := range c.holds[:c.numCounters] {
 		if lane.Counters>>i&1 == 0 {
 			continue
 		}
-		h := &c.counters[i]
+		h := &c.holds[i].counter
 		k := &s.counters.items[h.counter]
 		h.amount = c.holdOf(k.Measure)
 		h.period = k.hold(h.amount)
@@ -178,8 +178,8 @@ func (s *State) releaseHolds(ci int32) {
 }
 
 func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int64)) {
-	for i := range c.buckets[:c.numBuckets] {
-		h := &c.buckets[i]
+	for i := range c.holds[:c.numBuckets] {
+		h := &c.holds[i].bucket
 		if !h.held {
 			continue
 		}
@@ -189,8 +189,8 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		b.settle(h.layer, h.amount, x, plain, &s.calls)
 		h.held = false
 	}
-	for i := range c.counters[:c.numCounters] {
-		h := &c.counters[i]
+	for i := range c.holds[:c.numCounters] {
+		h := &c.holds[i].counter
 		if !h.held {
 			continue
 		}

@@ -69,8 +69,8 @@ func (x *snapshot) lanes(c *call) {
 func (x *snapshot) holds(ci int32, c *call) {
 	s := x.s
 	below(x, &c.numBuckets, MaxBuckets+1)
-	for k := range c.buckets[:c.numBuckets] {
-		h := &c.buckets[k]
+	for k := range c.holds[:c.numBuckets] {
+		h := &c.holds[k].bucket
 		var id BucketID
 		if !x.Reading() {
 			id = s.buckets.items[h.bucket].ID
@@ -86,8 +86,8 @@ func (x *snapshot) holds(ci int32, c *call) {
 		}
 	}
 	below(x, &c.numCounters, MaxCounters+1)
-	for k := range c.counters[:c.numCounters] {
-		h := &c.counters[k]
+	for k := range c.holds[:c.numCounters] {
+		h := &c.holds[k].counter
 		var id CounterID
 		if !x.Reading() {
 			id = s.counters.items[h.counter].ID
@@ -254,16 +254,16 @@ func (s *State) linkCall(ci int32) bool {
 	s.nodes.items[c.fair].refs++
 	s.nodes.items[s.nodes.items[c.fair].parent].refs++
 	s.nameNode(c, s.nodes.items[c.fair].parent)
-	for i := range c.buckets[:c.numBuckets] {
-		s.buckets.items[c.buckets[i].bucket].refs++
+	for i := range c.holds[:c.numBuckets] {
+		s.buckets.items[c.holds[i].bucket.bucket].refs++
 	}
 	for i := range c.quota {
 		if h := &c.quota[i]; h.held {
 			s.buckets.items[h.bucket].refs++
 		}
 	}
-	for i := range c.counters[:c.numCounters] {
-		h := &c.counters[i]
+	for i := range c.holds[:c.numCounters] {
+		h := &c.holds[i].counter
 		k := &s.counters.items[h.counter]
 		k.refs++
 		if h.held && h.period == k.period {

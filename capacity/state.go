@@ -84,10 +84,15 @@ const maxFailed = 4
 // call is one call in flight. Of the lists only as many items count as the call has.
 type call struct {
 	callCore
-	lanes    [MaxLanes]Lane
-	buckets  [MaxBuckets]bucketHold
-	counters [MaxCounters]counterHold
-	quota    [numQuotas]bucketHold // of the replica that it runs on
+	lanes [MaxLanes]Lane
+	holds [max(MaxBuckets, MaxCounters)]limitHold
+	quota [numQuotas]bucketHold // of the replica that it runs on
+}
+
+// limitHold is a call's hold on a bucket, and one on a counter: most calls have some of both, which lie together.
+type limitHold struct {
+	bucket  bucketHold
+	counter counterHold
 }
 
 // callCore is what is looked at of a call in a long queue: it lies together.

@@ -95,8 +95,7 @@ func (s *State) arrive(ev *Event) {
 	c.id, c.tier, c.account, c.principal, c.preemptible = ev.Call, ev.Tier, ev.Account, ev.Principal, ev.Preemptible && !ev.Delivered
 	c.lanes, c.numLanes = ev.Lanes, min(ev.NumLanes, MaxLanes)
 	c.numBuckets, c.numCounters = min(ev.NumBuckets, MaxBuckets), min(ev.NumCounters, MaxCounters)
-	clear(c.buckets[:c.numBuckets])
-	clear(c.counters[:c.numCounters])
+	clear(c.holds[:max(c.numBuckets, c.numCounters)])
 	c.n, c.input, c.cacheWrite, c.asked = max(1, ev.N), amount(ev.Input), amount(ev.CacheWrite), amount(ev.MaxOutput)
 	c.prefix, c.deadline, c.arrived = ev.Prefix, ev.Deadline, s.now
 	if c.tier <= TierReserved || int(c.tier) >= numTiers {
@@ -130,7 +129,7 @@ func (s *State) resolve(c *call, ev *Event) bool {
 		}
 		b.mark = s.stamp
 		b.refs++
-		c.buckets[i].bucket = bi
+		c.holds[i].bucket.bucket = bi
 	}
 	for i, id := range ev.Counters[:c.numCounters] {
 		ki := s.counterByID[id]
@@ -143,7 +142,7 @@ func (s *State) resolve(c *call, ev *Event) bool {
 		}
 		k.mark = s.stamp
 		k.refs++
-		c.counters[i].counter = ki
+		c.holds[i].counter.counter = ki
 	}
 	return c.numLanes > 0
 }
@@ -247,14 +246,14 @@ func (s *State) end(ci int32, why Reason) {
 func (s *State) forgetCall(ci int32) {
 	c := s.calls.at(ci)
 	s.leaveFair(c)
-	for i := range c.buckets[:c.numBuckets] {
-		if bi := c.buckets[i].bucket; bi != 0 { // 0 after the first that was not found
+	for i := range c.holds[:c.numBuckets] {
+		if bi := c.holds[i].bucket.bucket; bi != 0 { // 0 after the first that was not found
 			s.buckets.items[bi].refs--
 			s.forgetBucket(bi)
 		}
 	}
-	for i := range c.counters[:c.numCounters] {
-		if ki := c.counters[i].counter; ki != 0 {
+	for i := range c.holds[:c.numCounters] {
+		if ki := c.holds[i].counter.counter; ki != 0 {
 			s.counters.items[ki].refs--
 			s.forgetCounter(ki)
 		}

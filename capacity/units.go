@@ -155,7 +155,7 @@ func (b *bucket) recharge(at int32, was, is int64, calls *callSlab) {
 // layerOf returns where a call keeps the place of one of its holds.
 func (c *call) layerOf(slot int) *int32 {
 	if slot < MaxBuckets {
-		return &c.buckets[slot].layer
+		return &c.holds[slot].bucket.layer
 	}
 	if slot -= MaxBuckets; slot < len(c.unitLayers) {
 		return &c.unitLayers[slot]
