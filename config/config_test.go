@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"forebay/identity"
+
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -235,9 +237,30 @@ aliases: {other: new}
 	}
 }
 
+// A secret that two keys have would authenticate one of them alone, whatever the other may or may not.
+func TestSecretsAreOfOneKey(t *testing.T) {
+	t.Setenv("ONE", "one-secret")
+	t.Setenv("TWO", "one-secret")
+	t.Setenv("OTHER", "another")
+	got := faults(t, `
+accounts: {"111111111111": {}}
+keys:
+  - {name: a, kind: api-key, secret: env:ONE, models: ["amazon.*"]}
+  - {name: b, kind: api-key, secret: env:OTHER}
+  - {name: c, kind: api-key, secret: env:TWO, account: "111111111111"}
+  - {name: d, kind: access-key, id: AKIAAAAAAAAAAAAAAAAA, secret: env:ONE}
+  - {name: e, kind: api-key, token_sha256: `+identity.HashToken("another")+`}
+`)
+	if len(got) != 3 || !strings.Contains(got[0], "keys[2]") || !strings.Contains(got[0], "keys[0]") || !strings.Contains(got[1], "keys[3]") || !strings.Contains(got[2], "keys[4]") ||
+		strings.Contains(strings.Join(got, ""), "one-secret") {
+		t.Errorf("%q", got)
+	}
+}
+
 // What Marshal writes is read back the same.
 func TestMarshalRoundTrip(t *testing.T) {
 	t.Setenv("CI_KEY", "x")
+	t.Setenv("LAB_KEY", "y")
 	t.Setenv("ANTHROPIC_KEY", "x")
 	c, err := load(t, example(t))
 	if err != nil {
@@ -302,6 +325,7 @@ func example(t *testing.T) string {
 
 func TestOperatorGuideExampleIsValid(t *testing.T) {
 	t.Setenv("CI_KEY", "x")
+	t.Setenv("LAB_KEY", "y")
 	t.Setenv("ANTHROPIC_KEY", "x")
 	if got := faults(t, example(t)); got != nil {
 		t.Error(strings.Join(got, "\n"))

@@ -15,6 +15,7 @@ import (
 
 	"forebay/artifact"
 	"forebay/catalog"
+	"forebay/identity"
 	"forebay/perf"
 )
 
@@ -238,7 +239,7 @@ func (c *Config) modelIDs() []string {
 }
 
 func (c *Config) checkKeys(k *checker) {
-	names, ids := map[[2]string]bool{}, map[string]bool{}
+	names, ids, secrets := map[[2]string]bool{}, map[string]bool{}, map[string]int{}
 	tenants := c.Tenants()
 	for i := range c.Keys {
 		key, path := &c.Keys[i], element("keys", i)
@@ -265,21 +266,29 @@ func (c *Config) checkKeys(k *checker) {
 		} else if key.Team != "" {
 			k.known("teams of account "+account, path+".team", key.Team, slices.Sorted(maps.Keys(t.Teams)))
 		}
-		k.secret(key, path)
+		if hash := k.secret(key, path); hash != "" {
+			if first, twice := secrets[hash]; twice {
+				k.bad(path, "has the secret of %s, too: a call by it would be the other's", element("keys", first))
+			} else {
+				secrets[hash] = i
+			}
+		}
 		k.limits(&key.Limits, path+".limits")
 	}
 }
 
-// secret checks where a key's secret comes from.
-func (k *checker) secret(key *Key, path string) {
+// secret checks where a key's secret comes from, and returns the hash of it, "" where it is not known.
+func (k *checker) secret(key *Key, path string) string {
 	if key.Kind == "access-key" && key.ID == "" {
 		k.bad(path+".id", "an access-key needs its access key id")
 	}
 	if key.Hash == "" {
-		if _, err := Secret(key.Secret); err != nil {
+		secret, err := Secret(key.Secret)
+		if err != nil {
 			k.bad(path+".secret", "%v", err)
+			return ""
 		}
-		return
+		return identity.HashToken(secret)
 	}
 	if b, err := hex.DecodeString(key.Hash); err != nil || len(b) != 32 {
 		k.bad(path+".token_sha256", "is not 64 hexadecimal digits")
@@ -290,6 +299,7 @@ func (k *checker) secret(key *Key, path string) {
 	if key.Secret != "" {
 		k.bad(path+".secret", "is given beside token_sha256; keep one")
 	}
+	return strings.ToLower(key.Hash)
 }
 
 func (c *Config) checkEngines(k *checker) {
