@@ -257,6 +257,17 @@ keys:
 	}
 }
 
+// A file without a secret in it is none.
+func TestEmptySecretsAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(" \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Secret("file:" + path); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("%q, %v", s, err)
+	}
+}
+
 // What Marshal writes is read back the same.
 func TestMarshalRoundTrip(t *testing.T) {
 	t.Setenv("CI_KEY", "x")

@@ -178,7 +178,11 @@ func Secret(ref string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return strings.TrimSpace(string(b)), nil
+		v := strings.TrimSpace(string(b))
+		if v == "" {
+			return "", fmt.Errorf("the file %s is empty", path)
+		}
+		return v, nil
 	}
 	return "", errors.New("write env:NAME or file:PATH, not the secret itself")
 }
