@@ -9,6 +9,8 @@ TOOLS := .cache/tools-$(shell cksum tools/go.mod | cut -d' ' -f1)
 FUZZTIME ?= 20000x
 # How many cases make validate tries of each property.
 CHECKS ?= 2000
+# What make validate makes its synthetic worlds from: another number each day.
+SEED ?= $(shell date +%Y%m%d)
 ARGS ?=
 # Goroutines begin with the smallest stack, not with the average one: half of those of idle streams need no more, and a
 # stack is never halved to less than four times what is used of it (GODEBUG=adaptivestackstart=1 brings the average back).
@@ -60,7 +62,7 @@ validate: deps ## what takes long: properties on many more cases (CHECKS=2000), 
 .PHONY: validate-planner
 validate-planner: ## the planner's tests against outside oracles, the long ones included; rewrites the table of docs/planner-validation.md
 	mkdir -p bin && rm -f bin/validation.jsonl
-	FOREBAY_VALIDATE=1 FOREBAY_VALIDATION=$(CURDIR)/bin/validation.jsonl go test -count=1 -p 1 -timeout 60m -run '^TestT[0-9]' ./plan/... ./sim/... ./workload/... ./perf/... ./capacity/... ./calibrate/...
+	FOREBAY_VALIDATE=1 FOREBAY_SEED=$(SEED) FOREBAY_VALIDATION=$(CURDIR)/bin/validation.jsonl go test -count=1 -p 1 -timeout 60m -run '^TestT[0-9]' ./plan/... ./sim/... ./workload/... ./perf/... ./capacity/... ./calibrate/...
 	go run ./internal/validation bin/validation.jsonl docs/planner-validation.md
 
 .PHONY: prove
