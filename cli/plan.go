@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -219,9 +220,11 @@ func (b *progressBar) clear() {
 // planTraffic says what traffic is planned for.
 type planTraffic struct {
 	Shape string `help:"Traffic in words: calls a day, when they come, how large they are." placeholder:"WORDS"`
-	Trace string `help:"Recorded traffic: a file of CSV, or of JSON lines, with a time, input and output tokens in each row; which column is which is found out and shown." type:"path" placeholder:"FILE"`
+	Trace string `help:"Recorded traffic: a CSV or JSON file, also gzipped, whose form is found out (docs/traffic.md)." type:"path" placeholder:"FILE"`
 
-	Columns map[string]string `help:"What columns of the trace are, where that is not found out: time, input, cached, output, max, tenant." placeholder:"MEANING=COLUMN"`
+	Columns  map[string]string `help:"Columns of the file by what they say, where the guess is wrong: time=NAME,input=NAME,output=NAME (also cached, max-output, tenant, prefix, status, count, rate)." placeholder:"WHAT=NAME" mapsep:","`
+	Tokens   string            `help:"Tokens of a call, in and out, where the file counts calls alone." placeholder:"IN,OUT"`
+	Timezone string            `help:"Time zone of clocks that name none, and of the days." default:"UTC" placeholder:"ZONE"`
 }
 
 // source returns the traffic.
@@ -234,6 +237,26 @@ func (c *planTraffic) source(seed uint64) (workload.Source, error) {
 	case c.Shape != "":
 		return shape.Parse(c.Shape, seed)
 	default:
-		return trace.Open(c.Trace, trace.Options{Columns: c.Columns})
+		return c.trace(seed)
 	}
+}
+
+// trace opens the file.
+func (c *planTraffic) trace(seed uint64) (workload.Source, error) {
+	opt := trace.Options{Columns: c.Columns, Seed: seed}
+	var err error
+	if opt.Location, err = time.LoadLocation(c.Timezone); err != nil {
+		return nil, fault.Newf(fault.Invalid, "--timezone %q is not known: name one such as America/New_York", c.Timezone)
+	}
+	if c.Tokens != "" {
+		in, out, ok := strings.Cut(c.Tokens, ",")
+		opt.Input, err = strconv.ParseInt(strings.TrimSpace(in), 10, 64)
+		if ok && err == nil {
+			opt.Output, err = strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+		}
+		if !ok || err != nil || opt.Input < 1 || opt.Output < 0 {
+			return nil, fault.Newf(fault.Invalid, "--tokens %q: give the mean tokens of a call, in and out, such as 1000,300", c.Tokens)
+		}
+	}
+	return trace.Open(c.Trace, opt)
 }

@@ -58,7 +58,7 @@ func Measure(ctx context.Context, s workload.Source) (*Demand, error) {
 	if r, ok := s.(Rated); ok {
 		return expected(r), nil
 	}
-	d := &Demand{Start: s.Info().Start}
+	d := &Demand{}
 	n := 0
 	for q, err := range s.All() {
 		if err != nil {
@@ -84,6 +84,7 @@ func Measure(ctx context.Context, s workload.Source) (*Demand, error) {
 	if d.Total.Calls == 0 {
 		return nil, fault.Newf(fault.Invalid, "%s has no calls: nothing can be planned for it", s.Info().Name)
 	}
+	d.Start = s.Info().Start // which a file tells only when it has been read
 	if whole := int64(s.Info().Length / time.Minute); whole > int64(len(d.Minutes)) && whole < longest {
 		d.Minutes = append(d.Minutes, make([]Flow, whole-int64(len(d.Minutes)))...)
 	}

@@ -2,285 +2,227 @@ package trace
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"encoding/csv"
-	"fmt"
-	"maps"
-	"math"
+	"errors"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"forebay/workload"
+	"forebay/fault"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// row is one call as the file has it.
-type row struct {
-	at time.Time
-	q  workload.Request
+// rows are the rows of a file, one after the other. The slice that next returns is used again.
+type rows interface {
+	next() (row []string, line int64, err error)
 }
 
-// reader reads the rows of a file.
-type reader struct {
-	of      *source
-	in      *bufio.Scanner
-	line    int64
-	text    string
-	columns map[meaning]int
-	unit    time.Duration // of times that are numbers
-	clock   string        // the form of times that are none
-	tenants map[string]int32
-}
-
-// table reads comma- or semicolon-separated rows under a header. Quoted fields stay within their line.
-func (r *reader) table(each func(*reader, row, string) error) error {
-	var comma rune
-	for r.in.Scan() {
-		r.line++
-		r.text = strings.TrimSuffix(r.in.Text(), "\r")
-		if strings.TrimSpace(r.text) == "" {
-			continue
-		}
-		if r.columns == nil {
-			comma = ','
-			if !strings.Contains(r.text, ",") && strings.Contains(r.text, ";") {
-				comma = ';'
-			}
-			header, err := fields(strings.TrimPrefix(r.text, "\ufeff"), comma)
-			if err != nil {
-				return r.of.invalid("line %d is no header: %v", r.line, err)
-			}
-			if r.columns, err = r.of.assign(header); err != nil {
-				return err
-			}
-			continue
-		}
-		cells, err := fields(r.text, comma)
-		if err != nil {
-			if err := each(r, row{}, "the row is not comma-separated"); err != nil {
-				return err
-			}
-			continue
-		}
-		x, problem := r.parse(func(m meaning) (string, bool) {
-			at := r.columns[m]
-			if at < 0 || at >= len(cells) {
-				return "", at >= 0
-			}
-			return cells[at], true
-		})
-		if err := each(r, x, problem); err != nil {
-			return err
-		}
-	}
-	return r.end()
-}
-
-func (r *reader) end() error {
-	if err := r.in.Err(); err != nil {
-		return r.of.invalid("line %d: %v", r.line+1, err)
-	}
-	return nil
-}
-
-func fields(line string, comma rune) ([]string, error) {
-	if !strings.Contains(line, `"`) {
-		return strings.Split(line, string(comma)), nil
-	}
-	c := csv.NewReader(strings.NewReader(line))
-	c.Comma, c.LazyQuotes = comma, true
-	return c.Read()
-}
-
-// lines reads a JSON object a line.
-func (r *reader) lines(each func(*reader, row, string) error) error {
-	var header []string
-	for r.in.Scan() {
-		r.line++
-		r.text = r.in.Text()
-		if strings.TrimSpace(r.text) == "" {
-			continue
-		}
-		var object map[string]jsontext.Value
-		if err := json.Unmarshal([]byte(r.text), &object); err != nil {
-			if err := each(r, row{}, "the row is no JSON object"); err != nil {
-				return err
-			}
-			continue
-		}
-		if header == nil {
-			flatten(object)
-			header = slices.Sorted(maps.Keys(object))
-			var err error
-			if r.columns, err = r.of.assign(header); err != nil {
-				return err
-			}
-		} else {
-			flatten(object)
-		}
-		x, problem := r.parse(func(m meaning) (string, bool) {
-			if r.columns[m] < 0 {
-				return "", false
-			}
-			v := object[header[r.columns[m]]]
-			if v.Kind() == '"' {
-				var text string
-				_ = json.Unmarshal(v, &text)
-				return text, true
-			}
-			return string(v), true
-		})
-		if err := each(r, x, problem); err != nil {
-			return err
-		}
-	}
-	return r.end()
-}
-
-// flatten brings the members of objects within an object up, as those of Bedrock's invocation logs.
-func flatten(object map[string]jsontext.Value) {
-	for _, name := range []string{"input", "output", "usage"} {
-		if object[name].Kind() != '{' {
-			continue
-		}
-		var inner map[string]jsontext.Value
-		if json.Unmarshal(object[name], &inner) == nil {
-			delete(object, name)
-			for k, v := range inner {
-				if _, taken := object[k]; !taken {
-					object[k] = v
-				}
-			}
-		}
-	}
-}
-
-// parse makes a call of a row's cells, or says what is wrong with it.
-func (r *reader) parse(cell func(meaning) (string, bool)) (x row, problem string) {
-	text, _ := cell(isTime)
-	if x.at, problem = r.time(strings.TrimSpace(text)); problem != "" {
-		return x, problem
-	}
-	for _, c := range []struct {
-		is   meaning
-		into *int64
-	}{{isInput, &x.q.Input}, {isCached, &x.q.Cached}, {isOutput, &x.q.Output}, {isMax, &x.q.MaxOutput}} {
-		text, there := cell(c.is)
-		if text = strings.TrimSpace(text); !there || text == "" && c.is != isInput && c.is != isOutput {
-			continue
-		}
-		v, err := strconv.ParseFloat(text, 64)
-		switch {
-		case err != nil || math.IsNaN(v):
-			return x, "the " + string(c.is) + " tokens are no number"
-		case v < 0:
-			return x, "the " + string(c.is) + " tokens are negative"
-		case v > maxTokens:
-			return x, fmt.Sprintf("the %s tokens are more than %d, which no call has", c.is, maxTokens)
-		}
-		*c.into = int64(math.Round(v))
-	}
-	if x.q.Cached > x.q.Input {
-		return x, "more tokens were read from a cache than the prompt has"
-	}
-	if name, there := cell(isTenant); there && name != "" {
-		x.q.Tenant = r.tenant(name)
-	}
-	return x, ""
-}
-
-// maxTenants bounds how many callers are told apart.
-const maxTenants = 1 << 20
-
-// tenant numbers callers in the order in which they come, which is the same at each reading.
-func (r *reader) tenant(name string) int32 {
-	n, known := r.tenants[name]
-	if known || len(r.tenants) == maxTenants {
-		return n
-	}
-	if r.tenants == nil {
-		r.tenants = map[string]int32{}
-	}
-	n = int32(len(r.tenants))
-	r.tenants[name] = n
-	return n
-}
-
-// clocks are the forms of times, beside numbers. Fractions of a second may follow seconds in each of them.
-var clocks = []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006/01/02 15:04:05"}
-
-// time reads an instant. The first row decides which form all have.
-func (r *reader) time(text string) (at time.Time, problem string) {
-	if text == "" {
-		return at, "there is no time"
-	}
-	if r.clock == "" && r.unit == 0 {
-		r.decide(text)
-	}
-	if r.unit > 0 {
-		v, err := strconv.ParseFloat(text, 64)
-		switch {
-		case err != nil || math.IsNaN(v):
-			return at, "the time is not of the form that the first one has"
-		case v < 0:
-			return at, "the time is negative"
-		case v*float64(r.unit) > math.MaxInt64/2:
-			return at, "the time is in another unit than the first one"
-		}
-		// Whole units and the rest apart: a float of nanoseconds since 1970 would lose some.
-		units, rest := math.Modf(v)
-		return time.Unix(0, 0).UTC().Add(time.Duration(units)*r.unit + time.Duration(math.Round(rest*float64(r.unit)))), ""
-	}
-	at, err := time.Parse(r.clock, text)
+// open returns a file's bytes, unpacked, and what closes it.
+func open(path string) (*bufio.Reader, io.Closer, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
-		return at, "the time is not of the form that the first one has"
+		return nil, nil, err
 	}
-	return at, ""
+	if i, err := f.Stat(); err == nil && i.IsDir() {
+		_ = f.Close()
+		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
+	}
+	r := bufio.NewReaderSize(f, 1<<16)
+	if head, _ := r.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			_ = f.Close()
+			return nil, nil, fault.Newf(fault.Invalid, "%s: not a gzip file, though it begins like one: %v", path, err)
+		}
+		r = bufio.NewReaderSize(z, 1<<16)
+	}
+	return r, f, nil
 }
 
-// decide finds the form of a file's times from the first.
-func (r *reader) decide(text string) {
-	note := func(format string, args ...any) {
-		if r.of.origin.IsZero() && len(r.of.info.Notes) == 0 {
-			r.of.note(format, args...)
+// begin finds the form of a file: JSON if it begins with a brace or a bracket, else CSV.
+func begin(path string, r *bufio.Reader) (isJSON bool, err error) {
+	for {
+		b, err := r.Peek(1)
+		switch {
+		case err != nil:
+			return false, fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", path)
+		case b[0] == ' ' || b[0] == '\n' || b[0] == '\r' || b[0] == '\t':
+			_, _ = r.Discard(1)
+			continue
+		case b[0] == 0xef: // a byte-order mark
+			_, _ = r.Discard(3)
+			continue
+		}
+		return b[0] == '{' || b[0] == '[', nil
+	}
+}
+
+type csvRows struct {
+	r     *csv.Reader
+	first []string // a row that was read ahead
+}
+
+// newCSV reads the header. A file whose first row is all numbers and times has none: its columns are called by their numbers.
+func newCSV(path string, r *bufio.Reader) (*csvRows, []string, error) {
+	x := &csvRows{r: csv.NewReader(r)}
+	x.r.FieldsPerRecord, x.r.ReuseRecord, x.r.LazyQuotes = -1, true, true
+	if head, _ := r.Peek(4096); bytes.Count(head, []byte{';'}) > bytes.Count(head, []byte{','}) {
+		x.r.Comma = ';'
+	} else if bytes.Count(head, []byte{'\t'}) > bytes.Count(head, []byte{','}) {
+		x.r.Comma = '\t'
+	}
+	header, err := x.r.Read()
+	if err != nil {
+		return nil, nil, fault.Newf(fault.Invalid, "%s cannot be read as CSV: %v", path, err)
+	}
+	header = slices.Clone(header)
+	if slices.ContainsFunc(header, func(s string) bool { return s != "" && !isValue(s) }) {
+		return x, header, nil
+	}
+	x.first = header
+	names := make([]string, len(header))
+	for i := range names {
+		names[i] = strconv.Itoa(i + 1)
+	}
+	return x, names, nil
+}
+
+func isValue(s string) bool {
+	s = strings.TrimSpace(s)
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return true
+	}
+	return len(s) >= 10 && s[0] >= '0' && s[0] <= '9' && strings.ContainsAny(s, "-/") && strings.Trim(s, "0123456789-/:.TZ+ ") == ""
+}
+
+func (x *csvRows) next() ([]string, int64, error) {
+	if x.first != nil {
+		row := x.first
+		x.first = nil
+		return row, 1, nil
+	}
+	row, err := x.r.Read()
+	if err != nil && errors.Is(err, csv.ErrFieldCount) {
+		err = nil
+	}
+	line, _ := x.r.FieldPos(0)
+	return row, int64(line), err
+}
+
+// jsonRows are objects, one after the other or in one array. Members of members are called a.b; what an array begins with stands for it.
+type jsonRows struct {
+	d     *jsontext.Decoder
+	array bool
+	index map[string]int
+	row   []string
+	count int64
+}
+
+// probed are the objects that are looked at for names of members.
+const probed = 50
+
+// newJSON reads the first objects, for the names of their members, and leaves the decoder at the start again.
+func newJSON(path string, r *bufio.Reader) (*jsonRows, []string, error) {
+	head, _ := r.Peek(r.Size())
+	x := &jsonRows{index: map[string]int{}}
+	x.d = jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	var names []string
+	for range probed {
+		v, err := x.object()
+		if err != nil {
+			if x.count == 0 {
+				return nil, nil, fault.Newf(fault.Invalid, "%s cannot be read as JSON: %v: it must be objects, one a line or in one array", path, err)
+			}
+			break
+		}
+		x.visit("", v, func(name, _ string) {
+			if _, ok := x.index[name]; !ok {
+				x.index[name] = len(names)
+				names = append(names, name)
+			}
+		})
+	}
+	x.d = jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	x.array, x.count, x.row = false, 0, make([]string, len(names))
+	return x, names, nil
+}
+
+// object returns the next object.
+func (x *jsonRows) object() (jsontext.Value, error) {
+	if k := x.d.PeekKind(); k == '[' && x.d.StackDepth() == 0 || k == ']' {
+		if _, err := x.d.ReadToken(); err != nil {
+			return nil, err
 		}
 	}
-	if v, err := strconv.ParseFloat(text, 64); err == nil {
-		name := r.of.nameOf(isTime)
-		switch {
-		case v > 1e17:
-			r.unit = time.Nanosecond
-		case v > 1e14:
-			r.unit = time.Microsecond
-		case v > 1e11, strings.Contains(strings.ToLower(name), "ms"), name == "timestamp" && r.of.nameOf(isInput) == "input_length":
-			r.unit = time.Millisecond // Mooncake's form counts from 0 in milliseconds
-		default:
-			r.unit = time.Second
+	x.count++
+	return x.d.ReadValue()
+}
+
+func (x *jsonRows) next() ([]string, int64, error) {
+	v, err := x.object()
+	if err != nil {
+		return nil, x.count, err
+	}
+	clear(x.row)
+	x.visit("", v, func(name, value string) {
+		if i, ok := x.index[name]; ok {
+			x.row[i] = value
 		}
-		note("times are numbers, taken for units of %v", r.unit)
+	})
+	return x.row, x.count, nil
+}
+
+// visit calls f with each scalar member of an object.
+func (x *jsonRows) visit(prefix string, v jsontext.Value, f func(name, value string)) {
+	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return
 	}
-	for _, clock := range clocks {
-		if _, err := time.Parse(clock, text); err == nil {
-			r.clock = clock
-			if !strings.Contains(clock, "Z07:00") {
-				note("times have no zone: they are taken for UTC")
-			}
+	for d.PeekKind() == '"' {
+		t, err := d.ReadToken()
+		if err != nil {
 			return
 		}
-	}
-	r.clock = time.RFC3339
-}
-
-// nameOf is the name of the column of a meaning.
-func (s *source) nameOf(m meaning) string {
-	for _, c := range s.info.Columns {
-		if c.Meaning == string(m) {
-			return c.Name
+		name := prefix + t.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return
+		}
+		switch value.Kind() {
+		case '{':
+			x.visit(name+".", value, f)
+		case '[':
+			f(name, beginning(value))
+		case '"':
+			s, err := jsontext.AppendUnquote(nil, value)
+			if err == nil {
+				f(name, string(s))
+			}
+		case 'n':
+		default:
+			f(name, string(value))
 		}
 	}
-	return ""
+}
+
+// beginning is the first two elements of an array. Of hashes of a prompt's blocks, the first may be what all prompts of a service begin with.
+func beginning(v jsontext.Value) string {
+	d := jsontext.NewDecoder(bytes.NewReader(v))
+	if _, err := d.ReadToken(); err != nil {
+		return ""
+	}
+	var parts []string
+	for len(parts) < 2 && d.PeekKind() != ']' {
+		e, err := d.ReadValue()
+		if err != nil {
+			break
+		}
+		parts = append(parts, string(e))
+	}
+	return strings.Join(parts, ",")
 }

@@ -1,4 +1,4 @@
-package trace
+package trace_test
 
 import (
 	"fmt"
@@ -12,171 +12,373 @@ import (
 	"forebay/fault"
 	"forebay/internal/testenv"
 	"forebay/workload"
+	"forebay/workload/trace"
 )
 
-func all(t *testing.T, s workload.Source) []workload.Request {
+// sums are what the facts of a trace are computed from.
+type sums struct {
+	rows, input, output int64
+	first, last         time.Duration
+	gaps, squares       float64
+	minutes             map[int]int64 // tokens
+	calls               map[int]int64
+	elapsed             map[int]bool // minutes from the first call on that have one
+}
+
+func measure(t *testing.T, s workload.Source) sums {
 	t.Helper()
-	var out []workload.Request
+	x := sums{minutes: map[int]int64{}, calls: map[int]int64{}, elapsed: map[int]bool{}}
 	for q, err := range s.All() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(out); n > 0 && q.At < out[n-1].At {
-			t.Fatalf("call %d comes at %v, after one at %v", n, q.At, out[n-1].At)
-		}
-		out = append(out, q)
-	}
-	return out
-}
-
-// The figures that are published of the traces, by calendar minute where minutes matter.
-func TestPublishedFigures(t *testing.T) {
-	for _, c := range []struct {
-		file             string
-		rows             int
-		in, out          float64
-		peak, atMinute   int64 // tokens
-		minutes, without int
-	}{
-		{"azure-llm-2023/AzureLLMInferenceTrace_conv.csv", 19_366, 1155, 211, 780_667, 28, 0, -1},
-		{"azure-llm-2023/AzureLLMInferenceTrace_code.csv", 8_819, 2048, 28, 1_257_868, -1, 58, 12},
-		{"mooncake/conversation_trace.jsonl", 12_031, 12_035, 343, -1, -1, 59, -1},
-	} {
-		s, err := Open(testenv.Shared(t, "traces/"+c.file), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var in, out float64
-		minutes, elapsed := map[int64]int64{}, map[int64]bool{} // of the clock, and from the first call on
-		last := int64(0)
-		list := all(t, s)
-		for _, q := range list {
-			in, out = in+float64(q.Input), out+float64(q.Output)
-			last = int64(q.At / time.Minute)
-			minutes[last] += q.Input + q.Output
-			elapsed[int64((q.At-list[0].At)/time.Minute)] = true
-		}
-		n := float64(len(list))
-		peak, at := int64(0), int64(0)
-		for m := range last + 1 {
-			if minutes[m] > peak {
-				peak, at = minutes[m], m
+		if x.rows > 0 {
+			if q.At < x.last {
+				t.Fatalf("call at %v after one at %v", q.At, x.last)
 			}
+			gap := (q.At - x.last).Seconds()
+			x.gaps += gap
+			x.squares += gap * gap
+		} else {
+			x.first = q.At
 		}
-		figure := fmt.Sprintf("%s: %d rows, %.0f tokens in and %.0f out, peak minute %d at minute %d, %d of %d minutes empty", filepath.Base(c.file), len(list), in/n, out/n, peak, at, int(last)+1-len(elapsed), last+1)
-		if len(list) != c.rows || math.Round(in/n) != c.in || math.Round(out/n) != c.out || c.peak >= 0 && peak != c.peak || c.atMinute >= 0 && at != c.atMinute ||
-			c.minutes > 0 && int(last)+1 != c.minutes || c.without >= 0 && int(last)+1-len(elapsed) != c.without {
-			t.Error(figure)
-		}
-		if len(s.Faults()) != 0 {
-			t.Errorf("%+v", s.Faults())
-		}
-		testenv.Record(t, "T9", figure, "the README of each dataset, and a count by hand")
+		x.last = q.At
+		x.rows++
+		x.input += q.Input
+		x.output += q.Output
+		x.minutes[int(q.At/time.Minute)] += q.Input + q.Output
+		x.calls[int(q.At/time.Minute)]++
+		x.elapsed[int((q.At-x.first)/time.Minute)] = true
+	}
+	return x
+}
+
+// cv is the coefficient of variation of the times between arrivals.
+func (x *sums) cv() float64 {
+	n := float64(x.rows - 1)
+	mean := x.gaps / n
+	return math.Sqrt(x.squares/n-mean*mean) / mean
+}
+
+func openTrace(t *testing.T, name string, opt trace.Options) *trace.Trace {
+	t.Helper()
+	s, err := trace.Open(testenv.Shared(t, name), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestAzure2023 holds what is read of the two traces of 2023 against their published facts, every digit that is printed.
+func TestAzure2023(t *testing.T) {
+	for _, w := range []struct {
+		name                                     string
+		rows                                     int64
+		length, rate, cv                         string
+		input, output, peak, mean, minutes, idle int64
+		peakAt                                   string
+	}{
+		{"code", 8819, "57.3", "2.57", "13.2", 2048, 28, 1257868, 319665, 58, 12, ""},
+		{"conv", 19366, "58.4", "5.53", "1.09", 1155, 211, 780667, 453215, 59, 0, "18:43"},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			s := openTrace(t, "traces/azure-llm-2023/AzureLLMInferenceTrace_"+w.name+".csv", trace.Options{})
+			x := measure(t, s)
+			info := s.Info()
+			length := (x.last - x.first).Minutes()
+			cv := "%.1f"
+			if w.name == "conv" {
+				cv = "%.2f"
+			}
+			peak, at := int64(0), 0
+			for m, tokens := range x.minutes {
+				if tokens > peak {
+					peak, at = tokens, m
+				}
+			}
+			empty := x.elapsed // minutes from the first call on, as the facts count them
+			span := int64((x.last-x.first)/time.Minute) + 1
+			got := []any{
+				x.rows, fmt.Sprintf("%.1f", length), fmt.Sprintf("%.2f", float64(x.rows)/length/60), fmt.Sprintf(cv, x.cv()),
+				int64(math.Round(float64(x.input) / float64(x.rows))), int64(math.Round(float64(x.output) / float64(x.rows))), peak,
+				int64(math.Round(float64(x.input+x.output) / length)), span, span - int64(len(empty)),
+			}
+			want := []any{w.rows, w.length, w.rate, w.cv, w.input, w.output, w.peak, w.mean, w.minutes, w.idle}
+			for i := range want {
+				if got[i] != want[i] {
+					t.Errorf("fact %d: %v, published is %v", i, got[i], want[i])
+				}
+			}
+			if clock := info.Start.Add(time.Duration(at) * time.Minute).Format("15:04"); w.peakAt != "" && clock != w.peakAt {
+				t.Errorf("the busiest minute is %s, published is %s", clock, w.peakAt)
+			}
+			if len(s.Faults()) != 0 || info.Format != "azure" {
+				t.Errorf("%q, faults %+v", info.Format, s.Faults())
+			}
+		})
 	}
 }
 
-func write(t testing.TB, text string) string {
+// TestT9 finds the known peaks: of the digitised week of 2024, and the means of Mooncake.
+func TestT9(t *testing.T) {
+	for _, w := range []struct {
+		name     string
+		total    int64
+		from, to time.Duration // of the day, UTC, in which every working day's peak lies
+	}{
+		{"code", 16803695, 19 * time.Hour, 20 * time.Hour},
+		{"conv", 27303999, 13*time.Hour + 40*time.Minute, 15 * time.Hour},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			// The rates by the minute are read as counts: a seventh of the calls, in the same proportions.
+			const window = 7 * 24 * time.Hour / 1396 // rows; their times, in whole seconds, are the middles
+			s := openTrace(t, "traces/azure-llm-2024-digitised/azure2024_"+w.name+"_rpm_digitised.csv", trace.Options{
+				Input: 1, Output: 1, Seed: 1, Columns: map[string]string{"count": "requests_per_min_mid_scaled"},
+			})
+			counts := make([]int64, 1396+1)
+			n := int64(0)
+			const first = 36 * time.Second // of the first window, in its minute
+			for q, err := range s.All() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				counts[(q.At-first)/window]++
+				n++
+			}
+			total := int64(math.Round(float64(n) * window.Minutes()))
+			info := s.Info()
+			if off := float64(total-w.total) / float64(w.total); math.Abs(off) > 1e-4 { // calls are whole, windows 433 or 434 s
+				t.Errorf("%d calls in the week, published are %d", total, w.total)
+			}
+			peaks := map[string]struct {
+				calls int64
+				at    time.Time
+			}{}
+			for k, n := range counts {
+				at := info.Start.Add(first + time.Duration(k)*window)
+				if p := peaks[at.Format("Mon")]; n > p.calls {
+					p.calls, p.at = n, at
+					peaks[at.Format("Mon")] = p
+				}
+			}
+			highest := ""
+			for day, p := range peaks {
+				if day == "Sat" || day == "Sun" {
+					continue
+				}
+				if of := p.at.Sub(p.at.Truncate(24 * time.Hour)); of < w.from-window || of > w.to+3*window/2 {
+					t.Errorf("%s: the peak is at %s, published are %v to %v", day, p.at.Format("15:04"), w.from, w.to)
+				}
+				if highest == "" || p.calls > peaks[highest].calls {
+					highest = day
+				}
+			}
+			if w.name == "code" && highest != "Tue" {
+				t.Errorf("the highest peak is on %s, published is Tue", highest)
+			}
+			testenv.Record(t, "T9", fmt.Sprintf("Azure 2024 %s: %d calls, the highest peak on %s", w.name, total, highest), fmt.Sprintf("%d; peaks of working days from %v to %v UTC (the dataset's figures)", w.total, w.from, w.to))
+		})
+	}
+	t.Run("mooncake", func(t *testing.T) {
+		s := openTrace(t, "traces/mooncake/conversation_trace.jsonl", trace.Options{})
+		x := measure(t, s)
+		in, out := math.Round(float64(x.input)/float64(x.rows)), math.Round(float64(x.output)/float64(x.rows))
+		if x.rows != 12031 || in != 12035 || out != 343 || math.Round((x.last-x.first).Minutes()) != 59 || s.Info().Format != "mooncake" {
+			t.Errorf("%d rows, %v in, %v out, %v; published are 12,031 rows, 12,035 in, 343 out, 59 minutes", x.rows, in, out, x.last)
+		}
+		testenv.Record(t, "T9", fmt.Sprintf("Mooncake: %d rows, mean %.0f in, %.0f out", x.rows, in, out), "12,031 rows, 12,035 / 343 (its README)")
+	})
+}
+
+func TestVLLMRuns(t *testing.T) {
+	for _, name := range []string{"RTX4090_Llama-3.1-8B", "RTXPRO6000_Llama-3.1-8B"} {
+		s := openTrace(t, "traces/vllm-runs/"+name+"/requests.jsonl", trace.Options{})
+		if x := measure(t, s); x.rows != 300 || s.Info().Format != "vllm-run" || s.Info().Start.Year() != 2026 {
+			t.Errorf("%s: %d rows, %q, %v", name, x.rows, s.Info().Format, s.Info().Start)
+		}
+	}
+}
+
+func write(t *testing.T, name, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "trace")
+	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// Each kind of file that cannot be planned for is refused, with what to do.
-func TestRefused(t *testing.T) {
-	for want, text := range map[string]string{
-		"is empty":                            " \n\n",
-		"has no rows":                         "time,input,output\n",
-		"at one instant":                      "time,input,output\n1,2,3\n",
-		"one instant":                         "time,input,output\n1,2,3\n1,2,3\n",
-		"no column is known to be the time":   "a,input,output\n1,2,3\n",
-		"no column is known to be the output": "time,input,b\n1,2,3\n",
-		"no row is a call: the input tokens are negative (line 2: 1,-2,3)": "time,input,output\n1,-2,3\n",
-		"no call has any tokens": "time,input,output\n1,0,0\n2,0,0\n",
-		"no such file":           "",
+// TestForms reads a few rows of each form, as its source documents it.
+func TestForms(t *testing.T) {
+	for _, w := range []struct{ name, text, format, want string }{
+		{
+			"azure 2024", "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.009930+00:00,2162,5\n2024-05-10 00:00:00.017335+00:00,2399,6\n", "azure",
+			"9.93ms 2162/0/5 t0; 17.335ms 2399/0/6 t0",
+		},
+		{
+			"burstgpt, eight columns", "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,1,2,ChatGPT,472,18,490,Conversation log\n45.5,1,2,GPT-4,1087,230,1317,API log\n", "burstgpt",
+			"5s 472/0/18 t0; 45.5s 1087/0/230 t0",
+		},
+		{
+			"bedrock", `{"schemaType":"ModelInvocationLog","timestamp":"2026-01-05T10:00:01Z","identity":{"arn":"a"},"input":{"inputTokenCount":7,"cacheReadInputTokenCount":3},"output":{"outputTokenCount":2}}` + "\n" +
+				`{"schemaType":"ModelInvocationLog","timestamp":"2026-01-05T10:00:02Z","identity":{"arn":"b"},"errorCode":"ThrottlingException","input":{"inputTokenCount":7}}` + "\n", "bedrock-invocation-log",
+			"1s 10/3/2 t0; 2s 7/0/0 t1 refused",
+		},
+		{
+			"litellm", `[{"request_id":"1","startTime":"2026-01-05T10:00:01.5Z","endTime":"2026-01-05T10:00:03Z","prompt_tokens":10,"completion_tokens":4,"api_key":"k"},` +
+				`{"request_id":"2","startTime":"2026-01-05T10:00:01.25Z","endTime":"2026-01-05T10:00:04Z","prompt_tokens":11,"completion_tokens":5,"api_key":"l"}]`, "litellm",
+			"1.25s 11/0/5 t1; 1.5s 10/0/4 t0",
+		},
+		{"no header", "1767607200,10,4\n1767607201,11,5\n", "csv", "0s 10/0/4 t0; 1s 11/0/5 t0"},
+		{"semicolons", "time;input;output\n2026-01-05 10:00;10;4\n2026-01-05 10:01;11;5\n", "csv", "0s 10/0/4 t0; 1m0s 11/0/5 t0"},
 	} {
-		path := write(t, text)
-		if text == "" {
-			path += "-not"
-		}
-		_, err := Open(path, Options{})
-		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", text, err, want)
-		}
-	}
-	for want, columns := range map[string]map[string]string{`no column "x"`: {"time": "x"}, "cannot be": {"size": "time"}} {
-		if _, err := Open(write(t, "time,input,output\n1,2,3\n2,2,3\n"), Options{Columns: columns}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
-		}
+		t.Run(w.name, func(t *testing.T) {
+			opt := trace.Options{}
+			if w.name == "no header" {
+				opt.Columns = map[string]string{"time": "1", "input": "2", "output": "3"}
+			}
+			s, err := trace.Open(write(t, "f", w.text), opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the same each time
+				var got []string
+				for q, err := range s.All() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					text := fmt.Sprintf("%v %d/%d/%d t%d", q.At, q.Input, q.Cached, q.Output, q.Tenant)
+					if q.Refused {
+						text += " refused"
+					}
+					got = append(got, text)
+				}
+				if all := strings.Join(got, "; "); all != w.want || s.Info().Format != w.format {
+					t.Errorf("%q: %s\nwant %q: %s", s.Info().Format, all, w.format, w.want)
+				}
+			}
+		})
 	}
 }
 
-// Rows that are no calls are left out, counted and named; the others stay.
-func TestRowsLeftOut(t *testing.T) {
-	s, err := Open(write(t, "\ufeffTimestamp;Request tokens;Response tokens\r\n2024-01-01 00:00:10;10;5\r\n2024-01-01 00:00:05;20;x\n\n2024-01-01 00:00:04;30;5\n"+
-		"3.5;1;1\n2024-01-01 00:00:20;1e12;5\n2024-01-01 00:00:20;-1;5\n2024-01-01 00:00:21;-2;5\n2024-01-01 00:01:20;7\n2024-01-01 00:01:20;7;7\n2024-01-01 00:01:20;7;7\n"), Options{})
+// TestCounts spreads the calls of windows over them, and keeps the totals of tokens.
+func TestCounts(t *testing.T) {
+	s, err := trace.Open(write(t, "f.csv", "Timestamp,Invocations,InputTokenCount,OutputTokenCount\n2026-01-05T10:00:00Z,3,100,10\n2026-01-05T10:01:00Z,0,0,0\n2026-01-05T10:02:00Z,2,51,7\n2026-01-05T11:00:00Z,1,9,1\n"), trace.Options{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := all(t, s)
-	if len(list) != 4 || list[0].Input != 30 || list[0].At != 4*time.Second || list[3].At != 80*time.Second || list[3].Output != 7 {
-		t.Errorf("%+v", list)
+	x := measure(t, s)
+	if x.rows != 6 || x.input != 160 || x.output != 18 || x.calls[0] != 3 || x.calls[2] != 2 || x.calls[60] != 1 || s.Info().Grain != time.Minute || s.Info().Length != 61*time.Minute {
+		t.Errorf("%+v, %+v", x, s.Info())
+	}
+}
+
+// TestBadInput says what is wrong, and what to do.
+func TestBadInput(t *testing.T) {
+	head := "time,input,output\n"
+	for _, w := range []struct{ name, text, want string }{
+		{"empty", "", "has no rows"},
+		{"header alone", head, "no time can be read"},
+		{"one row", head + "2026-01-05T10:00:00Z,1,1\n", "one instant, which tells no rate"},
+		{"one instant", head + "2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:00Z,1,2\n", "one instant"},
+		{"no time", "when,input\nx,1\n", "no column tells when"},
+		{"no tokens", "time,colour\n1,2\n", "how many tokens"},
+		{"counts alone", "time,requests\n2026-01-05T10:00:00Z,5\n", "--tokens 1000,300"},
+		{"words for times", head + "soon,1,1\nlater,1,1\n", "no time can be read in column \"time\""},
+		{"all rows bad", head + "2026-01-05T10:00:00Z,-1,1\n2026-01-05T10:00:01Z,-1,1\n", "negative"},
+		{"broken JSON", "{\"timestamp\":1,\"input\":2}\n{\"timestamp\":", "mend the file"},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			s, err := trace.Open(write(t, "f", w.text), trace.Options{})
+			if err == nil {
+				for _, e := range s.All() {
+					if e != nil {
+						err = e
+					}
+				}
+			}
+			if err == nil || fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), w.want) {
+				t.Errorf("%v, want %q", err, w.want)
+			}
+		})
+	}
+}
+
+// TestFaults leaves out rows that cannot be read, counts them, and names the first.
+func TestFaults(t *testing.T) {
+	s, err := trace.Open(write(t, "f.csv", "time,input,output\n2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:01Z,-5,1\n2026-01-05T10:00:02Z,1,x\n2026-01-05T10:00:03Z,1e12,1\n1767607200,1,1\n2026-01-05T10:00:04Z,0,0\n"+
+		"2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:06Z,-1,1\n"), trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.rows != 3 {
+		t.Errorf("%d rows", x.rows)
 	}
 	var got []string
 	for _, f := range s.Faults() {
-		got = append(got, fmt.Sprintf("%d from %d: %s", f.Count, f.Line, f.Reason))
+		got = append(got, fmt.Sprintf("%d at %d: %s", f.Count, f.Line, f.Reason))
 	}
-	want := "2 from 3: the output tokens are no number|1 from 6: the time is not of the form that the first one has|1 from 7: the input tokens are more than 100000000, which no call has|2 from 8: the input tokens are negative"
-	if strings.Join(got, "|") != want {
-		t.Errorf("%s", strings.Join(got, "|"))
+	want := "2 at 3: the input tokens are negative; 1 at 4: the output tokens are no number; 1 at 5: the input tokens are more than any call has; " +
+		"1 at 6: the time is of another form than the first row's; 1 at 7: it has no tokens"
+	if all := strings.Join(got, "; "); all != want {
+		t.Errorf("%s\nwant %s", all, want)
 	}
-	if notes := strings.Join(s.Info().Notes, "|"); !strings.Contains(notes, "UTC") || !strings.Contains(notes, "sorted") || !strings.Contains(notes, "1 rows are equal") {
-		t.Errorf("%s", notes)
-	}
-}
-
-// Forms of times and logs.
-func TestForms(t *testing.T) {
-	for _, c := range []struct{ text, start string }{
-		{`{"timestamp":"2024-05-01T10:00:30Z","modelId":"m","input":{"inputTokenCount":10},"output":{"outputTokenCount":5}}` + "\n" + `{"timestamp":"2024-05-01T10:01:00Z","input":{"inputTokenCount":10},"output":{"outputTokenCount":5}}`, "2024-05-01T10:00:00Z"},
-		{"startTime,prompt_tokens,completion_tokens,user\n2024-05-01T10:00:30+02:00,10,5,a\n\"2024-05-01T10:01:00+02:00\",10,5,b\n", "2024-05-01T08:00:00Z"},
-		{"ts,input_tokens,output_tokens\n1714557630000,10,5\n1714557660000,10,5\n", "2024-05-01T10:00:00Z"},
-		{"ts,input_tokens,output_tokens\n1714557630.0,10,5\n1714557660.0,10,5\n", "2024-05-01T10:00:00Z"},
-	} {
-		s, err := Open(write(t, c.text), Options{})
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		list := all(t, s)
-		if got := s.Info().Start.UTC().Format(time.RFC3339); got != c.start || len(list) != 2 || list[0].At != 30*time.Second || list[1].At != time.Minute || list[0].Input != 10 || list[0].Output != 5 {
-			t.Errorf("%q: %s %+v", c.text, got, list)
-		}
+	if notes := strings.Join(s.Info().Notes, "\n"); !strings.Contains(notes, "1 rows are the same") {
+		t.Error(notes)
 	}
 }
 
-func FuzzOpen(f *testing.F) {
-	f.Add("time,input,output\n1,2,3\n2,2,3\n")
-	f.Add(`{"timestamp":1,"input_length":2,"output_length":3}` + "\n" + `{"timestamp":0,"input_length":2,"output_length":3}`)
-	f.Add("time;input;output\n2024-01-01 00:00:00;\"2\";3\n")
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, text string) {
-		path := filepath.Join(dir, "trace")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(path, Options{})
+// TestOrder puts rows in order that are a little out of it, and refuses a file that is far out of it.
+func TestOrder(t *testing.T) {
+	var near, far strings.Builder
+	near.WriteString("time,input,output\n")
+	far.WriteString("time,input,output\n")
+	for i := range 200_000 {
+		fmt.Fprintf(&near, "%d,1,1\n", 1_700_000_000+i^7)
+		fmt.Fprintf(&far, "%d,1,1\n", 1_700_000_000+(i+100_000)%200_000)
+	}
+	s, err := trace.Open(write(t, "near", near.String()), trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.rows != 200_000 {
+		t.Error(x.rows)
+	}
+	if s, err = trace.Open(write(t, "far", far.String()), trace.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range s.All() {
 		if err != nil {
-			if fault.KindOf(err) != fault.Invalid {
+			if !strings.Contains(err.Error(), "sort the file") {
 				t.Error(err)
 			}
 			return
 		}
-		for _, q := range all(t, s) {
-			if q.At < 0 || q.At > s.Info().Length || q.Input < 0 || q.Output < 0 || q.Cached > q.Input {
-				t.Errorf("%+v of %v", q, s.Info().Length)
+	}
+	t.Error("a file out of order was read")
+}
+
+// FuzzOpen reads what is no trace without harm.
+func FuzzOpen(f *testing.F) {
+	for _, s := range []string{"time,input\n1,2\n3,4\n", `{"timestamp":1,"input":2}`, `[{"time":"2026-01-05","in":1}]`, "\x1f\x8b", "a;b\n1;2", "\xef\xbb\xbftime,calls,in\n1,1e9,1\n2,3,1\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := trace.Open(write(t, "f", text), trace.Options{Input: 1})
+		if err != nil {
+			return
+		}
+		n, last := 0, time.Duration(math.MinInt64)
+		for q, err := range s.All() {
+			if err != nil {
+				break
+			}
+			if q.At < last || q.Input < 0 || q.Output < 0 || q.Cached > q.Input {
+				t.Fatalf("%+v after %v", q, last)
+			}
+			last = q.At
+			if n++; n > 1000 {
+				break
 			}
 		}
 	})
