@@ -84,6 +84,9 @@ func model(t testing.TB, id string) *catalog.Model {
 
 func ask(t testing.TB, q *Question) *Answer {
 	t.Helper()
+	if q.Calls == 0 {
+		q.Calls = 10_000 // the worked example alone is replayed as it is by default
+	}
 	a, err := Do(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +111,7 @@ func option(t *testing.T, a *Answer, id string) *Option {
 
 // The worked example, whose figures were computed by hand: 50,000 x 0.000625 USD x 30 days; 31.25 / 24 USD/h; 4.11 USD/h.
 func TestWorkedExample(t *testing.T) {
-	a := ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, haiku)})
+	a := ask(t, &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, haiku), Calls: defaultCalls})
 	if testing.Verbose() {
 		raw, _ := json.Marshal(a, jsontext.Multiline(true))
 		t.Log(string(raw))
@@ -295,5 +298,15 @@ func TestAnswersRepeat(t *testing.T) {
 	}
 	if a, b := once(), once(); a != b {
 		t.Error("two answers to one question differ")
+	}
+}
+
+// The one-line question, as forebay plan asks it: below 2 s on any machine that is not busy.
+func BenchmarkOneLine(b *testing.B) {
+	for b.Loop() {
+		q := &Question{Traffic: &day{50_000, 1000, 300, 7}, Model: model(b, llama), Unit: &catalog.Unit{Input: 20_000, Output: 6_000, Basis: catalog.BasisGiven}, Calls: defaultCalls}
+		if a := ask(b, q); a.Recommended == "" {
+			b.Fatal(a.Verdict)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"forebay/internal/testenv"
 	"forebay/perf"
 	"forebay/workload"
 
@@ -73,7 +75,7 @@ func profile(t *testing.T, name string) perf.Profile {
 
 // Little's law: calls in the system are their rate times how long they are there; here as sums over the whole run, which must agree
 // to the resolution of the times. Nothing of a served call is lost.
-func TestLittlesLaw(t *testing.T) {
+func TestT5LittlesLaw(t *testing.T) {
 	const n = 5000
 	r := must(t, poisson(1, n, 2, 1000, 300), Serving{Engines: 1, Slots: 256, MaxQueue: n, MaxOutput: 4096, Profile: profile(t, "llama-3.3-70b/4xh100")})
 	if r.Served != n || r.Input != n*1000 || r.Output != n*300 {
@@ -82,6 +84,9 @@ func TestLittlesLaw(t *testing.T) {
 	if d := r.Whole.Mean()*n - r.Busy; d < -n*time.Microsecond || d > r.Busy/100 { // of a queue that is nearly empty
 		t.Errorf("calls were there for %v and with engines for %v", r.Whole.Mean()*n, r.Busy)
 	}
+	inSystem, rateTimesStay := r.Busy.Seconds()/r.Length.Seconds(), float64(r.Served)/r.Length.Seconds()*r.Whole.Mean().Seconds()
+	testenv.Record(t, "T5", fmt.Sprintf("%d calls on one engine: L = %.4f calls with it, lambda W = %.4f; %d tokens offered and served", n, inSystem, rateTimesStay, r.Input+r.Output),
+		"L = lambda W; every token offered is served")
 	if r.First.Quantile(500) <= 0 || r.First.Quantile(990) >= r.Whole.Quantile(500) {
 		t.Errorf("first tokens after %v, whole answers after %v", r.First.Quantile(990), r.Whole.Quantile(500))
 	}
