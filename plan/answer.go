@@ -183,6 +183,7 @@ type Flip struct {
 
 // Point is one option on the frontier of cost against latency and refusals: none is cheaper, quicker and refuses less.
 type Point struct {
+	Name    string `json:"name"`
 	ID      string `json:"id"`
 	Cost    int64  `json:"cost"`
 	P99     int64  `json:"p99FirstTokenNanos,omitzero"`

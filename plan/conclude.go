@@ -155,7 +155,7 @@ func (p *planner) frontier() {
 		if o.State != Possible || o.Cost == nil || o.Decided != Replayed {
 			continue
 		}
-		x := Point{ID: o.ID, Cost: o.Cost.Mid}
+		x := Point{Name: o.Name, ID: o.ID, Cost: o.Cost.Mid}
 		if o.First != nil {
 			x.P99 = o.First.P99
 		}

@@ -223,6 +223,7 @@ func notes(out io.Writer, a *plan.Answer) {
 	for _, x := range a.Idle {
 		idle = append(idle, fmt.Sprintf("%v: %s %s, and %s %% of the calls wait for a start", time.Duration(x.Idle), plan.Amount(x.Cost), a.Currency, plan.Milli(x.Cold/10)))
 	}
+	section("Frontier of cost against refusals and the first token, of what was replayed", frontier(a))
 	section("Break-even with on demand", even)
 	section("Idle time-outs of the serverless endpoint, by closed form", idle)
 	section("What would change the answer", flips)
@@ -234,6 +235,26 @@ func notes(out io.Writer, a *plan.Answer) {
 	}
 	section("Rows left out", faults)
 	section("Warnings", a.Warnings)
+}
+
+// frontier are the options that no other one beats in everything, if there is more than one.
+func frontier(a *plan.Answer) []string {
+	var out []string
+	for i := range a.Frontier {
+		p := &a.Frontier[i]
+		if !p.Best {
+			continue
+		}
+		first := "latency not known"
+		if p.P99 > 0 {
+			first = "first token within " + Span(p.P99) + " for 99 %"
+		}
+		out = append(out, fmt.Sprintf("%s %s: %s %% refused, %s: %s", plan.Amount(p.Cost), a.Currency, plan.Milli(p.Refused/10), first, p.Name))
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	return out
 }
 
 func lines(out io.Writer, a *plan.Answer) {
