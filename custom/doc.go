@@ -66,6 +66,7 @@ func (r *Registry) pending() {
 const (
 	maxModels      = 1000 // custom and imported ones, each
 	maxDeployments = 1000
+	maxJobs        = 1000 // that are kept
 )
 
 // locate reads where an artifact lies, and whether the account may name that.

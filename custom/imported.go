@@ -79,7 +79,7 @@ type Import struct {
 }
 
 // CreateJob begins an import and returns the job's ARN. The model's name is taken from then on, and free again when the
-// job fails. Faults: Invalid for a location; Denied; those of resource.Create.
+// job fails. Of very many jobs the oldest makes room. Faults: Invalid for a location; Denied; QuotaExceeded; those of resource.Create.
 func (r *Registry) CreateJob(ctx context.Context, c *resource.Creation, w *Import) (string, error) {
 	if _, err := r.locate(c.Account, w.Source); err != nil {
 		return "", err
@@ -91,6 +91,9 @@ func (r *Registry) CreateJob(ctx context.Context, c *resource.Creation, w *Impor
 	arn, err := resource.Create(ctx, r.Store, c, func(tx *store.Tx) (*store.Resource, error) {
 		now := time.Now()
 		at := resource.ARN{Region: r.Region, Account: c.Account, Kind: resource.ImportJob, ID: resource.NewID()}
+		if err := forget(ctx, tx, c.Account); err != nil {
+			return nil, err
+		}
 		job := Job{ModelName: w.ModelName, Source: w.Source, Role: w.Role, Status: InProgress}
 		if job.Model, err = r.reserve(ctx, tx, c.Account, at.String(), w, now); err != nil {
 			return nil, err
@@ -103,6 +106,23 @@ func (r *Registry) CreateJob(ctx context.Context, c *resource.Creation, w *Impor
 	})
 	r.pending()
 	return arn, err
+}
+
+// forget removes the oldest jobs of an account, which have ended, where there would be too many with one more.
+func forget(ctx context.Context, tx *store.Tx, account string) error {
+	all, err := jobs(ctx, tx, account)
+	if err != nil {
+		return err
+	}
+	for _, j := range all[:max(len(all)-maxJobs+1, 0)] {
+		if j.Status == InProgress {
+			return fault.Newf(fault.QuotaExceeded, "The account has %d import jobs, of which the oldest is under way still.", len(all))
+		}
+		if err := tx.DeleteResource(ctx, j.ARN); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reserve stores the model of a job, which nobody sees until the job is done.

@@ -20,6 +20,7 @@ import (
 	"forebay/identity"
 	"forebay/internal/tinygguf"
 	"forebay/resource"
+	"forebay/store"
 )
 
 // place writes files into a bucket of a server's data directory.
@@ -324,6 +325,33 @@ func TestPlainKeysChangeNoOthersModels(t *testing.T) {
 	} {
 		if a := post(t, s, x.path, x.body, plain, func(r *http.Request) { r.Method = x.method }); a.status != http.StatusForbidden {
 			t.Errorf("%s %s: %d %s", x.method, x.path, a.status, a.body)
+		}
+	}
+}
+
+// Imports that have ended, well or not, do not fill the store: the oldest of very many make room.
+func TestEndedImportsMakeRoom(t *testing.T) {
+	s := run(t, testConfig(t))
+	err := s.store.Update(t.Context(), func(tx *store.Tx) error {
+		for i := range 1000 {
+			at := time.Unix(int64(i), 0)
+			r := store.Resource{
+				ARN: here + "model-import-job/" + fmt.Sprintf("old%09d", i), Kind: resource.ImportJob, Account: s.cfg.Account.ID, Name: fmt.Sprint("old", i),
+				Body: []byte(`{"status":"Failed"}`), Created: at, Updated: at,
+			}
+			if err := tx.CreateResource(t.Context(), &r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	createImport(t, s, "job", "m", "s3://models/nothing", "").members(t, http.StatusCreated)
+	for name, want := range map[string]int{"old0": http.StatusNotFound, "old1": http.StatusOK, "old999": http.StatusOK, "job": http.StatusOK} {
+		if a := post(t, s, importJobs+"/"+name, "", method("GET")); a.status != want {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
 }
