@@ -66,9 +66,9 @@ func (b *bucket) drain(now Instant) {
 	b.at = now
 }
 
-// fits says whether a hold of x fits at now, to which the bucket has been drained.
+// fits says whether a hold of x fits at now.
 func (b *bucket) fits(now Instant, x int64) bool {
-	return b.valid(now) && !b.depth().less(b.total().add(units(x)))
+	return b.valid(now) && !b.depth().less(b.level(now).add(units(x)))
 }
 
 // refusal says why a hold of x does not fit at now.
@@ -84,7 +84,7 @@ func (b *bucket) refusal(now Instant, x int64) verdict {
 		v.reason = ReasonOverDepth
 	default:
 		v.reason = ReasonBucket
-		v.retryAfter = b.wait(b.total().add(want).sub(depth))
+		v.retryAfter = b.wait(b.level(now).add(want).sub(depth))
 		v.estimated = b.Share && b.until != 0 && now.add(v.retryAfter) >= b.until
 	}
 	return v

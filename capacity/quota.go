@@ -44,14 +44,14 @@ func (s *State) withinQuota(r *replica, c *call) bool {
 	return !r.rented() || s.quotaRefusal(r, c).reason == ReasonNone
 }
 
-// quotaRefusal says why the replica's quota has no room for the call now.
+// quotaRefusal says why the replica's quota has no room for the call now. It changes nothing, because which replicas are looked at depends on
+// how they lie in memory.
 func (s *State) quotaRefusal(r *replica, c *call) (worst verdict) {
 	for _, bi := range r.quotas {
 		if bi == 0 {
 			continue
 		}
 		b := &s.buckets.items[bi]
-		b.drain(s.now)
 		want := c.holdOf(b.Measure)
 		if b.fits(s.now, want) {
 			continue
