@@ -282,7 +282,7 @@ func (p *planner) learn(o *offer, w window) error {
 func (p *planner) learnSpill(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
 	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
-	fluid := o.spills(p.demand.part(w), w.from)
+	fluid := o.spills(p.demand.part(w))
 	// What the quota then refuses counts as well: it would be paid for with a larger one.
 	spilled := Flow{Input: float64(r.OfferedInput - r.BoughtInput), Output: float64(r.OfferedOutput - r.BoughtOutput)}
 	if v := p.value(o.model, &fluid); v > 0 {

@@ -34,6 +34,8 @@ type Demand struct {
 	Total   Flow
 	// Start is the wall clock of the first minute; zero if it is not known.
 	Start time.Time
+	// from is the minute of the whole that a part begins at.
+	from int
 	// Expected says that the flow is known without counting calls.
 	Expected bool
 }
@@ -148,7 +150,10 @@ func (d *Demand) busiestDay() (from, to int) {
 
 // part is the demand of a window.
 func (d *Demand) part(w window) *Demand {
-	out := &Demand{Start: d.Start, Expected: d.Expected, Minutes: d.Minutes[w.from:w.to]}
+	out := &Demand{Start: d.Start.Add(time.Duration(w.from) * time.Minute), from: d.from + w.from, Expected: d.Expected, Minutes: d.Minutes[w.from:w.to]}
+	if d.Start.IsZero() {
+		out.Start = d.Start
+	}
 	for i := range out.Minutes {
 		out.Total.add(out.Minutes[i], 1)
 	}

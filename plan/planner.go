@@ -18,6 +18,7 @@ type planner struct {
 	q        *Question
 	demand   *Demand
 	variants []variant
+	sample   *sample // nil where nothing can be resampled
 	a        *Answer
 	offers   []*offer // what can be had, with what is needed to replay it
 }
@@ -36,8 +37,8 @@ type offer struct {
 	cost func(d *Demand) ([]CostRow, error)
 	// serving prepares a replay; nil where it cannot be replayed.
 	serving *serving
-	// spills is what a purchase leaves of a part of the demand that begins at a minute; nil for what is no mix.
-	spills func(part *Demand, from int) Flow
+	// spills is what a purchase leaves of the demand, or of a part of it; nil for what is no mix.
+	spills func(part *Demand) Flow
 	// schedule is what is bought in a window: at its start, and the changes in it; nil for the same at all times.
 	schedule func(w window) (replay.Rate, []replay.Change)
 	// up is for how many engine-hours a window is paid for, by closed form; nil where engines do not come and go.
@@ -64,6 +65,9 @@ func Do(ctx context.Context, q *Question) (*Answer, error) {
 		Traffic: summary(q.Traffic, d),
 	}}
 	if err := p.vary(ctx); err != nil {
+		return nil, err
+	}
+	if p.sample, err = p.sampled(); err != nil {
 		return nil, err
 	}
 	if err := p.screen(); err != nil {
@@ -145,6 +149,11 @@ func (p *planner) price(o *offer) error {
 		}
 		c.Low, c.High = min(c.Low, amount), max(c.High, amount)
 		c.Kind, c.Over = "range", append(c.Over, v.name)
+	}
+	if p.sample != nil {
+		if err := p.resample(o, c); err != nil {
+			return err
+		}
 	}
 	o.Cost = c
 	var values []string

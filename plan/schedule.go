@@ -65,11 +65,11 @@ func (p *planner) scheduled(m *catalog.Model, t term, source string, u *catalog.
 // planned gives the option its cost, its spill-over and its replay.
 func (p *planner) planned(o *offer, t term, source string, u *catalog.Unit, units *[hoursOfWeek]int64) {
 	base := p.demand
-	o.spills = func(part *Demand, from int) Flow {
+	o.spills = func(part *Demand) Flow {
 		var out Flow
 		for i := range part.Minutes {
 			f := &part.Minutes[i]
-			if n, k := units[base.slot(from+i)], need(f, u); k > float64(n) {
+			if n, k := units[base.slot(part.from+i)], need(f, u); k > float64(n) {
 				out.add(*f, 1-float64(n)/k)
 			}
 		}
@@ -78,7 +78,7 @@ func (p *planner) planned(o *offer, t term, source string, u *catalog.Unit, unit
 	o.cost = func(d *Demand) ([]CostRow, error) {
 		minutes := int64(0)
 		for i := range d.Minutes {
-			minutes += units[base.slot(i)]
+			minutes += units[base.slot(d.from+i)]
 		}
 		whole := []int64{60, int64(len(d.Minutes))}
 		hours, err := product([]int64{minutes, p.q.Days, minutesOfDay}, whole)
@@ -106,7 +106,7 @@ func (p *planner) planned(o *offer, t term, source string, u *catalog.Unit, unit
 		}
 		return rate(w.from), later
 	}
-	rest := o.spills(base, 0)
+	rest := o.spills(base)
 	o.Spilled = &PerMillion{whole(million * rest.Calls / base.Total.Calls), ClosedForm}
 }
 

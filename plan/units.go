@@ -222,7 +222,7 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 		return p.price(p.offers[len(p.offers)-1])
 	}
 	if spills {
-		o.spills = func(part *Demand, _ int) Flow { return spill(part, u, n) }
+		o.spills = func(part *Demand) Flow { return spill(part, u, n) }
 		rest := spill(p.demand, u, n)
 		o.Spilled = &PerMillion{whole(million * rest.Calls / p.demand.Total.Calls), ClosedForm}
 	}
@@ -231,7 +231,7 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 
 // spillRows prices what a purchase leaves to on demand.
 func (p *planner) spillRows(o *offer, d *Demand) ([]CostRow, error) {
-	rest := o.spills(d, 0)
+	rest := o.spills(d)
 	for _, x := range []*float64{&rest.Input, &rest.Cached, &rest.Output} {
 		*x *= o.correction()
 	}
