@@ -33,6 +33,8 @@ var standIn = perf.Profile{Name: "20 ms a token", Step: 20_000_000_000, MaxBatch
 const (
 	// decided is how many of the cheapest ways are replayed.
 	decided = 4
+	// representative is how many minutes a replay must cover to correct the spill-over of a month: a bucket's depth of one minute is free once.
+	representative = 6 * 60
 	// rounds is how often options are looked at again after replays have changed their order.
 	rounds = 4
 	// waiting bounds the calls that wait for engines of one's own.
@@ -244,6 +246,9 @@ func (p *planner) learn(o *offer, w window) error {
 	}
 	if s.bounds {
 		o.Refused = &PerMillion{r.Refused * million / r.Calls, Replayed}
+		if o.Refused.Share > fewRefused && s.OnDemand {
+			o.Assumptions = append(o.Assumptions, "what is refused is refused by the quota that was counted on; the cost is that of all calls, which takes a larger one")
+		}
 	} else {
 		o.Assumptions = append(o.Assumptions, "no quota is known, so nothing is refused")
 	}
@@ -285,6 +290,10 @@ func (p *planner) learnSpill(o *offer, w window) error {
 	fluid := o.spills(p.demand.part(w))
 	// What the quota then refuses counts as well: it would be paid for with a larger one.
 	spilled := Flow{Input: float64(r.OfferedInput - r.BoughtInput), Output: float64(r.OfferedOutput - r.BoughtOutput)}
+	if n := w.to - w.from; n < representative && n < len(p.demand.Minutes) {
+		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is what the minute's mean says: the %d minutes that were replayed are too short a part to correct it (--calls)", w.to-w.from))
+		return nil
+	}
 	if v := p.value(o.model, &fluid); v > 0 {
 		s.ratio = max(p.value(o.model, &spilled)/v, 1e-9)
 		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is %.2f times what the minute's mean says, as replayed, in the whole month", s.ratio))

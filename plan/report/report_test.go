@@ -32,7 +32,7 @@ func answer(t *testing.T, model string, change func(*plan.Question)) *plan.Answe
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &plan.Question{Traffic: s, Model: r.Model, Seed: 1, Calls: 5000}
+	q := &plan.Question{Traffic: s, Model: r.Model, Seed: 1, Calls: 60_000}
 	if change != nil {
 		change(q)
 	}

@@ -183,7 +183,7 @@ func details(out io.Writer, a *plan.Answer) {
 				fmt.Fprintf(out, "  Refused %s attempts: %s.\n", plan.Grouped(x.Attempts), x.By)
 			}
 			for _, x := range o.Assumptions {
-				fmt.Fprintln(out, wrap("- assumed: "+x+".", "  "))
+				fmt.Fprintln(out, wrap("- assumed: "+short(x, 400)+".", "  "))
 			}
 			if o.Cost != nil && len(o.Cost.Over) > 0 {
 				fmt.Fprintln(out, wrap("- the "+o.Cost.Kind+" is over: "+strings.Join(o.Cost.Over, "; ")+".", "  "))
