@@ -3,6 +3,7 @@ package custom
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -48,17 +49,17 @@ func (r *Registry) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range created {
-		if err := r.finish(ctx, m); err != nil {
-			return err
+	for _, m := range created { // one that cannot be brought to its end holds up no other
+		if e := r.finish(ctx, m); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.ARN, e))
 		}
 	}
 	for _, d := range all {
-		if err := r.deploy(ctx, d); err != nil {
-			return err
+		if e := r.deploy(ctx, d); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", d.ARN, e))
 		}
 	}
-	return nil
+	return err
 }
 
 // finish looks at a model, puts it in force, and says so.

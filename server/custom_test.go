@@ -61,6 +61,7 @@ func artifacts(t *testing.T, c *config.Config) {
 		t.Fatal(err)
 	}
 	place(t, c, "models/gguf", map[string]string{"model.gguf": gguf.String()})
+	place(t, c, "models/odd", map[string]string{"model.gguf": strings.Replace(gguf.String(), "llama", "ll\xffma", 1)})
 }
 
 // until asks until a member of the answer is no longer one of those that pass.
@@ -240,7 +241,7 @@ func TestImports(t *testing.T) {
 	}
 
 	// A job that fails says why and leaves the name free.
-	for key, why := range map[string]string{"bert": "generates no text", "none": "Could not find the location", "lora": "is an adapter"} {
+	for key, why := range map[string]string{"odd": "characters that can be printed", "bert": "generates no text", "none": "Could not find the location", "lora": "is an adapter"} {
 		createImport(t, s, "bad-"+key, "bad", "s3://models/"+key).members(t, http.StatusCreated)
 		got := until(t, s, importJobs+"/bad-"+key, "status", "InProgress")
 		if text, _ := got["failureMessage"].(string); got["status"] != "Failed" || !strings.Contains(text, why) || got["importedModelArn"] != nil {

@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"forebay/fault"
 
@@ -52,7 +54,32 @@ func Inspect(fsys fs.FS) (*Weights, error) {
 	default:
 		w, err = single(fsys, names)
 	}
+	if err == nil {
+		err = w.check()
+	}
 	return w, err
+}
+
+// Bounds of what an artifact says of itself that is kept.
+const (
+	maxArchitecture = 256
+	maxBase         = 1024
+)
+
+// check refuses what cannot be kept or shown: texts of files may be of any length, and need not be texts.
+func (w *Weights) check() error {
+	if !named(w.Architecture, maxArchitecture) {
+		return fault.Newf(fault.Invalid, "The name of the architecture has not 1 to %d characters that can be printed.", maxArchitecture)
+	}
+	if w.Base != "" && !named(w.Base, maxBase) {
+		return fault.Newf(fault.Invalid, "The name of the model that it was made from has not 1 to %d characters that can be printed.", maxBase)
+	}
+	return nil
+}
+
+// named reports whether a text can be a name.
+func named(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // Base returns the model that an artifact was made from, "" for one that does not say. Nothing else of it is looked at.
