@@ -26,6 +26,7 @@ type Answer struct {
 	Flips     []Flip      `json:"flips,omitempty"`
 	Frontier  []Point     `json:"frontier,omitempty"`
 	Idle      []IdlePoint `json:"idleTimeouts,omitempty"`
+	Regrets   []Regret    `json:"regrets,omitempty"`
 	Sizing    *Sizing     `json:"sizing,omitempty"`
 	// Complete is false where the answer was asked for before it was finished.
 	Complete bool     `json:"complete"`

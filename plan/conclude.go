@@ -22,6 +22,9 @@ func (p *planner) conclude() error {
 	}
 	p.frontier()
 	p.prune()
+	if err := p.regrets(); err != nil {
+		return err
+	}
 	p.verdict()
 	return nil
 }

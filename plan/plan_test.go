@@ -231,6 +231,29 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// A commitment is regretted by what its units cost too much when traffic falls, computed by hand: six months of units that nobody needs.
+func TestRegret(t *testing.T) {
+	hour := int64(300_000_000)
+	a := ask(t, &Question{
+		Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Unit: &catalog.Unit{Input: 20_000, Output: 6_000, Basis: catalog.BasisGiven},
+		UnitPrices: &catalog.UnitPrices{Currency: "USD", SixMonths: &hour, Date: "2026-01-01", Source: "test"},
+	})
+	found := false
+	for _, r := range a.Regrets {
+		if !strings.HasPrefix(r.ID, "provisioned/6-months/") || r.Volume != 100 {
+			continue
+		}
+		found = true
+		o := option(t, a, r.ID)
+		if want := 300_000_000 * 720 * o.Units; r.Cost != want || r.Best > 140_400_000_000 || r.Lost != 6*(r.Cost-r.Best) {
+			t.Errorf("%+v, the units cost %d", r, want)
+		}
+	}
+	if !found {
+		t.Errorf("%+v", a.Regrets)
+	}
+}
+
 // A serverless endpoint is replayed with its cold starts: what is paid for is near the closed form, and more idle time costs more and makes fewer wait.
 func TestServerless(t *testing.T) {
 	q := &Question{Traffic: &day{5_000, 1000, 300, 7}, Model: model(t, llama), Serverless: &ServerlessOffer{

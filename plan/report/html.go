@@ -34,7 +34,7 @@ func HTML(w io.Writer, a *plan.Answer) error {
 		return err
 	}
 	return page.Execute(w, map[string]any{
-		"A": a, "Sheet": sheet.String(), "Frontier": frontier(a),
+		"A": a, "Sheet": sheet.String(), "Frontier": frontier(a), "Regrets": regrets(a),
 		"Cost":  template.HTML(costSVG(a)),  //nolint:gosec // made here, every text in it escaped
 		"Hours": template.HTML(hoursSVG(a)), //nolint:gosec // likewise
 		"Lines": template.JS(lines),         //nolint:gosec // likewise: the encoder escapes what ends a script

@@ -227,6 +227,7 @@ func notes(out io.Writer, a *plan.Answer) {
 	section("Break-even with on demand", even)
 	section("Idle time-outs of the serverless endpoint, by closed form", idle)
 	section("What would change the answer", flips)
+	section("Regret of commitments: lost over the term against the best choice, if traffic changes on the first day", regrets(a))
 	section("Bounds", a.Reasons)
 	section("Notes on the traffic", a.Traffic.Notes)
 	var faults []string
@@ -253,6 +254,17 @@ func frontier(a *plan.Answer) []string {
 	}
 	if len(out) < 2 {
 		return nil
+	}
+	return out
+}
+
+func regrets(a *plan.Answer) []string {
+	var out []string
+	for i := range a.Regrets {
+		r := &a.Regrets[i]
+		if r.Lost > 0 {
+			out = append(out, fmt.Sprintf("%s, at %s %% of the traffic: %s %s; best then: %s", r.Name, plan.Milli(r.Volume*100), plan.Amount(r.Lost), a.Currency, r.To))
+		}
 	}
 	return out
 }
