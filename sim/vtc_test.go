@@ -122,13 +122,18 @@ var table2 = []struct {
 }
 
 // The measure itself, on the published runs: every digit that the paper prints.
-func TestMeasureOfThePaper(t *testing.T) {
+func TestT6MeasureOfThePaper(t *testing.T) {
 	for _, want := range table2 {
 		got := measure(published(t, want.file))
 		t.Logf("%-7s max %.2f avg %.2f var %.2f throughput %.0f completed %d, mean first token %.2f s", want.name, got.maxDiff, got.avgDiff, got.varDiff, got.throughput, got.completed, got.ttft)
+		testenv.Record(t, "T6", fmt.Sprintf("%s, measured on the raw file: max %.2f, mean %.2f, variance %.2f, %.0f tokens/s, %d completed", want.name, got.maxDiff, got.avgDiff, got.varDiff, got.throughput, got.completed),
+			fmt.Sprintf("the paper's table 2, all printed digits: %.2f, %.2f, %.2f, %.0f, %d", want.maxDiff, want.avgDiff, want.varDiff, want.throughput, want.completed))
 		for _, x := range []struct{ got, want, unit float64 }{
-			{got.maxDiff, want.maxDiff, 0.01}, {got.avgDiff, want.avgDiff, 0.01}, {got.throughput, want.throughput, 1},
-			{got.varDiff, want.varDiff, want.varDigit}, {float64(got.completed), float64(want.completed), 1},
+			{got.maxDiff, want.maxDiff, 0.01},
+			{got.avgDiff, want.avgDiff, 0.01},
+			{got.throughput, want.throughput, 1},
+			{got.varDiff, want.varDiff, want.varDigit},
+			{float64(got.completed), float64(want.completed), 1},
 		} {
 			if math.Abs(x.got-x.want) > x.unit/2+1e-9 {
 				t.Errorf("%s: %v, the paper prints %v", want.name, x.got, x.want)
@@ -230,7 +235,7 @@ func byArrival(trace []response) []response {
 
 // Our scheduler and the paper's orders on its trace, with the published profile of its engine: throughput within 5 %, refusals
 // within one, the largest difference within a quarter, and every two schedulers that the paper has more than 5 % apart in the same order.
-func TestFairnessOfThePaper(t *testing.T) {
+func TestT6FairnessOfThePaper(t *testing.T) {
 	trace := byArrival(published(t, "VTC").responses)
 	var table strings.Builder
 	fmt.Fprintln(&table, "| scheduler | source | max diff | avg diff | diff variance | tokens/s | completed of 1,500 | mean first token, s |")
@@ -240,6 +245,8 @@ func TestFairnessOfThePaper(t *testing.T) {
 		for i, order := range orders() {
 			want, got := table2[i], runs(t, trace, speed, order)
 			ours = append(ours, got)
+			testenv.Record(t, "T6", fmt.Sprintf("%s, simulated, steps at %d per mille of the published profile: max %.0f, mean %.0f, %.0f tokens/s, %d completed", want.name, speed, got.maxDiff, got.avgDiff, got.throughput, got.completed),
+				fmt.Sprintf("table 2: throughput %.0f within 5 %%, completed %d within 1, max %.2f within 25 %%, order of pairs more than 5 %% apart", want.throughput, want.completed, want.maxDiff))
 			if off := got.throughput/want.throughput - 1; math.Abs(off) > 0.05 {
 				t.Errorf("%s at %d: throughput %.0f, the paper has %.0f", want.name, speed, got.throughput, want.throughput)
 			}
@@ -312,7 +319,7 @@ func document(t *testing.T, table string) {
 
 // Theorem 4.4: while two tenants both wait, their service differs by no more than 2 max(wp x Linput, wq x M), with M the most tokens in
 // flight. Checked at every event of the run, for every pair.
-func TestBoundOfTheorem(t *testing.T) {
+func TestT6BoundOfTheorem(t *testing.T) {
 	trace := byArrival(published(t, "VTC").responses)
 	p, slots := engine(t, trace, 1000)
 	longest := int64(0)
@@ -358,6 +365,7 @@ func TestBoundOfTheorem(t *testing.T) {
 		}
 	})
 	t.Logf("largest difference of two tenants that wait: %d, bound %d", worst, bound)
+	testenv.Record(t, "T6", fmt.Sprintf("largest difference in service of two tenants that wait: %d", worst), fmt.Sprintf("theorem 4.4: at most %d", bound))
 	if worst > bound || worst == 0 {
 		t.Errorf("two tenants that waited were served %d apart, the bound is %d", worst, bound)
 	}
