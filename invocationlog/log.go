@@ -13,6 +13,7 @@ import (
 	"forebay/resource"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of what is in memory, and of an object.
@@ -193,7 +194,7 @@ func (l *Log) line(e *entry) ([]byte, error) {
 			}
 		}
 	}
-	line, err := json.Marshal(&r, json.Deterministic(true))
+	line, err := json.Marshal(&r, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // model ids are as callers wrote them
 	return append(line, '\n'), err
 }
 

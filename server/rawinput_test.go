@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
@@ -198,6 +199,20 @@ func TestHalfClosedClientIsToldNothing(t *testing.T) {
 	for _, path := range []string{chatPath, messagesPath} {
 		if got, closed := raw(t, s, s.request("POST "+path+" HTTP/1.1", []string{length(body)}, body), true); got.status != 0 || !closed {
 			t.Errorf("%s: %d %q, closed %v", path, got.status, got.body, closed)
+		}
+	}
+}
+
+// What a caller names may be no text at all. It hides nothing from those who look at usage.
+func TestNamesThatAreNoText(t *testing.T) {
+	s := run(t, testConfig(t))
+	bad := post(t, s, "/model/%ff%fe/converse", hiConverse)
+	if bad.status != http.StatusBadRequest {
+		t.Fatalf("%+v", bad)
+	}
+	for _, path := range []string{"usage?by=asked", "explain/" + bad.header.Get("X-Amzn-Requestid")} {
+		if a := ask(t, s, http.MethodGet, path, ""); a.status != http.StatusOK || !utf8.ValidString(a.body) {
+			t.Errorf("%s: %d %q", path, a.status, a.body)
 		}
 	}
 }

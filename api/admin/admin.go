@@ -250,7 +250,7 @@ func (s *Service) account(c *api.Call) (string, error) {
 }
 
 func reply(c *api.Call, v any) error {
-	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true))
+	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // callers name things as they like
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "")
 	}
