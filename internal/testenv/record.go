@@ -40,11 +40,3 @@ func Record(t testing.TB, id, figure, oracle string) {
 		t.Error(err)
 	}
 }
-
-// Long skips a test that takes minutes, unless FOREBAY_VALIDATE=1 asks for those (make validate).
-func Long(t testing.TB) {
-	t.Helper()
-	if os.Getenv("FOREBAY_VALIDATE") != "1" {
-		t.Skip("SKIPPED: it takes minutes: make validate runs it")
-	}
-}
