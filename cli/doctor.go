@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"forebay/api/admin"
 	"forebay/config"
 	"forebay/internal/version"
 	"forebay/meter"
@@ -53,6 +54,7 @@ func (c *doctorCmd) Run(e *env) error {
 	add("data directory", err, cfg.DataDir)
 	machine(&cfg, add)
 	c.server(e, add)
+	c.purchases(e, add)
 	for _, f := range look(e.ctx, knownEngines) {
 		add("engine on this machine", nil, fmt.Sprintf("%s at %s serves %s: forebay models add MODEL --engine %s/NAME", f.title, f.URL, strings.Join(f.models, ", "), f.name))
 	}
@@ -79,6 +81,21 @@ func report(e *env, asJSON bool, list []check) error {
 		rows[i] = []string{mark, ck.Name, ck.Detail}
 	}
 	return table(e, "\tCHECK\tDETAIL", rows)
+}
+
+// purchases adds those whose pools have shrunk below what is sold of them.
+func (c *doctorCmd) purchases(e *env, add func(string, error, string)) {
+	var out struct {
+		Provisioned []admin.Provisioned `json:"provisioned"`
+	}
+	if c.call(e.ctx, http.MethodGet, "provisioned", nil, &out) != nil {
+		return // whose key may not read them
+	}
+	for i := range out.Provisioned {
+		if p := &out.Provisioned[i]; p.Shortage != "" {
+			add("purchase "+p.Name, errors.New(p.Shortage), "")
+		}
+	}
 }
 
 // server adds what a running server says of itself.

@@ -54,11 +54,19 @@ func (c *provisionList) Run(e *env) error {
 	for i := range out.Provisioned {
 		p := &out.Provisioned[i]
 		rows[i] = []string{
-			p.Name, p.Model.ID, string(p.Status), units(p), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
+			p.Name, p.Model.ID, standing(p), units(p), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
 			used(p, func(u *admin.Use) admin.Level { return u.Output }),
 		}
 	}
 	return table(e, "NAME\tMODEL\tSTATUS\tUNITS\tUNIT (IN/OUT A MINUTE)\tTERM\tA UNIT-HOUR\tINPUT USED\tOUTPUT USED", rows)
+}
+
+// standing is the status, and whether the pool still backs what is sold of it.
+func standing(p *admin.Provisioned) string {
+	if p.Shortage != "" {
+		return string(p.Status) + ", short"
+	}
+	return string(p.Status)
 }
 
 // units is how many there are, and how they are divided.
@@ -152,6 +160,9 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	}
 	if p.Failure != "" {
 		rows = append(rows, []string{"failure", p.Failure})
+	}
+	if p.Shortage != "" {
+		rows = append(rows, []string{"short", p.Shortage})
 	}
 	if !p.Expires.IsZero() {
 		rows = append(rows, []string{"commitment", term(p)})

@@ -97,7 +97,7 @@ func newMetrics(s *Server) *metrics {
 	gauge("forebay_ledger_rows_lost", "Rows that could not be written since the start.", func() float64 { return float64(s.ledger.Lost()) })
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "forebay_reserved_unit_hours_total", Help: "Unit-hours posted to the ledger since the start."},
 		func() float64 { return float64(s.hours.UnitSeconds()) / 3600 }))
-	reg.MustRegister(newReservedMetrics(s.accruer.Figures), newExcessMetrics(s.dispatch.Excess))
+	reg.MustRegister(newReservedMetrics(s.accruer.Figures), newExcessMetrics(s.dispatch.Excess), newShortageMetrics(s.shortages))
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{DisableCompression: true})
 	return m

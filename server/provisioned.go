@@ -87,6 +87,7 @@ func (s *Server) tendBook(ctx context.Context, changed bool) {
 		next = time.Now().Add(tendAgain)
 	}
 	s.nextTend = next
+	s.sayShortages(ctx)
 	s.accruer.Wake()
 	select {
 	case s.wakeBook <- struct{}{}:
@@ -239,6 +240,7 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 	out := &admin.Provisioned{Throughput: *t}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
 		out.Use = new(use(&st))
+		out.Shortage = p.s.shortages()[t.Model.ID]
 	}
 	return out
 }

@@ -73,8 +73,10 @@ type Server struct {
 	hours       *accrual.Book
 	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
-	nextTend    time.Time     // when the book wants it; guarded by keys
-	wakeBook    chan struct{} // the time may have changed
+	unbacked    atomic.Pointer[map[string]bool] // models of which more is sold than their engines back
+	short       map[string]string               // shortages that were logged; guarded by keys
+	nextTend    time.Time                       // when the book wants it; guarded by keys
+	wakeBook    chan struct{}                   // the time may have changed
 
 	plain   net.Listener
 	secure  net.Listener

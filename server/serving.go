@@ -230,6 +230,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	s.keyring.Store(ring)
 	s.live.Store(p)
 	s.provisioned.Store(found)
+	s.unbacked.Store(new(p.unbacked(bought)))
 	return nil
 }
 

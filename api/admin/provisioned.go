@@ -74,6 +74,8 @@ type PoolSlots struct {
 type Provisioned struct {
 	provision.Throughput
 	Use *Use `json:"use,omitempty"` // absent while it is not in service
+	// Shortage says that the pool has shrunk below what is sold of it, for people; "" where it has not.
+	Shortage string `json:"shortage,omitzero"`
 }
 
 // Order is what is asked of a throughput to be made.
