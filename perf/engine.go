@@ -1,5 +1,7 @@
 package perf
 
+import "math/bits"
+
 // Progress is what happened to one sequence. The entries of a Step are in order of time
 // and, at one instant, of admission.
 type Progress struct {
@@ -19,6 +21,9 @@ type sequence struct {
 	grow  int64 // tokens that the step under way reads
 	made  int64
 	want  int64
+
+	tellAt int64   // tokens made from which on its progress is reported again
+	tellBy Instant // and the instant
 }
 
 // decodes reports whether all but the token produced last has been read.
@@ -37,10 +42,35 @@ type Engine struct {
 	length   int64   // ps of it
 	growth   int64   // ps by which each further step like it is longer than the one before
 	alone    bool    // the next step differs: a prompt was read, or a sequence was removed
+
+	left  int64 // blocks that no running sequence holds; what the step under way reads counts as held
+	mask  int64 // block - 1 where that is a power of two, whose logarithm is shift; else -1
+	shift uint8
+
+	reportEvery  Instant
+	reportTokens int64
 }
 
 // New returns an idle engine. The profile must be valid.
-func New(p Profile) *Engine { return &Engine{p: p} }
+func New(p Profile) *Engine {
+	e := &Engine{p: p, left: p.capacity(), mask: -1}
+	if b := p.block(); b&(b-1) == 0 {
+		e.mask, e.shift = b-1, uint8(bits.TrailingZeros64(uint64(b)))
+	}
+	return e
+}
+
+// Report makes Step say of a running sequence's tokens only after so many more of them, or so much time, since it was last said of it or since it was added. First and last
+// tokens and preemptions are always reported. Zeros, as of a new engine, report every stretch.
+func (e *Engine) Report(every Instant, tokens int64) { e.reportEvery, e.reportTokens = every, tokens }
+
+// blocks returns the blocks that hold n tokens. It is Profile.blocks without a division where that can be.
+func (e *Engine) blocks(n int64) int64 {
+	if e.mask >= 0 {
+		return (n + e.mask) >> e.shift
+	}
+	return e.p.blocks(n)
+}
 
 // Load returns the number of sequences that run and that wait.
 func (e *Engine) Load() (running, waiting int) {
@@ -49,7 +79,7 @@ func (e *Engine) Load() (running, waiting int) {
 
 // Memory returns the KV tokens that can still be taken, in whole blocks, and the most that can be held.
 func (e *Engine) Memory() (free, limit int64) {
-	return e.free() * e.p.block(), e.p.capacity() * e.p.block()
+	return e.left * e.p.block(), e.p.capacity() * e.p.block()
 }
 
 // Add offers a sequence at now; a prompt and an output of less than one token count as
@@ -59,7 +89,7 @@ func (e *Engine) Add(now Instant, id uint64, prompt, output int64) bool {
 	if e.p.need(prompt, output) > e.p.capacity() {
 		return false
 	}
-	e.waiting = append(e.waiting, sequence{id: id, total: prompt, want: output})
+	e.waiting = append(e.waiting, sequence{id: id, total: prompt, want: output, tellAt: e.reportTokens, tellBy: now + e.reportEvery})
 	if !e.busy {
 		e.started, e.fraction = now, 0
 		e.begin(nil)
@@ -72,7 +102,10 @@ func (e *Engine) Add(now Instant, id uint64, prompt, output int64) bool {
 func (e *Engine) Remove(id uint64) bool {
 	for i, list := range []*[]sequence{&e.running, &e.waiting, &e.back} {
 		for j := range *list {
-			if (*list)[j].id == id {
+			if s := &(*list)[j]; s.id == id {
+				if i == 0 {
+					e.left += e.blocks(s.read + s.grow)
+				}
 				*list = append((*list)[:j], (*list)[j+1:]...)
 				e.alone = e.alone || i == 0
 				return true
@@ -80,6 +113,18 @@ func (e *Engine) Remove(id uint64) bool {
 		}
 	}
 	return false
+}
+
+// Made returns how many tokens a sequence has produced; false for an id that is not there.
+func (e *Engine) Made(id uint64) (int64, bool) {
+	for _, list := range [][]sequence{e.running, e.waiting, e.back} {
+		for i := range list {
+			if list[i].id == id {
+				return list[i].made, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // NextWake returns the end of the step under way, and false when the engine is idle.
@@ -114,9 +159,10 @@ func (e *Engine) Step(now Instant, out []Progress) []Progress {
 
 // produce applies n steps, the first of which is the one under way.
 func (e *Engine) produce(n int64, out []Progress) []Progress {
-	kept := e.running[:0]
+	kept := 0
 	for i := range e.running {
-		s := e.running[i]
+		s := &e.running[i]
+		e.left += e.blocks(s.read + s.grow)
 		s.read += s.grow
 		s.grow = 0
 		if s.read == s.total {
@@ -125,37 +171,44 @@ func (e *Engine) produce(n int64, out []Progress) []Progress {
 			s.total += n
 			s.read += n - 1
 			done := s.made >= s.want
-			out = append(out, Progress{ID: s.id, At: e.started, Tokens: s.made, First: first, Done: done})
+			if first || done || s.made >= s.tellAt || e.started >= s.tellBy {
+				s.tellAt, s.tellBy = s.made+e.reportTokens, e.started+e.reportEvery
+				out = append(out, Progress{ID: s.id, At: e.started, Tokens: s.made, First: first, Done: done})
+			}
 			if done {
 				continue
 			}
 		}
-		kept = append(kept, s)
+		e.left -= e.blocks(s.read)
+		if kept != i {
+			e.running[kept] = *s
+		}
+		kept++
 	}
-	e.running = kept
+	e.running = e.running[:kept]
 	return out
 }
 
 // begin plans the step that starts now: the running sequences in order, setting back
 // the newest where memory ends, then whom the queue and the rest of the step's budget admit.
 func (e *Engine) begin(out []Progress) []Progress {
-	free, budget, before := e.free(), e.p.Chunk, len(out)
+	budget, before := e.p.Chunk, len(out)
 	for i := 0; i < len(e.running); i++ {
 		s := &e.running[i]
 		grow := min(s.total-s.read, budget)
-		blocks := e.p.blocks(s.read+grow) - e.p.blocks(s.read)
-		for blocks > free && len(e.running) > i {
-			free += e.preempt()
+		blocks := e.blocks(s.read+grow) - e.blocks(s.read)
+		for blocks > e.left && len(e.running) > i {
+			e.left += e.preempt()
 			out = append(out, Progress{ID: e.back[len(e.back)-1].id, At: e.started, Tokens: e.back[len(e.back)-1].made, Preempted: true})
 		}
 		if len(e.running) > i {
 			s.grow = grow
-			free -= blocks
+			e.left -= blocks
 			budget -= grow
 		}
 	}
 	if len(out) == before {
-		e.admit(free, budget)
+		e.admit(budget)
 	}
 	e.plan()
 	return out
@@ -166,7 +219,7 @@ func (e *Engine) preempt() int64 {
 	last := len(e.running) - 1
 	s := e.running[last]
 	e.running = e.running[:last]
-	held := e.p.blocks(s.read)
+	held := e.blocks(s.read)
 	s.read = s.read * (permille - e.p.Recompute) / permille / e.p.block() * e.p.block()
 	e.back = append(e.back, s)
 	return held
@@ -185,14 +238,14 @@ func (e *Engine) head() *sequence {
 
 // admits reports whether the queue's head may join, which needs room for all that it has to read.
 func (e *Engine) admits(s *sequence, free, budget int64) bool {
-	return s != nil && budget > 0 && len(e.running) < e.p.MaxBatch && e.p.blocks(s.total) <= free
+	return s != nil && budget > 0 && len(e.running) < e.p.MaxBatch && e.blocks(s.total) <= free
 }
 
-func (e *Engine) admit(free, budget int64) {
-	for s := e.head(); e.admits(s, free, budget); s = e.head() {
+func (e *Engine) admit(budget int64) {
+	for s := e.head(); e.admits(s, e.left, budget); s = e.head() {
 		s.grow = min(s.total-s.read, budget)
 		budget -= s.grow
-		free -= e.p.blocks(s.read + s.grow)
+		e.left -= e.blocks(s.read + s.grow)
 		e.running = append(e.running, *s)
 		if n := len(e.back); n > 0 {
 			e.back = e.back[:n-1]
@@ -218,13 +271,4 @@ func (e *Engine) plan() {
 	e.alone = prefill > 0
 	e.growth = e.p.ContextToken * decoding
 	e.length = e.p.Step + e.p.PrefillToken*prefill + e.p.ContextToken*context + e.p.Sequence*decoding
-}
-
-// free is the memory that no running sequence holds, in blocks; what the step under way reads counts as held.
-func (e *Engine) free() int64 {
-	n := e.p.capacity()
-	for i := range e.running {
-		n -= e.p.blocks(e.running[i].read + e.running[i].grow)
-	}
-	return n
 }

@@ -20,13 +20,13 @@ func (e *Engine) alike() int64 {
 	if e.alone || len(e.running) == 0 {
 		return 1
 	}
-	free := e.free() // less the blocks for a token each, which the next step takes before it admits
+	free := e.left // less the blocks for a token each, which the next step takes before it admits
 	n := e.running[0].want - e.running[0].made
 	next := free
 	for i := range e.running {
 		s := &e.running[i]
 		n = min(n, s.want-s.made)
-		next -= e.p.blocks(s.total+1) - e.p.blocks(s.total)
+		next -= e.blocks(s.total+1) - e.blocks(s.total)
 	}
 	if n <= 1 || e.admits(e.head(), next, e.p.Chunk-int64(len(e.running))) {
 		return 1
@@ -42,7 +42,7 @@ func (e *Engine) alike() int64 {
 func (e *Engine) fits(k int64) bool {
 	free := e.p.capacity()
 	for i := range e.running {
-		free -= e.p.blocks(e.running[i].total + k)
+		free -= e.blocks(e.running[i].total + k)
 	}
 	return free >= 0
 }

@@ -21,6 +21,7 @@ func (w *World) carryOut(a *capacity.Action) {
 		if w.opt.Done != nil {
 			w.opt.Done(&f.outcome)
 		}
+		w.ended = append(w.ended, f)
 	}
 }
 
@@ -42,7 +43,7 @@ func (w *World) admit(f *flight, a *capacity.Action) {
 		w.todo = append(w.todo, capacity.Event{Kind: capacity.EventRetry, Call: a.Call, Replica: a.Replica})
 		return
 	}
-	f.on, f.recalled, f.produced, f.told, f.toldAt = r, false, 0, 0, w.now
+	f.on, f.recalled, f.produced = r, false, 0
 	w.plan(r)
 }
 
@@ -57,9 +58,12 @@ func (w *World) stop(f *flight, a *capacity.Action) {
 		return
 	}
 	w.catchUp(r)
-	if !r.engine.Remove(uint64(a.Call)) {
+	made, ok := r.engine.Made(uint64(a.Call))
+	if !ok {
 		return // it has just ended
 	}
+	f.produced = made
+	r.engine.Remove(uint64(a.Call))
 	w.plan(r)
 	f.on = nil
 	ev := capacity.Event{Kind: capacity.EventFreed, Call: a.Call}

@@ -48,8 +48,7 @@ func (w *World) note(f *flight, p perf.Progress) {
 		f.on = nil
 		f.outcome.Produced = f.produced
 		w.todo = append(w.todo, w.settlement(f))
-	case f.produced-f.told >= w.opt.ReportTokens, at-f.toldAt >= Instant(w.opt.ReportEvery), p.First:
-		f.told, f.toldAt = f.produced, at
+	default:
 		w.todo = append(w.todo, capacity.Event{
 			Kind: capacity.EventProgress, Call: f.outcome.Call.Arrive.Call, Input: f.outcome.Call.Input, Output: f.produced,
 		})
@@ -97,18 +96,42 @@ type item struct {
 	event *capacity.Event
 }
 
-// pending is a heap of items.
+func (i *item) before(j *item) bool { return i.at < j.at || i.at == j.at && i.order < j.order }
+
+// pending is a heap of items. container/heap would allocate for each.
 type pending []item
 
-func (p pending) Len() int { return len(p) }
-func (p pending) Less(i, j int) bool {
-	return p[i].at < p[j].at || p[i].at == p[j].at && p[i].order < p[j].order
+func (p *pending) push(i item) {
+	*p = append(*p, i)
+	h := *p
+	k := len(h) - 1
+	for k > 0 && i.before(&h[(k-1)/2]) {
+		h[k] = h[(k-1)/2]
+		k = (k - 1) / 2
+	}
+	h[k] = i
 }
-func (p pending) Swap(i, j int) { p[i], p[j] = p[j], p[i] }
-func (p *pending) Push(x any)   { *p = append(*p, x.(item)) }
-func (p *pending) Pop() any {
-	old := *p
-	last := old[len(old)-1]
-	*p = old[:len(old)-1]
-	return last
+
+func (p *pending) pop() item {
+	h := *p
+	top, last := h[0], h[len(h)-1]
+	h[len(h)-1] = item{} // let go of its event
+	h = h[:len(h)-1]
+	*p = h
+	if len(h) == 0 {
+		return top
+	}
+	k := 0
+	for child := 1; child < len(h); child = 2*k + 1 {
+		if child+1 < len(h) && h[child+1].before(&h[child]) {
+			child++
+		}
+		if !h[child].before(&last) {
+			break
+		}
+		h[k] = h[child]
+		k = child
+	}
+	h[k] = last
+	return top
 }

@@ -58,7 +58,7 @@ type Options struct {
 	CancelLatency time.Duration
 	// Observe, if any, sees every step.
 	Observe func(now Instant, ev *capacity.Event, actions []capacity.Action)
-	// Done, if any, sees every call as it ends. It may offer further ones.
+	// Done, if any, sees every call as it ends. It may offer further ones. The Outcome is used again once it returns, the Call is the caller's.
 	Done func(*Outcome)
 }
 
@@ -71,6 +71,7 @@ type World struct {
 	replicas map[capacity.ReplicaID]*replica
 	due      due // the replicas, by when each has something to do
 	calls    map[capacity.CallID]*flight
+	ended    []*flight        // to be used again
 	todo     []capacity.Event // what the scheduler is to be told at this instant
 	actions  []capacity.Action
 	progress []perf.Progress
@@ -81,9 +82,7 @@ type flight struct {
 	outcome  Outcome
 	on       *replica // whose engine has it
 	recalled bool     // the engine lets go of it, and Freed follows
-	produced int64    // in this attempt
-	told     int64    // of these, reported
-	toldAt   Instant
+	produced int64    // in this attempt, as last reported
 }
 
 // New returns a World at instant 0. The scheduler must know the replicas; those are told to be up.
@@ -97,6 +96,7 @@ func New(opt Options) *World {
 	w := &World{opt: opt, replicas: map[capacity.ReplicaID]*replica{}, calls: map[capacity.CallID]*flight{}}
 	for _, r := range opt.Replicas {
 		x := &replica{id: r.ID, engine: perf.New(r.Profile), at: never}
+		x.engine.Report(engineTime(Instant(opt.ReportEvery)), opt.ReportTokens)
 		w.replicas[r.ID] = x
 		heap.Push(&w.due, x)
 		w.todo = append(w.todo, capacity.Event{Kind: capacity.EventReplicaUp, Replica: r.ID})
@@ -115,7 +115,7 @@ func (w *World) schedule(i item) {
 	w.sequence++
 	i.order = w.sequence
 	i.at = max(i.at, w.now)
-	heap.Push(&w.pending, i)
+	w.pending.push(i)
 }
 
 // Run lets time pass until nothing is left to happen, or until an instant; 0 is no end. It returns the calls still in flight.
@@ -157,18 +157,30 @@ func (w *World) happen() {
 		return
 	}
 	if len(w.pending) > 0 && w.pending[0].at <= w.now {
-		i := heap.Pop(&w.pending).(item)
+		i := w.pending.pop()
 		if i.call == nil {
 			w.todo = append(w.todo, *i.event)
 			return
 		}
-		w.calls[i.call.Arrive.Call] = &flight{outcome: Outcome{Call: i.call, Arrived: w.now}}
+		w.calls[i.call.Arrive.Call] = w.flight(i.call)
 		ev := i.call.Arrive
 		ev.Kind = capacity.EventArrive
 		w.todo = append(w.todo, ev)
 		return
 	}
 	w.todo = append(w.todo, capacity.Event{Kind: capacity.EventTick})
+}
+
+// flight returns a flight for a call that arrives now, one that has ended if there is any.
+func (w *World) flight(c *Call) *flight {
+	var f *flight
+	if n := len(w.ended); n > 0 {
+		f, w.ended = w.ended[n-1], w.ended[:n-1]
+	} else {
+		f = new(flight)
+	}
+	*f = flight{outcome: Outcome{Call: c, Arrived: w.now}}
+	return f
 }
 
 // settleDown tells the scheduler what there is to tell, and carries out what it answers, until both have nothing more to say.
