@@ -279,3 +279,29 @@ func TestTermsAreRegretted(t *testing.T) {
 		t.Errorf("the worst of each term: %+v", worst)
 	}
 }
+
+// The seeded advice costs in the mean over seeds what the distribution of its threshold says, and the same seed advises the same.
+func TestRandomAdviceIsThatOfItsDistribution(t *testing.T) {
+	series := make([]int64, 30)
+	for i := range series {
+		series[i] = 10 // one unit in full use
+	}
+	q, c := rent(0, 10, 5, series...)
+	exact := exactMean(t, c, q)
+	const seeds = 2000
+	var sum float64
+	for seed := range uint64(seeds) {
+		a, err := q.Random(seed)
+		cost := follow(t, c, a, err).Cost.Total()
+		if seed < 10 {
+			b, err := q.Random(seed)
+			if again := follow(t, c, b, err).Cost.Total(); again != cost {
+				t.Fatalf("seed %d: %d and then %d", seed, cost, again)
+			}
+		}
+		sum += float64(cost)
+	}
+	if got := sum / seeds; math.Abs(got-exact) > 0.03*exact {
+		t.Errorf("the mean over %d seeds is %.0f, by the distribution %.0f", seeds, got, exact)
+	}
+}
