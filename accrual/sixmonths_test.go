@@ -77,6 +77,9 @@ func (m *market) OfferTier(string, string) (provision.Offer, error) {
 // Taken implements provision.Models.
 func (m *market) Taken(context.Context, *store.Tx, string, string) (bool, error) { return false, nil }
 
+// Route implements provision.Models.
+func (m *market) Route(string, string) string { return "" }
+
 // Quota implements provision.Models.
 func (m *market) Quota(string) (int64, bool) { return 0, false }
 

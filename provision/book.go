@@ -35,6 +35,8 @@ type Models interface {
 	// Taken reports whether a name stands for something else that can be called, also for what is stored in the same
 	// store and not yet in force.
 	Taken(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
+	// Route names a route with a lane of an account's throughput that is called so, by name or ARN; "" for none.
+	Route(account, id string) string
 	// Quota is how many units an account may have together; false is any number.
 	Quota(account string) (units int64, limited bool)
 }

@@ -94,7 +94,10 @@ func (s *shop) OfferTier(_, id string) (provision.Offer, error) {
 func (s *shop) Taken(_ context.Context, _ *store.Tx, _, name string) (bool, error) {
 	return name == "alias", nil
 }
-func (s *shop) Quota(string) (int64, bool) { return s.quota, s.quota > 0 }
+
+// Route implements provision.Models: nothing is in a lane.
+func (s *shop) Route(string, string) string { return "" }
+func (s *shop) Quota(string) (int64, bool)  { return s.quota, s.quota > 0 }
 func (s *shop) order(name string) *provision.Order {
 	return &provision.Order{Account: account, Name: name, Model: "base", Units: 2}
 }

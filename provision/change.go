@@ -58,6 +58,9 @@ func (b *Book) rename(ctx context.Context, tx *store.Tx, t *Throughput, name str
 	if name == "" || name == t.Name {
 		return nil
 	}
+	if err := b.unrouted("renamed", t, t.Name); err != nil {
+		return err
+	}
 	if err := b.freeName(ctx, tx, t.Account, name); err != nil {
 		return err
 	}
@@ -87,7 +90,18 @@ func (b *Book) swap(t *Throughput, account string, c *Change) error {
 	return nil
 }
 
-// Delete ends a throughput. Faults: NotFound; Conflict while it is created or updated, and for a commitment that has not ended.
+// unrouted refuses to change a throughput that a route's lane names, by one of its ids. One that failed serves in no lane.
+func (b *Book) unrouted(change string, t *Throughput, ids ...string) error {
+	for _, id := range ids {
+		if route := b.Models.Route(t.Account, id); route != "" && t.Status != Failed {
+			return fault.Newf(fault.Conflict, "The provisioned model throughput cannot be %s while it is used by the route %s.", change, route)
+		}
+	}
+	return nil
+}
+
+// Delete ends a throughput. Faults: NotFound; Conflict while it is created or updated, for a commitment that has not ended, and for what is
+// in a route's lane.
 func (b *Book) Delete(ctx context.Context, account, id string) error {
 	err := b.Store.Update(ctx, func(tx *store.Tx) error {
 		t, err := find(ctx, tx, account, id)
@@ -102,6 +116,9 @@ func (b *Book) Delete(ctx context.Context, account, id string) error {
 			return fault.Newf(fault.Conflict, "You can't delete a Provisioned Throughput before the commitment term is over. The term ends at %s.",
 				t.Expires.Format(time.RFC3339)).
 				WithReason("%s", "it renews then unless it is cancelled: forebay provision delete "+t.Name+" --at-term-end")
+		}
+		if err := b.unrouted("deleted", t, t.ARN, t.Name); err != nil {
+			return err
 		}
 		return t.end(ctx, tx, now)
 	})

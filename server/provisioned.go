@@ -200,6 +200,16 @@ func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, _, name string) (bo
 	return false, nil
 }
 
+// Route implements provision.Models.
+func (o unitOffers) Route(account, id string) string {
+	if p := o.s.live.Load(); p != nil { // not stopped meanwhile
+		return p.routeWith(func(l *config.Lane) bool {
+			return l.Bought == id && strings.HasPrefix(id, "arn:") || account == p.cfg.Account.ID && strings.EqualFold(l.Bought, id)
+		})
+	}
+	return ""
+}
+
 // Quota implements provision.Models.
 func (o unitOffers) Quota(account string) (int64, bool) {
 	cfg := &o.s.live.Load().cfg

@@ -66,8 +66,13 @@ func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool
 
 // laneOf names a route with a lane of a model, "" for none.
 func (p *serving) laneOf(model string) string {
+	return p.routeWith(func(l *config.Lane) bool { return l.Model == model })
+}
+
+// routeWith names a route with such a lane, "" for none.
+func (p *serving) routeWith(such func(*config.Lane) bool) string {
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Routes)) {
-		if slices.ContainsFunc(p.cfg.Routes[name].Lanes, func(l config.Lane) bool { return l.Model == model }) {
+		if slices.ContainsFunc(p.cfg.Routes[name].Lanes, func(l config.Lane) bool { return such(&l) }) {
 			return name
 		}
 	}

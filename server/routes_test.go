@@ -223,9 +223,22 @@ func TestSpillFromWhatWasBought(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 	}
+	for _, route := range []string{"by-arn", "chat"} { // what is in a lane stays, and keeps its name
+		if got := post(t, s, throughputPath+"/units", "", method(http.MethodDelete)); got.status != 400 || !strings.Contains(got.body, "used by the route "+route) {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		if got := post(t, s, throughputPath+"/units", `{"desiredProvisionedModelName":"other"}`, by(http.MethodPatch)); got.status != 400 || !strings.Contains(got.body, "the route chat") {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		_ = ask(t, s, http.MethodDelete, "routes/by-arn", "")
+	}
+	c.Routes = nil
+	reload(t, s, c)
 	if got := post(t, s, throughputPath+"/units", "", method(http.MethodDelete)); got.status != 200 {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
+	c.Routes = map[string]config.Route{"chat": declared, "by-arn": {Lanes: []config.Lane{{Bought: arn}}}}
+	reload(t, s, c)
 	if got := lane(talk(1)); got != novaLite {
 		t.Errorf("after it has ended, in lane %s", got)
 	}
