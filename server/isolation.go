@@ -90,13 +90,18 @@ func (p *serving) fits(model string, sold []provision.Throughput, isolated map[s
 		if len(among[i]) == 0 {
 			return false
 		}
+		_, left := t.Backed()
 		for k, units := range shares[i] {
 			b := &among[i][k]
+			left -= units
 			if units > 0 {
 				x := partOf(t, units)
 				engines[b.name], given[b.name] = b, given[b.name]+b.takes(&x)
 				parts[b.name] = append(parts[b.name], demand(&x.unit, units))
 			}
+		}
+		if left > 0 {
+			return false // no address of the engines is there
 		}
 	}
 	for name, b := range engines {

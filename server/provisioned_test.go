@@ -425,9 +425,11 @@ func TestCreatingUntilThePoolHasGrown(t *testing.T) {
 	if x = get(); x.Status != provision.InService || x.Use == nil || x.Use.Slots != 8 {
 		t.Errorf("%+v", x)
 	}
-	look(first) // what was sold stays sold
-	if x = get(); x.Status != provision.InService {
-		t.Errorf("%+v", x)
+	for _, left := range [][]netip.Addr{{first}, {}} { // what was sold stays sold, and is told of
+		look(left...)
+		if x = get(); x.Status != provision.InService || x.Shortage == "" {
+			t.Errorf("with %v: %+v", left, x)
+		}
 	}
 	start(t, s)
 }
