@@ -42,6 +42,9 @@ var (
 	rest   = regexp.MustCompile(`^weekends\s+([\d.]+)\s*%$`)
 )
 
+// standard are the names of zones without daylight saving time that are often taken for those with it.
+var standard = map[string]string{"EST": "America/New_York", "MST": "America/Denver"}
+
 func invalid(format string, args ...any) error { return fault.Newf(fault.Invalid, format, args...) }
 
 // Parse reads words. What it refuses it names, and says what to write instead.
@@ -111,8 +114,8 @@ func (s *Shape) clause(part string, left *float64, given *[24]bool) error {
 		return invalid("%q is not understood: write a volume (50000/day), a share of hours (80%% 09-17), a time zone (America/New_York), peak x2, weekends 30%%, in 1000, out 300", part)
 	}
 	s.place = place
-	if _, region := strings.CutPrefix(part, "E"); region && len(part) == 3 {
-		s.notes = append(s.notes, part+" has no daylight saving time; people on the east coast of the United States live by America/New_York")
+	if lived, ok := standard[part]; ok {
+		s.notes = append(s.notes, part+" has no daylight saving time; people there live by "+lived)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (c *clock) read(s string) (at int64, wrong string) {
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
 	if n, err := strconv.ParseInt(whole, 10, 64); err == nil && !strings.ContainsAny(s, "eE") { // exact, where a float of nanoseconds would not be
-		if c.epoch != (float64(n) >= epochs[len(epochs)-1].least) || c.epoch && !c.sameUnit(float64(n)) {
+		if c.epoch && !c.sameUnit(float64(n)) || !c.epoch && float64(n) >= 1000*epochs[len(epochs)-1].least {
 			return 0, "the time is in another unit than the first row's"
 		}
 		if math.Abs(float64(n)) > math.MaxInt64/float64(c.unit) {
@@ -71,6 +71,9 @@ func (c *clock) read(s string) (at int64, wrong string) {
 		f, err := strconv.ParseFloat("0."+fraction+"0", 64)
 		if err != nil {
 			return 0, "the time is no number"
+		}
+		if strings.HasPrefix(whole, "-") {
+			f = -f
 		}
 		return n*int64(c.unit) + int64(math.Round(f*float64(c.unit))), ""
 	}

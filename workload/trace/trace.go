@@ -68,10 +68,11 @@ func Open(path string, opt Options) (*Trace, error) {
 		opt.Location = time.UTC
 	}
 	t := &Trace{path: path, opt: opt}
-	r, closer, names, err := t.open()
+	r, closer, names, isJSON, err := t.open()
 	if err != nil {
 		return nil, err
 	}
+	t.json = isJSON
 	defer func() { _ = closer.Close() }()
 	if t.columns, err = guess(path, names, opt.Columns); err != nil {
 		return nil, err
@@ -95,25 +96,24 @@ func Open(path string, opt Options) (*Trace, error) {
 		path, names[t.columns.at[meansTime]])
 }
 
-func (t *Trace) open() (rows, io.Closer, []string, error) {
-	r, closer, err := open(t.path)
+// open opens the file once more. It changes nothing, so that several can read at once.
+func (t *Trace) open() (r rows, closer io.Closer, names []string, isJSON bool, err error) {
+	in, closer, err := open(t.path)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, false, err
 	}
-	var names []string
-	var x rows
-	if t.json, err = begin(t.path, r); err == nil {
-		if t.json {
-			x, names, err = newJSON(t.path, r)
+	if isJSON, err = begin(t.path, in); err == nil {
+		if isJSON {
+			r, names, err = newJSON(t.path, in)
 		} else {
-			x, names, err = newCSV(t.path, r)
+			r, names, err = newCSV(t.path, in)
 		}
 	}
 	if err != nil {
 		_ = closer.Close()
-		return nil, nil, nil, err
+		return nil, nil, nil, false, err
 	}
-	return x, closer, names, nil
+	return r, closer, names, isJSON, nil
 }
 
 const bedrockLog = "bedrock-invocation-log"
@@ -124,6 +124,7 @@ var forms = []struct {
 	columns []string
 	unit    time.Duration
 }{
+	{"qwen", []string{"chat_id", "turn", "timestamp", "input_length", "output_length", "hash_ids"}, time.Second},
 	{"mooncake", []string{"timestamp", "input_length", "output_length", "hash_ids"}, time.Millisecond},
 	{"azure", []string{"TIMESTAMP", "ContextTokens", "GeneratedTokens"}, 0},
 	{"burstgpt", []string{"Timestamp", "Request tokens", "Response tokens"}, time.Second},
@@ -206,7 +207,7 @@ func (t *Trace) Faults() []workload.Fault {
 // All implements workload.Source.
 func (t *Trace) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
-		r, closer, _, err := t.open()
+		r, closer, _, _, err := t.open()
 		if err != nil {
 			yield(workload.Request{}, err)
 			return

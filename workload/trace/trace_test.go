@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -229,6 +230,10 @@ func TestForms(t *testing.T) {
 				`{"request_id":"2","startTime":"2026-01-05T10:00:01.25Z","endTime":"2026-01-05T10:00:04Z","prompt_tokens":11,"completion_tokens":5,"api_key":"l"}]`, "litellm",
 			"1.25s 11/0/5 t1; 1.5s 10/0/4 t0",
 		},
+		{"qwen", `{"chat_id":1,"parent_chat_id":-1,"timestamp":0.25,"input_length":20,"output_length":3,"type":"text","turn":1,"hash_ids":[1,2]}` + "\n" +
+			`{"chat_id":2,"parent_chat_id":-1,"timestamp":61.5,"input_length":21,"output_length":4,"type":"text","turn":1,"hash_ids":[3,4]}`, "qwen", "250ms 20/0/3 t0; 1m1.5s 21/0/4 t0"},
+		{"a day and more in milliseconds", `{"timestamp":0,"input_length":20,"output_length":3,"hash_ids":[1]}` + "\n" + `{"timestamp":172800000,"input_length":21,"output_length":4,"hash_ids":[1]}`, "mooncake", "0s 20/0/3 t0; 48h0m0s 21/0/4 t0"},
+		{"before the origin", "time,input,output\n-0.5,10,4\n1,11,5\n", "csv", "0s 10/0/4 t0; 1.5s 11/0/5 t0"},
 		{"no header", "1767607200,10,4\n1767607201,11,5\n", "csv", "0s 10/0/4 t0; 1s 11/0/5 t0"},
 		{"semicolons", "time;input;output\n2026-01-05 10:00;10;4\n2026-01-05 10:01;11;5\n", "csv", "0s 10/0/4 t0; 1m0s 11/0/5 t0"},
 	} {
@@ -259,6 +264,30 @@ func TestForms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadersDoNotMeet reads a file from several goroutines at once, as replays do.
+func TestReadersDoNotMeet(t *testing.T) {
+	s, err := trace.Open(write(t, "f.csv", "time,input,output\n1,1,1\n2,2,2\n3,3,3\n"), trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			n := 0
+			for _, err := range s.All() {
+				if err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+			if n != 3 || s.Info().Length != 3*time.Second {
+				t.Errorf("%d rows, %v", n, s.Info().Length)
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // TestCounts spreads the calls of windows over them, and keeps the totals of tokens.
