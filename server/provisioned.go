@@ -247,10 +247,15 @@ type provisionAdmin struct{ s *Server }
 
 // used adds what is used of a throughput now.
 func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
+	return p.usedOf(t, p.s.shortages())
+}
+
+// usedOf is used, with the shortages of now, which all that are listed share: finding them looks at every reservation.
+func (p provisionAdmin) usedOf(t *provision.Throughput, short map[string]string) *admin.Provisioned {
 	out := &admin.Provisioned{Throughput: *t}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
 		out.Use = new(use(&st))
-		out.Shortage = p.s.shortages()[t.Model.ID]
+		out.Shortage = short[t.Model.ID]
 	}
 	return out
 }
@@ -273,9 +278,10 @@ func use(st *dispatch.ReservationStatus) admin.Use {
 func (p provisionAdmin) List(ctx context.Context, account string) ([]admin.Provisioned, error) {
 	all, err := p.s.book.All(ctx)
 	var out []admin.Provisioned
+	short := p.s.shortages()
 	for i := range all {
 		if all[i].Account == account {
-			out = append(out, *p.used(&all[i]))
+			out = append(out, *p.usedOf(&all[i], short))
 		}
 	}
 	return out, err
