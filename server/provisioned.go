@@ -79,10 +79,13 @@ func (s *Server) tendBook(ctx context.Context, changed bool) {
 		return
 	}
 	stepped, next, err := s.book.Tend(ctx)
-	if err == nil && (changed || stepped) {
+	s.untold = s.untold || changed || stepped
+	if err == nil && s.untold {
 		err = s.apply(ctx, live)
 	}
-	if err != nil {
+	if err == nil {
+		s.untold = false
+	} else {
 		s.log.ErrorContext(ctx, "provisioned throughput could not be brought up to date; it is tried again", "error", err)
 		next = time.Now().Add(tendAgain)
 	}
