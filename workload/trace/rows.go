@@ -24,13 +24,18 @@ type rows interface {
 
 // open returns a file's bytes, unpacked, and what closes it.
 func open(path string) (*bufio.Reader, io.Closer, error) {
+	i, err := os.Stat(path) // before it is opened: a pipe would block
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case i.IsDir():
+		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
+	case !i.Mode().IsRegular():
+		return nil, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
+	}
 	f, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
 		return nil, nil, err
-	}
-	if i, err := f.Stat(); err == nil && i.IsDir() {
-		_ = f.Close()
-		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
 	}
 	r := bufio.NewReaderSize(f, 1<<16)
 	if head, _ := r.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
@@ -109,6 +114,12 @@ func (x *csvRows) next() ([]string, int64, error) {
 	row, err := x.r.Read()
 	if err != nil && errors.Is(err, csv.ErrFieldCount) {
 		err = nil
+	}
+	if len(row) == 0 { // no field has a place
+		if malformed, ok := errors.AsType[*csv.ParseError](err); ok {
+			return nil, int64(malformed.Line), err
+		}
+		return nil, 0, err
 	}
 	line, _ := x.r.FieldPos(0)
 	return row, int64(line), err

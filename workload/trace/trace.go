@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -302,7 +303,7 @@ func (x *reading) read(r rows, yield func(workload.Request, error) bool) bool {
 			break
 		}
 		if err != nil {
-			if x.t.json || row == nil {
+			if _, malformed := errors.AsType[*csv.ParseError](err); !malformed { // the file itself fails, and would at every further row
 				yield(workload.Request{}, fault.Newf(fault.Invalid, "%s, row %d: %v: mend the file, or cut it there", x.t.path, line, err))
 				return false
 			}

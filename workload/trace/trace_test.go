@@ -1,6 +1,8 @@
 package trace_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"math"
 	"os"
@@ -288,6 +290,50 @@ func TestReadersDoNotMeet(t *testing.T) {
 		})
 	}
 	readers.Wait()
+}
+
+// A file that was cut off while it was packed ends with an error, and not never.
+func TestCutOff(t *testing.T) {
+	var text, packed bytes.Buffer
+	text.WriteString("time,input,output\n")
+	for i := range 50_000 {
+		fmt.Fprintf(&text, "%d,%d,%d\n", 1_700_000_000+i, i%977, i%613)
+	}
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(text.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, whole := range []bool{true, false} {
+		b := packed.String()
+		if !whole {
+			b = b[:len(b)/2]
+		}
+		s, err := trace.Open(write(t, "f.csv.gz", b), trace.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, e := range s.All() {
+			if err = e; e == nil {
+				n++
+			}
+		}
+		if whole && (err != nil || n < 49_900) || !whole && (err == nil || !strings.Contains(err.Error(), "mend the file")) {
+			t.Errorf("whole %v: %d rows, %v", whole, n, err)
+		}
+	}
+}
+
+// What can be read only once, or never ends, is refused before it is opened.
+func TestNoFile(t *testing.T) {
+	for path, want := range map[string]string{os.DevNull: "pipe or a device", t.TempDir(): "folder"} {
+		if _, err := trace.Open(path, trace.Options{}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
 }
 
 // TestCounts spreads the calls of windows over them, and keeps the totals of tokens.
