@@ -52,13 +52,14 @@ func (b badInput) Unwrap() error { return b.error }
 // Error says what is wrong, and the explanation of it that there may be.
 func (b badInput) Error() string {
 	f := fault.From(b.error)
-	if f.Kind == fault.Internal {
-		return b.error.Error()
+	switch {
+	case f.Kind == fault.Internal:
+		return plain(b.error.Error())
+	case f.Reason != "":
+		return plain(f.Message + " " + f.Reason)
+	default:
+		return plain(f.Message)
 	}
-	if f.Reason != "" {
-		return f.Message + " " + f.Reason
-	}
-	return f.Message
 }
 
 // bad marks what the asker can mend.
@@ -91,6 +92,9 @@ func (c *planCmd) Run(e *env) error {
 }
 
 func (c *planCmd) question() (*plan.Question, error) {
+	if err := c.given(); err != nil {
+		return nil, err
+	}
 	traffic, err := c.source(c.Seed)
 	if err != nil {
 		return nil, err
@@ -113,6 +117,19 @@ func (c *planCmd) question() (*plan.Question, error) {
 		return nil, err
 	}
 	return q, c.offers(q)
+}
+
+// given refuses zeros that would be taken for nothing given.
+func (c *planCmd) given() error {
+	for _, x := range []struct {
+		flag  string
+		value int64
+	}{{"--days", c.Days}, {"--calls", c.Calls}, {"--instance-start", int64(c.InstanceStart)}, {"--instance-idle", int64(c.InstanceIdle)}} {
+		if x.value <= 0 {
+			return fault.Newf(fault.Invalid, "%s must be more than 0: give more, or leave it out", x.flag)
+		}
+	}
+	return nil
 }
 
 // planModel finds a model of the catalogue.
@@ -175,19 +192,19 @@ func (c *planCmd) report(e *env, a *plan.Answer) error {
 	case c.CSV:
 		return planreport.CSV(e.Out, a)
 	case c.Sizing:
-		return planreport.Sizing(e.Out, a)
+		return planreport.Sizing(plainLines{e.Out}, a)
 	}
-	if err := planreport.Text(e.Out, a, c.Explain); err != nil {
+	if err := planreport.Text(plainLines{e.Out}, a, c.Explain); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.Out)
-	return planreport.Sizing(e.Out, a)
+	return planreport.Sizing(plainLines{e.Out}, a)
 }
 
 func writeFile(name string, write func(io.Writer) error) error {
 	f, err := os.Create(name) //nolint:gosec // the operator names it
 	if err != nil {
-		return bad(err)
+		return badInput{err} // whatever is wrong with it: another name may be better
 	}
 	return errors.Join(write(f), f.Close())
 }

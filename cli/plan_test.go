@@ -76,6 +76,18 @@ func TestPlanOfATrace(t *testing.T) {
 	}
 }
 
+// Names that callers choose do nothing to a terminal, and a report that cannot be put where it was asked for is the asker's to mend.
+func TestPlanPrintsNamesPlainly(t *testing.T) {
+	args := []string{"plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--shape", workedShape, "--profile", "llama-3.3-70b/4xh100", "--instance-price", "x\x1b[2Jy=20"}
+	code, out, errs := runCLI(t, args...)
+	if code != 0 || strings.ContainsRune(out, '\x1b') || !strings.Contains(out, "x?[2Jy") {
+		t.Errorf("%d %s %q", code, errs, out)
+	}
+	if code, _, errs := runCLI(t, append(args, "--html", t.TempDir())...); code != exitUsage || !strings.Contains(errs, "directory") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
 // Bad input is named, says what to do, and ends with code 2.
 func TestPlanRefusesBadInput(t *testing.T) {
 	const model = "--model=meta.llama3-1-70b-instruct-v1:0"
@@ -94,6 +106,10 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		"nothing is exchanged":    {model, "--shape", workedShape, "--currency", "EUR"},
 		"--deadline":              {model, "--shape", workedShape, "--deadline", "soon"},
 		"REQUESTS/TOKENS":         {model, "--shape", workedShape, "--quota", "0/5"},
+		"--days must be":          {model, "--shape", workedShape, "--days", "0"},
+		"--calls must be":         {model, "--shape", workedShape, "--calls", "0"},
+		"--instance-start must":   {model, "--shape", workedShape, "--instance-start", "0s"},
+		"--model ?[2J":            {"--shape", workedShape, "--model", "\x1b[2J"},
 	} {
 		if code, out, errs := runCLI(t, append([]string{"plan"}, args...)...); code != exitUsage || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 || out != "" {
 			t.Errorf("%q: %d, want %q, got %q %s", args, code, want, errs, out)

@@ -57,6 +57,20 @@ func plain(s string) string {
 	}, s)
 }
 
+// plainLines writes lines that do nothing to a terminal.
+type plainLines struct{ out io.Writer }
+
+func (w plainLines) Write(p []byte) (int, error) {
+	lines := strings.Split(string(p), "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	if _, err := io.WriteString(w.out, strings.Join(lines, "\n")); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 type usageCmd struct {
 	remote
 	By    []string `help:"Dimensions: day, month, hour, model, mode, route, lane, spill (the lanes left before), purchase, principal (or key), team, account, api, operation, engine, tier, outcome, reason, region, asked (the model asked for), profile (an application inference profile), tag:NAME." default:"model"`

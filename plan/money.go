@@ -57,7 +57,10 @@ func Amount(nano int64) string {
 		return "-" + Amount(-nano)
 	}
 	if nano > 0 && nano < cent {
-		return strconv.FormatFloat(float64(nano)/1e9, 'g', 2, 64)
+		n, err := strconv.ParseFloat(strconv.FormatFloat(float64(nano)/1e9, 'g', 2, 64), 64)
+		if err == nil {
+			return strconv.FormatFloat(n, 'f', -1, 64)
+		}
 	}
 	cents := nano/cent + nano%cent*2/cent
 	return fmt.Sprintf("%s.%02d", Grouped(cents/100), cents%100)

@@ -2,8 +2,9 @@ package prove
 
 import (
 	"fmt"
-	"math"
 	"strings"
+
+	"forebay/internal/axis"
 )
 
 // Plot is a line chart.
@@ -61,20 +62,7 @@ func (p *Plot) extent() (maxX, maxY float64) {
 			maxX, maxY = max(maxX, l.X[i]), max(maxY, l.Y[i])
 		}
 	}
-	return roundUp(maxX), roundUp(maxY)
-}
-
-func roundUp(v float64) float64 {
-	if v <= 0 {
-		return 1
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 2.5, 5, 10} {
-		if v <= m*unit {
-			return m * unit
-		}
-	}
-	return 10 * unit
+	return axis.RoundUp(maxX), axis.RoundUp(maxY)
 }
 
 func path(l Line, x, y func(float64) float64) string {

@@ -96,42 +96,5 @@ type item struct {
 	event *capacity.Event
 }
 
-func (i *item) before(j *item) bool { return i.at < j.at || i.at == j.at && i.order < j.order }
-
-// pending is a heap of items. container/heap would allocate for each.
-type pending []item
-
-func (p *pending) push(i item) {
-	*p = append(*p, i)
-	h := *p
-	k := len(h) - 1
-	for k > 0 && i.before(&h[(k-1)/2]) {
-		h[k] = h[(k-1)/2]
-		k = (k - 1) / 2
-	}
-	h[k] = i
-}
-
-func (p *pending) pop() item {
-	h := *p
-	top, last := h[0], h[len(h)-1]
-	h[len(h)-1] = item{} // let go of its event
-	h = h[:len(h)-1]
-	*p = h
-	if len(h) == 0 {
-		return top
-	}
-	k := 0
-	for child := 1; child < len(h); child = 2*k + 1 {
-		if child+1 < len(h) && h[child+1].before(&h[child]) {
-			child++
-		}
-		if !h[child].before(&last) {
-			break
-		}
-		h[k] = h[child]
-		k = child
-	}
-	h[k] = last
-	return top
-}
+// Before orders items by time, and those of one instant as they were put in.
+func (i *item) Before(j *item) bool { return i.at < j.at || i.at == j.at && i.order < j.order }

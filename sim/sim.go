@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"forebay/capacity"
+	"forebay/internal/minheap"
 	"forebay/perf"
 )
 
@@ -66,7 +67,7 @@ type Options struct {
 type World struct {
 	opt      Options
 	now      Instant
-	pending  pending // what is to happen, in order of time
+	pending  minheap.Heap[item, *item] // what is to happen, in order of time
 	sequence uint64
 	replicas map[capacity.ReplicaID]*replica
 	due      due // the replicas, by when each has something to do
@@ -115,7 +116,7 @@ func (w *World) schedule(i item) {
 	w.sequence++
 	i.order = w.sequence
 	i.at = max(i.at, w.now)
-	w.pending.push(i)
+	w.pending.Push(i)
 }
 
 // Run lets time pass until nothing is left to happen, or until an instant; 0 is no end. It returns the calls still in flight.
@@ -157,7 +158,7 @@ func (w *World) happen() {
 		return
 	}
 	if len(w.pending) > 0 && w.pending[0].at <= w.now {
-		i := w.pending.pop()
+		i := w.pending.Pop()
 		if i.call == nil {
 			w.todo = append(w.todo, *i.event)
 			return

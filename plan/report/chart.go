@@ -3,9 +3,9 @@ package report
 import (
 	"fmt"
 	"html"
-	"math"
 	"strings"
 
+	"forebay/internal/axis"
 	"forebay/plan"
 )
 
@@ -44,20 +44,6 @@ func title(a *plan.Answer) string {
 	return fmt.Sprintf("Cost per %d days, %s: %s calls a day of %s", a.Days, a.Currency, plan.Grouped(a.Traffic.CallsADay), a.Model)
 }
 
-// roundUp is the end of an axis: a round number at or beyond a value.
-func roundUp(v float64) float64 {
-	if v <= 0 {
-		return 1
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 2.5, 5, 10} {
-		if v <= m*unit {
-			return m * unit
-		}
-	}
-	return 10 * unit
-}
-
 // The layout of the chart of bars, in pixels.
 const (
 	chartWidth = 900
@@ -72,7 +58,7 @@ func reach(list []bar) float64 {
 	for i := range list {
 		most = max(most, list[i].high)
 	}
-	return roundUp(most)
+	return axis.RoundUp(most)
 }
 
 // costSVG draws the bars.
@@ -111,7 +97,7 @@ func hoursSVG(a *plan.Answer) string {
 	for _, h := range a.Traffic.Hours {
 		most = max(most, float64(h)/1000)
 	}
-	most = roundUp(most)
+	most = axis.RoundUp(most)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" font-family="sans-serif" font-size="12">`, width, height)
 	step := float64(width-left) / float64(len(a.Traffic.Hours))

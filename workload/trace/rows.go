@@ -22,35 +22,77 @@ type rows interface {
 	next() (row []string, line int64, err error)
 }
 
-// open returns a file's bytes, unpacked, and what closes it.
-func open(path string) (*bufio.Reader, io.Closer, error) {
+const (
+	// ahead is how much of a file is looked at for its form: more than most records that Bedrock logs, which hold whole prompts.
+	ahead = 1 << 20
+	// maxRow bounds the bytes of a row, and so the memory that a file without ends of lines takes.
+	maxRow = 16 << 20
+)
+
+var errRow = errors.New("a row is longer than 16 MiB")
+
+// bounded reads no more than so many bytes for a row. What was too long stays so.
+type bounded struct {
+	r    io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errRow
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// row says that the next row begins.
+func (b *bounded) row() {
+	if b.left > 0 {
+		b.left = maxRow
+	}
+}
+
+// input is a file's bytes, unpacked.
+type input struct {
+	*bufio.Reader
+	bound *bounded
+}
+
+func newInput(r io.Reader) input {
+	b := &bounded{r, maxRow}
+	return input{bufio.NewReaderSize(b, ahead), b}
+}
+
+// open returns a file's bytes, and what closes it.
+func open(path string) (input, io.Closer, error) {
 	i, err := os.Stat(path) // before it is opened: a pipe would block
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return input{}, nil, err
 	case i.IsDir():
-		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
+		return input{}, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
 	case !i.Mode().IsRegular():
-		return nil, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
+		return input{}, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
-		return nil, nil, err
+		return input{}, nil, err
 	}
-	r := bufio.NewReaderSize(f, 1<<16)
+	r := newInput(f)
 	if head, _ := r.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			_ = f.Close()
-			return nil, nil, fault.Newf(fault.Invalid, "%s: not a gzip file, though it begins like one: %v", path, err)
+			return input{}, nil, fault.Newf(fault.Invalid, "%s: not a gzip file, though it begins like one: %v", path, err)
 		}
-		r = bufio.NewReaderSize(z, 1<<16)
+		r = newInput(z)
 	}
 	return r, f, nil
 }
 
 // begin finds the form of a file: JSON if it begins with a brace or a bracket, else CSV.
-func begin(path string, r *bufio.Reader) (isJSON bool, err error) {
+func begin(path string, r input) (isJSON bool, err error) {
 	for {
 		b, err := r.Peek(1)
 		switch {
@@ -69,12 +111,13 @@ func begin(path string, r *bufio.Reader) (isJSON bool, err error) {
 
 type csvRows struct {
 	r     *csv.Reader
+	bound *bounded
 	first []string // a row that was read ahead
 }
 
 // newCSV reads the header. A file whose first row is all numbers and times has none: its columns are called by their numbers.
-func newCSV(path string, r *bufio.Reader) (*csvRows, []string, error) {
-	x := &csvRows{r: csv.NewReader(r)}
+func newCSV(path string, r input) (*csvRows, []string, error) {
+	x := &csvRows{r: csv.NewReader(r.Reader), bound: r.bound}
 	x.r.FieldsPerRecord, x.r.ReuseRecord, x.r.LazyQuotes = -1, true, true
 	if head, _ := r.Peek(4096); bytes.Count(head, []byte{';'}) > bytes.Count(head, []byte{','}) {
 		x.r.Comma = ';'
@@ -111,6 +154,7 @@ func (x *csvRows) next() ([]string, int64, error) {
 		x.first = nil
 		return row, 1, nil
 	}
+	x.bound.row()
 	row, err := x.r.Read()
 	if err != nil && errors.Is(err, csv.ErrFieldCount) {
 		err = nil
@@ -128,6 +172,7 @@ func (x *csvRows) next() ([]string, int64, error) {
 // jsonRows are objects, one after the other or in one array. Members of members are called a.b; what an array begins with stands for it.
 type jsonRows struct {
 	d     *jsontext.Decoder
+	bound *bounded
 	array bool
 	index map[string]int
 	row   []string
@@ -138,15 +183,15 @@ type jsonRows struct {
 const probed = 50
 
 // newJSON reads the first objects, for the names of their members, and leaves the decoder at the start again.
-func newJSON(path string, r *bufio.Reader) (*jsonRows, []string, error) {
+func newJSON(path string, r input) (*jsonRows, []string, error) {
 	head, _ := r.Peek(r.Size())
-	x := &jsonRows{index: map[string]int{}}
+	x := &jsonRows{bound: r.bound, index: map[string]int{}}
 	x.d = jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var names []string
 	for range probed {
 		v, err := x.object()
 		if err != nil {
-			if x.count == 0 {
+			if len(names) == 0 {
 				return nil, nil, fault.Newf(fault.Invalid, "%s cannot be read as JSON: %v: it must be objects, one a line or in one array", path, err)
 			}
 			break
@@ -158,7 +203,7 @@ func newJSON(path string, r *bufio.Reader) (*jsonRows, []string, error) {
 			}
 		})
 	}
-	x.d = jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	x.d = jsontext.NewDecoder(r.Reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	x.array, x.count, x.row = false, 0, make([]string, len(names))
 	return x, names, nil
 }
@@ -175,6 +220,7 @@ func (x *jsonRows) object() (jsontext.Value, error) {
 }
 
 func (x *jsonRows) next() ([]string, int64, error) {
+	x.bound.row()
 	v, err := x.object()
 	if err != nil {
 		return nil, x.count, err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"forebay/fault"
+	"forebay/internal/minheap"
 	"forebay/workload"
 )
 
@@ -82,11 +83,16 @@ func Open(path string, opt Options) (*Trace, error) {
 		return nil, fault.Newf(fault.Invalid, "%s says how many calls come, and not how large they are: give their mean tokens, such as --tokens 1000,300", path)
 	}
 	t.format = t.form()
+	found := false
 	for range probed {
 		row, _, err := r.next()
 		if err != nil {
+			if !found && errors.Is(err, io.EOF) {
+				return nil, fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", path)
+			}
 			break
 		}
+		found = true
 		var ok bool
 		if t.clock, ok = newClock(t.columns.value(row, meansTime), t.relative(), opt.Location); ok {
 			t.remark()
@@ -230,52 +236,13 @@ type stamped struct {
 	shared bool             // the calls of the window share the totals
 }
 
-func (s *stamped) before(o *stamped) bool { return s.at < o.at || s.at == o.at && s.order < o.order }
-
-// ordered is a heap of rows. container/heap would allocate for each.
-type ordered []stamped
-
-func (o *ordered) push(s stamped) {
-	*o = append(*o, s)
-	h := *o
-	k := len(h) - 1
-	for k > 0 && s.before(&h[(k-1)/2]) {
-		h[k] = h[(k-1)/2]
-		k = (k - 1) / 2
-	}
-	h[k] = s
-}
-
-func (o *ordered) pop() stamped {
-	h := *o
-	top, last := h[0], h[len(h)-1]
-	h = h[:len(h)-1]
-	*o = h
-	k := 0
-	for {
-		child := 2*k + 1
-		if child >= len(h) {
-			break
-		}
-		if child+1 < len(h) && h[child+1].before(&h[child]) {
-			child++
-		}
-		if !h[child].before(&last) {
-			break
-		}
-		h[k] = h[child]
-		k = child
-	}
-	if len(h) > 0 {
-		h[k] = last
-	}
-	return top
-}
+// Before orders rows by time, and those of one time as the file has them.
+func (s *stamped) Before(o *stamped) bool { return s.at < o.at || s.at == o.at && s.order < o.order }
 
 // reading is one pass over the file.
 type reading struct {
 	t        *Trace
-	heap     ordered
+	heap     minheap.Heap[stamped, *stamped]
 	rows     int64
 	begun    bool
 	base     int64 // the clock at instant 0
@@ -356,12 +323,12 @@ func (x *reading) push(s stamped) {
 		x.twice++
 	}
 	x.previous = s
-	x.heap.push(s)
+	x.heap.Push(s)
 }
 
 // pop hands on the earliest row.
 func (x *reading) pop(yield func(workload.Request, error) bool) bool {
-	s := x.heap.pop()
+	s := x.heap.Pop()
 	if !x.begun {
 		x.begun, x.base, x.oldest = true, s.at, s.at
 		if x.t.clock.absolute() {

@@ -336,6 +336,32 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
+// A log's records hold whole prompts; a row that never ends ends before it fills the memory.
+func TestLongRows(t *testing.T) {
+	body := strings.Repeat("x", 100<<10)
+	record := `{"timestamp":%d,"body":"` + body + `","input":2,"output":1}` + "\n"
+	s, err := trace.Open(write(t, "large", fmt.Sprintf(record, 1)+fmt.Sprintf(record, 2)), trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.rows != 2 {
+		t.Error(x.rows)
+	}
+	endless := strings.Repeat("x", 20<<20)
+	for name, text := range map[string]string{"csv": "time,input\n1,2\n2,2\n\"" + endless, "json": `{"time":1,"input":2}` + "\n" + `{"time":"` + endless + `"}`} {
+		s, err := trace.Open(write(t, name, text), trace.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range s.All() {
+			err = e
+		}
+		if err == nil || !strings.Contains(err.Error(), "longer than 16 MiB") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestCounts spreads the calls of windows over them, and keeps the totals of tokens.
 func TestCounts(t *testing.T) {
 	s, err := trace.Open(write(t, "f.csv", "Timestamp,Invocations,InputTokenCount,OutputTokenCount\n2026-01-05T10:00:00Z,3,100,10\n2026-01-05T10:01:00Z,0,0,0\n2026-01-05T10:02:00Z,2,51,7\n2026-01-05T11:00:00Z,1,9,1\n"), trace.Options{Seed: 1})
@@ -353,7 +379,7 @@ func TestBadInput(t *testing.T) {
 	head := "time,input,output\n"
 	for _, w := range []struct{ name, text, want string }{
 		{"empty", "", "has no rows"},
-		{"header alone", head, "no time can be read"},
+		{"header alone", head, "has no rows"},
 		{"one row", head + "2026-01-05T10:00:00Z,1,1\n", "one instant, which tells no rate"},
 		{"one instant", head + "2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:00Z,1,2\n", "one instant"},
 		{"no time", "when,input\nx,1\n", "no column tells when"},

@@ -1,0 +1,50 @@
+// Package minheap is a binary heap of values. Unlike container/heap it calls nothing through an interface and allocates nothing for an element.
+package minheap
+
+// Element is what a heap orders.
+type Element[T any] interface {
+	*T
+	// Before says whether the element comes before another. Elements of which neither is before the other come in any order.
+	Before(other *T) bool
+}
+
+// Heap keeps its first element at the front. The zero value is empty. It is not safe for concurrent use.
+type Heap[T any, P Element[T]] []T
+
+// Push adds an element.
+func (h *Heap[T, P]) Push(x T) {
+	*h = append(*h, x)
+	s := *h
+	k := len(s) - 1
+	for k > 0 && P(&x).Before(&s[(k-1)/2]) {
+		s[k] = s[(k-1)/2]
+		k = (k - 1) / 2
+	}
+	s[k] = x
+}
+
+// Pop takes out the first element. The heap must not be empty.
+func (h *Heap[T, P]) Pop() T {
+	s := *h
+	first, last := s[0], s[len(s)-1]
+	var none T
+	s[len(s)-1] = none // let go of what it refers to
+	s = s[:len(s)-1]
+	*h = s
+	if len(s) == 0 {
+		return first
+	}
+	k := 0
+	for child := 1; child < len(s); child = 2*k + 1 {
+		if child+1 < len(s) && P(&s[child+1]).Before(&s[child]) {
+			child++
+		}
+		if !P(&s[child]).Before(&last) {
+			break
+		}
+		s[k] = s[child]
+		k = child
+	}
+	s[k] = last
+	return first
+}
