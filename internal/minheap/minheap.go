@@ -15,36 +15,33 @@ type Heap[T any, P Element[T]] []T
 func (h *Heap[T, P]) Push(x T) {
 	*h = append(*h, x)
 	s := *h
-	k := len(s) - 1
-	for k > 0 && P(&x).Before(&s[(k-1)/2]) {
-		s[k] = s[(k-1)/2]
-		k = (k - 1) / 2
+	for k := len(s) - 1; k > 0; { // elements are compared where they lie: a copy whose address is taken would be allocated
+		parent := (k - 1) / 2
+		if !P(&s[k]).Before(&s[parent]) {
+			break
+		}
+		s[k], s[parent] = s[parent], s[k]
+		k = parent
 	}
-	s[k] = x
 }
 
 // Pop takes out the first element. The heap must not be empty.
 func (h *Heap[T, P]) Pop() T {
 	s := *h
-	first, last := s[0], s[len(s)-1]
+	first, last := s[0], len(s)-1
 	var none T
-	s[len(s)-1] = none // let go of what it refers to
-	s = s[:len(s)-1]
+	s[0], s[last] = s[last], none // let go of what it refers to
+	s = s[:last]
 	*h = s
-	if len(s) == 0 {
-		return first
-	}
-	k := 0
-	for child := 1; child < len(s); child = 2*k + 1 {
+	for k, child := 0, 1; child < len(s); child = 2*k + 1 {
 		if child+1 < len(s) && P(&s[child+1]).Before(&s[child]) {
 			child++
 		}
-		if !P(&s[child]).Before(&last) {
+		if !P(&s[child]).Before(&s[k]) {
 			break
 		}
-		s[k] = s[child]
+		s[k], s[child] = s[child], s[k]
 		k = child
 	}
-	s[k] = last
 	return first
 }
