@@ -46,8 +46,10 @@ func (s *Server) openCustom() {
 // resourceStore implements resource.Store.
 type resourceStore struct{ s *Server }
 
-// View implements resource.Store.
+// View implements resource.Store. What it shows is in force: it waits for the directory of an update that is stored.
 func (r resourceStore) View(ctx context.Context, f func(*store.Tx) error) error {
+	r.s.resources.RLock()
+	defer r.s.resources.RUnlock()
 	return r.s.store.Update(ctx, f)
 }
 

@@ -53,7 +53,7 @@ type Server struct {
 	metrics   *metrics
 	front     *front
 	live      atomic.Pointer[serving]
-	resources sync.Mutex                // held while resources change
+	resources sync.RWMutex              // held while resources change
 	directory atomic.Pointer[directory] // of resources
 
 	retired []retired // guarded by keys
