@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -77,10 +78,11 @@ func bad(err error) error {
 
 // Run implements the verb.
 func (c *planCmd) Run(e *env) error {
-	q, err := c.question()
+	q, done, err := c.question(e.ctx)
 	if err != nil {
 		return bad(err)
 	}
+	defer done()
 	bar := &progressBar{out: e.Err, since: time.Now(), silent: !e.Terminal}
 	q.Progress = bar.show
 	a, err := plan.Do(e.ctx, q)
@@ -91,17 +93,24 @@ func (c *planCmd) Run(e *env) error {
 	return c.report(e, a)
 }
 
-func (c *planCmd) question() (*plan.Question, error) {
+// question is what was asked. done is to be called when it has been answered.
+func (c *planCmd) question(ctx context.Context) (q *plan.Question, done func(), err error) {
+	if q, err = c.asked(); err != nil {
+		return nil, nil, err
+	}
+	if q.Traffic, done, err = c.source(ctx, q.Model.ID, c.Seed); err != nil {
+		return nil, nil, err
+	}
+	return q, done, nil
+}
+
+// asked is the question without its traffic.
+func (c *planCmd) asked() (*plan.Question, error) {
 	if err := c.given(); err != nil {
 		return nil, err
 	}
-	traffic, err := c.source(c.Seed)
-	if err != nil {
-		return nil, err
-	}
-	q := &plan.Question{
-		Traffic: traffic, Region: c.Region, Days: c.Days, MaxOutput: c.MaxTokens, MayWait: int64(c.MayWait*1000 + 0.5), Seed: c.Seed, Calls: c.Calls,
-	}
+	q := &plan.Question{Region: c.Region, Days: c.Days, MaxOutput: c.MaxTokens, MayWait: int64(c.MayWait*1000 + 0.5), Seed: c.Seed, Calls: c.Calls}
+	var err error
 	if q.Model, err = planModel("--model", c.Model); err != nil {
 		return nil, err
 	}
@@ -239,32 +248,43 @@ type planTraffic struct {
 	Shape string `help:"Traffic in words: calls a day, when they come, how large they are." placeholder:"WORDS"`
 	Trace string `help:"Recorded traffic: a CSV or JSON file, also gzipped, whose form is found out (docs/traffic.md)." type:"path" placeholder:"FILE"`
 
-	Columns  map[string]string `help:"Columns of the file by what they say, where the guess is wrong: time=NAME,input=NAME,output=NAME (also cached, max-output, tenant, prefix, status, count, rate)." placeholder:"WHAT=NAME" mapsep:","`
-	Tokens   string            `help:"Tokens of a call, in and out, where the file counts calls alone." placeholder:"IN,OUT"`
-	Timezone string            `help:"Time zone of clocks that name none, and of the days." default:"UTC" placeholder:"ZONE"`
+	Columns map[string]string `help:"Columns of the file by what they say, where the guess is wrong: time=NAME,input=NAME,output=NAME (also cached, max-output, tenant, prefix, status, count, rate)." placeholder:"WHAT=NAME" mapsep:","`
+	Tokens  string            `help:"Tokens of a call, in and out, where the file counts calls alone." placeholder:"IN,OUT"`
+	planLedger
+	Timezone  string        `help:"Time zone of clocks that name none, and of the days." default:"UTC" placeholder:"ZONE"`
 }
 
-// source returns the traffic.
-func (c *planTraffic) source(seed uint64) (workload.Source, error) {
-	switch {
-	case c.Shape == "" && c.Trace == "":
-		return nil, fault.New(fault.Invalid, `there is no traffic to plan for: give --shape "50000/day, 80% 09-17, 1% 22-06, America/New_York, peak x2, in 1000, out 300", or --trace FILE`)
-	case c.Shape != "" && c.Trace != "":
-		return nil, fault.New(fault.Invalid, "--shape and --trace are two traffics: give one of them")
-	case c.Shape != "":
-		return shape.Parse(c.Shape, seed)
-	default:
-		return c.trace(seed)
+// source returns the traffic for a model, and what is to be called when it has been read for the last time.
+func (c *planTraffic) source(ctx context.Context, model string, seed uint64) (s workload.Source, done func(), err error) {
+	given := 0
+	for _, g := range []bool{c.Shape != "", c.Trace != "", c.Ledger.given} {
+		if g {
+			given++
+		}
 	}
+	location, err := time.LoadLocation(c.Timezone)
+	done = func() {}
+	switch {
+	case given == 0:
+		return nil, nil, fault.New(fault.Invalid, `there is no traffic to plan for: give --shape "50000/day, 80% 09-17, 1% 22-06, America/New_York, peak x2, in 1000, out 300", --trace FILE, or --ledger`)
+	case given > 1:
+		return nil, nil, fault.New(fault.Invalid, "--shape, --trace and --ledger are two traffics or more: give one of them")
+	case err != nil:
+		return nil, nil, fault.Newf(fault.Invalid, "--timezone %q is not known: name one such as America/New_York", c.Timezone)
+	case c.Ledger.given:
+		return c.planLedger.source(ctx, model, location)
+	case c.Shape != "":
+		s, err = shape.Parse(c.Shape, seed)
+	default:
+		s, err = c.trace(seed, location)
+	}
+	return s, done, err
 }
 
 // trace opens the file.
-func (c *planTraffic) trace(seed uint64) (workload.Source, error) {
-	opt := trace.Options{Columns: c.Columns, Seed: seed}
+func (c *planTraffic) trace(seed uint64, location *time.Location) (workload.Source, error) {
+	opt := trace.Options{Columns: c.Columns, Seed: seed, Location: location}
 	var err error
-	if opt.Location, err = time.LoadLocation(c.Timezone); err != nil {
-		return nil, fault.Newf(fault.Invalid, "--timezone %q is not known: name one such as America/New_York", c.Timezone)
-	}
 	if c.Tokens != "" {
 		in, out, ok := strings.Cut(c.Tokens, ",")
 		opt.Input, err = strconv.ParseInt(strings.TrimSpace(in), 10, 64)

@@ -93,7 +93,8 @@ func TestPlanRefusesBadInput(t *testing.T) {
 	const model = "--model=meta.llama3-1-70b-instruct-v1:0"
 	for want, args := range map[string][]string{
 		"give --shape":            {model},
-		"two traffics":            {model, "--shape", workedShape, "--trace", "x.csv"},
+		"two traffics or more":    {model, "--shape", workedShape, "--trace", "x.csv"},
+		"are two traffics":        {model, "--shape", workedShape, "--ledger"},
 		"--model is missing":      {"--shape", workedShape},
 		"did you mean":            {"--shape", workedShape, "--model", "anthropic.claude-3-haiku"},
 		"add up to":               {model, "--shape", "10/day, 80% 09-17, 30% 18-20, in 1, out 1"},

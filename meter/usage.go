@@ -76,7 +76,7 @@ func (q *UsageQuery) expression(by string) (string, []any, error) {
 		return strings.ReplaceAll(e, "local", q.local()), nil, nil
 	}
 	if tag, ok := strings.CutPrefix(by, "tag:"); ok && tag != "" {
-		return `json_extract(tags, ?)`, []any{`$."` + strings.ReplaceAll(tag, `"`, ``) + `"`}, nil
+		return `json_extract(tags, ?)`, []any{tagPath(tag)}, nil
 	}
 	return "", nil, fault.Newf(fault.Invalid, "usage cannot be grouped by %q; use %s or tag:NAME", by, strings.Join(Dimensions(), ", "))
 }

@@ -73,11 +73,18 @@ type Logging struct {
 
 // LedgerView answers questions about calls.
 type LedgerView interface {
-	Usage(ctx context.Context, q meter.UsageQuery) ([]meter.UsageRow, error)
+	CallsView
 	Explain(ctx context.Context, requestID string) (*meter.Explanation, error)
-	ClientsGaveUp(ctx context.Context, account string, since time.Time) ([]meter.GaveUp, error)
 	Verify(ctx context.Context, since, until time.Time) (*meter.Verification, error)
 	Hours() HoursView
+}
+
+// CallsView answers questions about many calls.
+type CallsView interface {
+	Usage(ctx context.Context, q meter.UsageQuery) ([]meter.UsageRow, error)
+	ClientsGaveUp(ctx context.Context, account string, since time.Time) ([]meter.GaveUp, error)
+	// Demand returns a page of the calls that were wanted, refused ones included. Faults: Invalid.
+	Demand(ctx context.Context, q meter.DemandQuery) (*meter.DemandPage, error)
 }
 
 // ModelInfo is a model with what serves it.
@@ -184,7 +191,7 @@ var routes = slices.Concat([]route{
 		method: http.MethodGet, path: "config/export", action: actionRead, operator: true, handle: (*Service).export,
 		summary: "What was made at run time, as YAML, to be declared in forebay.yaml.",
 	},
-}, objectRoutes(), provisionedRoutes, liveRoutes)
+}, objectRoutes(), provisionedRoutes, liveRoutes, demandRoutes)
 
 // Serve implements api.Service.
 func (s *Service) Serve(c *api.Call) error {

@@ -24,6 +24,7 @@ var diagram = []node{
 	{"capacity/eventlog", []string{"capacity", "capacity/codec"}, "the log is a format; who writes it, and where, is for dispatch"},
 	{"capacity/script", []string{"capacity"}, "the text form of what the scheduler takes and gives"},
 	{"capacity", []string{"capacity/codec", "perf", "infer", "fault"}, "the scheduler is pure: what it needs enters as an event, what it wants leaves as an action; put the rest into dispatch"},
+	{"workload/ledger", []string{"fault", "internal/minheap", "meter", "workload"}, "calls of a ledger become traffic; where the ledger is, and who may see it, is for cli"},
 	{"workload/trace", []string{"fault", "internal/minheap", "workload"}, "a file becomes traffic; what it costs is for plan"},
 	{"workload", []string{"infer", "fault"}, "traffic is data; who makes calls of it is for sim and plan"},
 	{"sim", []string{"capacity", "internal/minheap", "perf"}, "a virtual clock over the scheduler and the engine model, and nothing of the live system"},
