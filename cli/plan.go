@@ -246,11 +246,17 @@ func (b *progressBar) clear() {
 // planTraffic says what traffic is planned for.
 type planTraffic struct {
 	Shape string `help:"Traffic in words: calls a day, when they come, how large they are." placeholder:"WORDS"`
-	Trace string `help:"Recorded traffic: a CSV or JSON file, also gzipped, whose form is found out (docs/traffic.md)." type:"path" placeholder:"FILE"`
+	Trace string `help:"Recorded traffic: a CSV or JSON file, also gzipped, or a folder, whose form is found out (docs/traffic.md)." type:"path" placeholder:"FILE|DIR"`
 
 	Columns map[string]string `help:"Columns of the file by what they say, where the guess is wrong: time=NAME,input=NAME,output=NAME (also cached, max-output, tenant, prefix, status, count, rate)." placeholder:"WHAT=NAME" mapsep:","`
 	Tokens  string            `help:"Tokens of a call, in and out, where the file counts calls alone." placeholder:"IN,OUT"`
 	planLedger
+	Missing   string        `help:"What windows without a row are: unknown (missing data, filled by what other days had) or idle." enum:"unknown,idle" default:"unknown"`
+	Copies    bool          `help:"Rows like the one before are calls of their own, also where most rows are."`
+	UsageType string        `help:"Only usage types of a cost report that have this in their names." placeholder:"TEXT"`
+	UsageUnit float64       `help:"Tokens of one unit of a cost report, where it does not say." placeholder:"N"`
+	Reuse     time.Duration `help:"Prompts whose blocks were in another within this time read them from a cache, for traces with the hashes of blocks; 5m for sessions." placeholder:"TIME"`
+	Sessions  float64       `help:"Sessions that begin a day, for traces of what sessions are like." placeholder:"N"`
 	Timezone  string        `help:"Time zone of clocks that name none, and of the days." default:"UTC" placeholder:"ZONE"`
 }
 
@@ -283,7 +289,12 @@ func (c *planTraffic) source(ctx context.Context, model string, seed uint64) (s 
 
 // trace opens the file.
 func (c *planTraffic) trace(seed uint64, location *time.Location) (workload.Source, error) {
-	opt := trace.Options{Columns: c.Columns, Seed: seed, Location: location}
+	opt := trace.Options{
+		Columns: c.Columns, Seed: seed, Location: location, Idle: c.Missing == "idle", Copies: c.Copies, Usage: c.UsageType, Unit: c.UsageUnit, Reuse: c.Reuse, Sessions: c.Sessions,
+	}
+	if c.UsageUnit < 0 || c.Reuse < 0 || c.Sessions < 0 {
+		return nil, fault.New(fault.Invalid, "--usage-unit, --reuse and --sessions must not be negative: give more than 0, or leave them out")
+	}
 	var err error
 	if c.Tokens != "" {
 		in, out, ok := strings.Cut(c.Tokens, ",")
@@ -295,5 +306,5 @@ func (c *planTraffic) trace(seed uint64, location *time.Location) (workload.Sour
 			return nil, fault.Newf(fault.Invalid, "--tokens %q: give the mean tokens of a call, in and out, such as 1000,300", c.Tokens)
 		}
 	}
-	return trace.Open(c.Trace, opt)
+	return trace.Read(c.Trace, opt)
 }

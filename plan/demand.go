@@ -38,6 +38,9 @@ type Demand struct {
 	from int
 	// Expected says that the flow is known without counting calls.
 	Expected bool
+	// unknown are minutes of which nothing is known, and that have what others had; nil for none. missing is how many there are.
+	unknown []bool
+	missing int
 }
 
 // Rated is a traffic whose expected flow is known without reading it, as that of a shape in words is.
@@ -58,7 +61,9 @@ const (
 // Measure reads the flow of a traffic.
 func Measure(ctx context.Context, s workload.Source) (*Demand, error) {
 	if r, ok := s.(Rated); ok {
-		return expected(r), nil
+		d := expected(r)
+		d.fill(s.Info().Unknown)
+		return d, nil
 	}
 	d := &Demand{}
 	n := 0
@@ -90,6 +95,7 @@ func Measure(ctx context.Context, s workload.Source) (*Demand, error) {
 	if whole := int64(s.Info().Length / time.Minute); whole > int64(len(d.Minutes)) && whole < longest {
 		d.Minutes = append(d.Minutes, make([]Flow, whole-int64(len(d.Minutes)))...)
 	}
+	d.fill(s.Info().Unknown)
 	return d, nil
 }
 
@@ -139,7 +145,9 @@ func (d *Demand) busiestDay() (from, to int) {
 	for day := 0; day < len(d.Minutes); day += minutesOfDay {
 		end, calls := min(day+minutesOfDay, len(d.Minutes)), 0.0
 		for i := day; i < end; i++ {
-			calls += d.Minutes[i].Calls
+			if d.unknown == nil || !d.unknown[i] { // what is filled in cannot be replayed
+				calls += d.Minutes[i].Calls
+			}
 		}
 		if calls > most {
 			most, from, to = calls, day, end

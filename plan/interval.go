@@ -28,7 +28,7 @@ func (p *planner) sampled() (*sample, error) {
 		if to > len(d.Minutes) {
 			break
 		}
-		if from < 0 {
+		if from < 0 || !d.known(window{from, to}) {
 			continue
 		}
 		part := d.part(window{from, to})

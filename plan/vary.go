@@ -18,6 +18,9 @@ type Open interface {
 
 // vary measures the traffic under each of its assumptions: they make the range.
 func (p *planner) vary(ctx context.Context) error {
+	if p.demand.missing > 0 {
+		p.variants = append(p.variants, variant{"nothing came in times without data", p.demand.idle()})
+	}
 	open, ok := p.q.Traffic.(Open)
 	if !ok {
 		return nil
@@ -35,6 +38,10 @@ func (p *planner) vary(ctx context.Context) error {
 // shortTraffic warns of what a recorded traffic is too short for.
 func (p *planner) shortTraffic() {
 	d := p.demand
+	if d.missing > 0 {
+		p.warn("%s %% of the time is not in the data: it is taken to be like the same hours of other days, and days with such a time are not resampled; --missing idle counts it as idleness",
+			Milli(int64(100_000*d.missing/len(d.Minutes))))
+	}
 	if d.Expected {
 		return
 	}

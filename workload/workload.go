@@ -33,6 +33,8 @@ type Info struct {
 	Length time.Duration
 	// Grain is how coarse arrivals are known: 0 exact, a minute for counts per minute. Within a grain they are spread by the rule in Notes.
 	Grain time.Duration
+	// Unknown are times of which nothing is known, in order: no call lies in them, and that says nothing of the demand.
+	Unknown []Span
 	// Tenants names callers, by number.
 	Tenants []string
 	// Columns says which column was taken for what, in the order of the file.
@@ -40,6 +42,9 @@ type Info struct {
 	// Notes are what the reader assumed and what that costs in certainty, each a sentence for the report.
 	Notes []string
 }
+
+// Span is a time from one instant of a traffic to another.
+type Span struct{ From, To time.Duration }
 
 // Column is one column of a file, and what it was taken for; an empty Meaning is a column that is not used.
 type Column struct {

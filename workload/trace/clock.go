@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -48,6 +49,14 @@ func newClock(s string, relative time.Duration, location *time.Location) (*clock
 	return nil, false
 }
 
+// counted returns a time that a call can come at. Those of other centuries cannot be counted in nanoseconds from each other.
+func counted(t time.Time) (at int64, wrong string) {
+	if y := t.Year(); y < 1970 || y > 2200 {
+		return 0, "the time is of another century"
+	}
+	return t.UnixNano(), ""
+}
+
 // absolute says whether the times are of a wall clock.
 func (c *clock) absolute() bool { return c.layout != "" || c.epoch }
 
@@ -58,7 +67,7 @@ func (c *clock) read(s string) (at int64, wrong string) {
 		if err != nil {
 			return 0, "the time is of another form than the first row's"
 		}
-		return t.UnixNano(), ""
+		return counted(t)
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
 	if n, err := strconv.ParseInt(whole, 10, 64); err == nil && !strings.ContainsAny(s, "eE") { // exact, where a float of nanoseconds would not be
@@ -91,4 +100,96 @@ func (c *clock) sameUnit(v float64) bool {
 		}
 	}
 	return false
+}
+
+// wall reads the times of a file one after the other. Clocks without a zone tell some hours twice, and some not at all, on days of daylight
+// saving time: where an hour happens twice, rows are of its first time until the clock goes back.
+type wall struct {
+	*clock
+
+	shifts  bool // the clock has no zone, and its place has shifts
+	windows bool // no two rows are of one time
+
+	fold   int64     // where the second time begins of the hour that is being told
+	before time.Time // the row before in it, as the clock shows it
+	second bool
+
+	twice, again int64 // rows of hours that happen twice, and those of them that are of the second time
+}
+
+func newWall(c *clock, windows bool) *wall {
+	return &wall{clock: c, windows: windows, shifts: c.layout != "" && !strings.Contains(c.layout, "Z07:00") && c.location != time.UTC}
+}
+
+// read is the clock's, for the next row.
+func (w *wall) read(s string) (at int64, wrong string) {
+	if !w.shifts {
+		return w.clock.read(s)
+	}
+	shown, err := time.Parse(w.layout, s)
+	if err != nil {
+		return 0, "the time is of another form than the first row's"
+	}
+	if _, wrong := counted(shown); wrong != "" {
+		return 0, wrong
+	}
+	first, second, ok := w.instants(shown)
+	switch {
+	case !ok:
+		return 0, "the time does not exist in " + w.location.String() + ", where clocks went forward over it: say the file's own zone with --timezone"
+	case first.Equal(second):
+		return first.UnixNano(), ""
+	}
+	if begins, _ := second.ZoneBounds(); begins.UnixNano() != w.fold {
+		w.fold, w.second, w.before = begins.UnixNano(), false, time.Time{}
+	}
+	back := second.Sub(first) / 2 // less is rows that are out of order
+	if !w.before.IsZero() && (w.windows && !shown.After(w.before) || !w.windows && shown.Before(w.before.Add(-back))) {
+		w.second = true
+	}
+	w.before = shown
+	w.twice++
+	if w.second {
+		w.again++
+		return second.UnixNano(), ""
+	}
+	return first.UnixNano(), ""
+}
+
+// instants are when a clock of the place shows a time: the same twice, but for hours that happen twice. ok is false where it never does.
+func (w *wall) instants(shown time.Time) (first, second time.Time, ok bool) {
+	y, m, d := shown.Date()
+	t := time.Date(y, m, d, shown.Hour(), shown.Minute(), shown.Second(), shown.Nanosecond(), w.location)
+	if w.layout == time.DateOnly { // a day is one, also where it does not begin at midnight
+		return t, t, true
+	}
+	if t.Hour() != shown.Hour() || t.Minute() != shown.Minute() || t.Day() != shown.Day() {
+		return t, t, false
+	}
+	begins, ends := t.ZoneBounds()
+	if !begins.IsZero() { // as it was before the last shift
+		_, offset := begins.Add(-1).Zone()
+		if u := shown.Add(-time.Duration(offset) * time.Second); u.Before(begins) {
+			return u.In(w.location), t, true
+		}
+	}
+	if !ends.IsZero() { // as it will be after the next one
+		_, offset := ends.Zone()
+		if u := shown.Add(-time.Duration(offset) * time.Second); !u.Before(ends) {
+			return t, u.In(w.location), true
+		}
+	}
+	return t, t, true
+}
+
+// notes say what was made of hours that happen twice.
+func (w *wall) notes() []string {
+	switch {
+	case w.twice == 0:
+		return nil
+	case w.again == 0:
+		return []string{fmt.Sprintf("%d rows are of an hour that happens twice in %s, where clocks go back: the file's clock does not go back in it, so that all are of the first time", w.twice, w.location)}
+	default:
+		return []string{fmt.Sprintf("%d rows are of an hour that happens twice in %s, where clocks go back: %d of them, after the file's clock went back, are of the second time", w.twice, w.location, w.again)}
+	}
 }

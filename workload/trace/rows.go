@@ -64,6 +64,15 @@ func newInput(r io.Reader) input {
 	return input{bufio.NewReaderSize(b, ahead), b}
 }
 
+// packed are files that are known and not read, by how they begin.
+var packed = []struct{ magic, what, instead string }{
+	{"PAR1", "a Parquet file", "choose CSV for the export (Data Exports: format text/csv, compression GZIP), or write it as CSV: duckdb -c \"COPY (FROM 'FILE') TO 'FILE.csv'\""},
+	{"PK\x03\x04", "a ZIP archive", "unpack it, and name the file in it"},
+	{"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it, or compress it by gzip"},
+	{"BZh", "compressed by bzip2", "unpack it, or compress it by gzip"},
+	{"SQLi", "a SQLite database", "a ledger is planned for with --ledger DIR"},
+}
+
 // open returns a file's bytes, and what closes it.
 func open(path string) (input, io.Closer, error) {
 	i, err := os.Stat(path) // before it is opened: a pipe would block
@@ -80,7 +89,14 @@ func open(path string) (input, io.Closer, error) {
 		return input{}, nil, err
 	}
 	r := newInput(f)
-	if head, _ := r.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
+	head, _ := r.Peek(4)
+	for _, m := range packed {
+		if bytes.HasPrefix(head, []byte(m.magic)) {
+			_ = f.Close()
+			return input{}, nil, fault.Newf(fault.Invalid, "%s is %s, which is not read here: %s", path, m.what, m.instead)
+		}
+	}
+	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			_ = f.Close()
@@ -174,6 +190,8 @@ type jsonRows struct {
 	d     *jsontext.Decoder
 	bound *bounded
 	array bool
+	wants bool     // the blocks of prompts
+	block []uint64 // of the last row
 	index map[string]int
 	row   []string
 	count int64
@@ -226,6 +244,7 @@ func (x *jsonRows) next() ([]string, int64, error) {
 		return nil, x.count, err
 	}
 	clear(x.row)
+	x.block = x.block[:0]
 	x.visit("", v, func(name, value string) {
 		if i, ok := x.index[name]; ok {
 			x.row[i] = value
@@ -255,6 +274,9 @@ func (x *jsonRows) visit(prefix string, v jsontext.Value, f func(name, value str
 			x.visit(name+".", value, f)
 		case '[':
 			f(name, beginning(value))
+			if x.wants && name == blocksMember {
+				x.block = appendBlocks(x.block, value)
+			}
 		case '"':
 			s, err := jsontext.AppendUnquote(nil, value)
 			if err == nil {

@@ -16,6 +16,7 @@ type spread struct {
 	any    bool
 	grain  time.Duration // the shortest distance between two rows
 	left   float64       // part of a call that the windows so far had more than they got
+	gaps   [][2]int64    // times without a window, in order
 }
 
 func (s *spread) begin(seed uint64) { s.random = rand.New(rand.NewPCG(seed, 0)) } //nolint:gosec // traffic
@@ -28,9 +29,12 @@ func (s *spread) window(w stamped, rate bool, yield func(workload.Request, error
 		if length > 0 && (s.grain == 0 || length < s.grain) {
 			s.grain = length
 		}
-		const gap = 2 // windows are never twice as long as the shortest one: what is missing counts as idle
+		const gap = 2 // windows are never twice as long as the shortest one
 		if length >= gap*s.grain {
 			length = s.grain
+			if len(s.gaps) < maxSpans {
+				s.gaps = append(s.gaps, [2]int64{s.held.at + int64(length), w.at})
+			}
 		}
 		ok = s.calls(length, yield)
 	}

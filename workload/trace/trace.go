@@ -1,8 +1,6 @@
 package trace
 
 import (
-	"cmp"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -31,6 +29,18 @@ type Options struct {
 	Location *time.Location
 	// Seed is that of where calls of a window fall in it.
 	Seed uint64
+	// Idle says that windows without a row are idleness; else they are missing data, and the demand in them is unknown.
+	Idle bool
+	// Copies says that rows like the one before are calls of their own, also where most rows are.
+	Copies bool
+	// Usage is a part of the names of the usage types that are wanted of a report of costs; "" is all.
+	Usage string
+	// Unit is how many tokens one of a report's quantities is, where it does not say.
+	Unit float64
+	// Reuse is how long a prompt's block stays in a cache after it was used; 0 is no cache. Traces of sessions have one of 5 minutes at least.
+	Reuse time.Duration
+	// Sessions is how many sessions begin a day, where a trace tells what they are like alone.
+	Sessions float64
 }
 
 // Trace is recorded traffic in a file. It implements workload.Source.
@@ -41,6 +51,7 @@ type Trace struct {
 	columns *columns
 	clock   *clock
 	format  string
+	grain   time.Duration // of windows, as the first rows have them
 	notes   []string
 	last    atomic.Pointer[outcome] // of the last complete reading
 }
@@ -53,6 +64,33 @@ type outcome struct {
 	tenants []string
 	faults  []workload.Fault
 	notes   []string
+	unknown []workload.Span
+}
+
+// maxSpans bounds the times that are kept of which nothing is known.
+const maxSpans = 1 << 16
+
+// miss takes a time in of which nothing is known, nanoseconds from the start.
+func (o *outcome) miss(from, to int64) {
+	if len(o.unknown) < maxSpans {
+		o.unknown = append(o.unknown, workload.Span{From: time.Duration(from), To: time.Duration(to)})
+	}
+}
+
+// remark notes what became of times without a window.
+func (o *outcome) remark(idle bool) {
+	var gaps time.Duration
+	for _, s := range o.unknown {
+		gaps += s.To - s.From
+	}
+	switch {
+	case gaps == 0:
+	case idle:
+		o.notes = append(o.notes, fmt.Sprintf("%v have no window: they count as idle, as was said", gaps))
+		o.unknown = nil
+	default:
+		o.notes = append(o.notes, fmt.Sprintf("%v have no window: that is missing data and no idleness; --missing idle says otherwise, as of exports that leave out windows without a call (CloudWatch's do)", gaps))
+	}
 }
 
 const (
@@ -82,25 +120,51 @@ func Open(path string, opt Options) (*Trace, error) {
 	if t.columns.at[meansInput] < 0 && opt.Input == 0 {
 		return nil, fault.Newf(fault.Invalid, "%s says how many calls come, and not how large they are: give their mean tokens, such as --tokens 1000,300", path)
 	}
+	if opt.Reuse > 0 && !slices.Contains(names, blocksMember) {
+		return nil, fault.Newf(fault.Invalid, "%s has no hashes of the blocks of prompts (%s), so that --reuse can find nothing in it: leave --reuse out", path, blocksMember)
+	}
 	t.format = t.form()
-	found := false
-	for range probed {
+	if err := t.probe(r); err != nil {
+		return nil, err
+	}
+	t.remark()
+	return t, nil
+}
+
+// probe finds the form of the times in the first rows, and how far apart they are.
+func (t *Trace) probe(r rows) error {
+	var before int64
+	read := (*wall)(nil)
+	for n := range probed {
 		row, _, err := r.next()
 		if err != nil {
-			if !found && errors.Is(err, io.EOF) {
-				return nil, fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", path)
+			if n == 0 && errors.Is(err, io.EOF) {
+				return fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", t.path)
 			}
 			break
 		}
-		found = true
-		var ok bool
-		if t.clock, ok = newClock(t.columns.value(row, meansTime), t.relative(), opt.Location); ok {
-			t.remark()
-			return t, nil
+		text := t.columns.value(row, meansTime)
+		if read == nil {
+			c, ok := newClock(text, t.relative(), t.opt.Location)
+			if !ok {
+				continue
+			}
+			t.clock, read = c, newWall(c, t.columns.counts())
+			before, _ = read.read(text)
+			continue
+		}
+		if at, wrong := read.read(text); wrong == "" {
+			if apart := time.Duration(max(at-before, before-at)); apart > 0 && (t.grain == 0 || apart < t.grain) {
+				t.grain = apart
+			}
+			before = at
 		}
 	}
-	return nil, fault.Newf(fault.Invalid, "%s: no time can be read in column %q of its first rows: name another with --columns time=NAME, or write times as 2006-01-02T15:04:05Z or as seconds",
-		path, names[t.columns.at[meansTime]])
+	if read != nil {
+		return nil
+	}
+	return fault.Newf(fault.Invalid, "%s: no time can be read in column %q of its first rows: name another with --columns time=NAME, or write times as 2006-01-02T15:04:05Z or as seconds",
+		t.path, t.columns.names[t.columns.at[meansTime]])
 }
 
 // open opens the file once more. It changes nothing, so that several can read at once.
@@ -125,20 +189,21 @@ func (t *Trace) open() (r rows, closer io.Closer, names []string, isJSON bool, e
 
 const bedrockLog = "bedrock-invocation-log"
 
-// forms are the files that are known, by columns that they have, and the unit of their numbers.
+// forms are the files that are known, by columns that they have, the unit of their numbers, and the size of their blocks.
 var forms = []struct {
 	name    string
 	columns []string
 	unit    time.Duration
+	block   int64 // tokens of a block of a prompt; 0 is not known
 }{
-	{"qwen", []string{"chat_id", "turn", "timestamp", "input_length", "output_length", "hash_ids"}, time.Second},
-	{"mooncake", []string{"timestamp", "input_length", "output_length", "hash_ids"}, time.Millisecond},
-	{"azure", []string{"TIMESTAMP", "ContextTokens", "GeneratedTokens"}, 0},
-	{"burstgpt", []string{"Timestamp", "Request tokens", "Response tokens"}, time.Second},
-	{"vllm-run", []string{"arrival_time", "input_toks", "output_toks"}, time.Second},
-	{bedrockLog, []string{"schemaType", "input.inputTokenCount"}, 0},
-	{"litellm", []string{"startTime", "prompt_tokens", "completion_tokens"}, 0},
-	{"azure-2024-digitised", []string{"time_utc", "requests_per_min_mid_scaled"}, 0},
+	{"qwen", []string{"chat_id", "turn", "timestamp", "input_length", "output_length", blocksMember}, time.Second, 16},
+	{"mooncake", []string{"timestamp", "input_length", "output_length", blocksMember}, time.Millisecond, 512},
+	{"azure", []string{"TIMESTAMP", "ContextTokens", "GeneratedTokens"}, 0, 0},
+	{"burstgpt", []string{"Timestamp", "Request tokens", "Response tokens"}, time.Second, 0},
+	{"vllm-run", []string{"arrival_time", "input_toks", "output_toks"}, time.Second, 0},
+	{bedrockLog, []string{"schemaType", "input.inputTokenCount"}, 0, 0},
+	{"litellm", []string{"startTime", "prompt_tokens", "completion_tokens"}, 0, 0},
+	{"azure-2024-digitised", []string{"time_utc", "requests_per_min_mid_scaled"}, 0, 0},
 }
 
 func (t *Trace) form() string {
@@ -167,6 +232,16 @@ func (t *Trace) relative() time.Duration {
 	return time.Second
 }
 
+// block is how many tokens a block of a prompt has; 0 is not known.
+func (t *Trace) block() int64 {
+	for _, f := range forms {
+		if f.name == t.format {
+			return f.block
+		}
+	}
+	return 0
+}
+
 // remark notes what was assumed.
 func (t *Trace) remark() {
 	note := func(format string, args ...any) { t.notes = append(t.notes, fmt.Sprintf(format, args...)) }
@@ -190,14 +265,16 @@ func (t *Trace) remark() {
 	if t.format == bedrockLog || t.format == "litellm" {
 		note("the log has calls that were refused only where it says so: a service that throttles without a record hides demand")
 	}
-	note("windows without a row count as idle: where data is missing, the demand was higher")
+	if !t.columns.counts() {
+		note("times without a call count as idle: where data is missing, the demand was higher")
+	}
 }
 
 // Info implements workload.Source. Start, Length, Grain and Tenants are known after a complete reading.
 func (t *Trace) Info() workload.Info {
 	i := workload.Info{Name: filepath.Base(t.path), Format: t.format, Columns: t.columns.told(), Notes: slices.Clone(t.notes)}
 	if o := t.last.Load(); o != nil {
-		i.Start, i.Length, i.Grain, i.Tenants = o.start, o.length, o.grain, o.tenants
+		i.Start, i.Length, i.Grain, i.Tenants, i.Unknown = o.start, o.length, o.grain, o.tenants, o.unknown
 		i.Notes = append(i.Notes, o.notes...)
 	}
 	return i
@@ -242,6 +319,7 @@ func (s *stamped) Before(o *stamped) bool { return s.at < o.at || s.at == o.at &
 // reading is one pass over the file.
 type reading struct {
 	t        *Trace
+	clock    *wall
 	heap     minheap.Heap[stamped, *stamped]
 	rows     int64
 	begun    bool
@@ -251,35 +329,42 @@ type reading struct {
 	out      spread
 	tenants  map[string]int32
 	names    []string
-	faults   map[string]*workload.Fault
+	faults   faults
 	twice    int64
 	previous stamped
+	silence  [2]int64 // the longest time without a call
+	cache    *cache   // nil for none
+	blocks   *jsonRows
 }
 
 func newReading(t *Trace) *reading {
-	x := &reading{t: t, tenants: map[string]int32{}, faults: map[string]*workload.Fault{}}
+	x := &reading{t: t, clock: newWall(t.clock, t.columns.counts()), tenants: map[string]int32{}, faults: faults{}}
 	x.out.begin(t.opt.Seed)
+	x.out.grain = t.grain
 	return x
 }
 
 // read hands on all requests in order, and says whether it came to the end.
 func (x *reading) read(r rows, yield func(workload.Request, error) bool) bool {
+	if j, ok := r.(*jsonRows); ok && x.t.opt.Reuse > 0 {
+		j.wants, x.blocks, x.cache = true, j, newCache(int64(x.t.opt.Reuse))
+	}
 	for {
 		row, line, err := r.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			if _, malformed := errors.AsType[*csv.ParseError](err); !malformed { // the file itself fails, and would at every further row
+			if !isMalformed(err) { // the file itself fails, and would at every further row
 				yield(workload.Request{}, fault.Newf(fault.Invalid, "%s, row %d: %v: mend the file, or cut it there", x.t.path, line, err))
 				return false
 			}
-			x.leaveOut("the row is no CSV", line, row)
+			x.faults.leaveOut("the row is no CSV", line, row)
 			continue
 		}
 		s, wrong := x.parse(row)
 		if wrong != "" {
-			x.leaveOut(wrong, line, row)
+			x.faults.leaveOut(wrong, line, row)
 			continue
 		}
 		x.push(s)
@@ -303,18 +388,27 @@ func (x *reading) enough(yield func(workload.Request, error) bool) bool {
 	var err error
 	switch {
 	case x.rows == 0 && len(x.faults) > 0:
-		f := x.list()[0]
+		f := x.faults.list()[0]
 		err = fault.Newf(fault.Invalid, "%s: none of its rows can be read; the first is row %d: %s (%s): see which column is taken for what, and name others with --columns", x.t.path, f.Line, f.Reason, f.Text)
 	case x.rows == 0:
 		err = fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", x.t.path)
 	case x.rows == 1, x.newest == x.oldest:
 		err = fault.Newf(fault.Invalid, "%s: all calls come at one instant, which tells no rate: give a file with more, or the traffic in words (--shape)", x.t.path)
+	case x.faults.rows() > x.rows:
+		f := x.faults.list()[0]
+		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows cannot be read, which is more than half; the first is row %d: %s (%s): mend the file, or name other columns with --columns",
+			x.t.path, x.faults.rows(), x.faults.rows()+x.rows, f.Line, f.Reason, f.Text)
+	case 2*x.twice >= x.rows && x.twice >= manyCopies && !x.t.opt.Copies:
+		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows are the same as the row before them: leave the copies out, or say with --copies that each is a call of its own", x.t.path, x.twice, x.rows)
 	default:
 		return true
 	}
 	yield(workload.Request{}, err)
 	return false
 }
+
+// manyCopies are more copies than a small file has by chance.
+const manyCopies = 10
 
 func (x *reading) push(s stamped) {
 	x.rows++
@@ -330,7 +424,7 @@ func (x *reading) push(s stamped) {
 func (x *reading) pop(yield func(workload.Request, error) bool) bool {
 	s := x.heap.Pop()
 	if !x.begun {
-		x.begun, x.base, x.oldest = true, s.at, s.at
+		x.begun, x.base, x.oldest, x.newest = true, s.at, s.at, s.at
 		if x.t.clock.absolute() {
 			x.base -= mod(s.at, int64(time.Minute)) // calendar minutes stay minutes
 		} else if s.at >= 0 && s.at < int64(time.Hour) {
@@ -340,6 +434,9 @@ func (x *reading) pop(yield func(workload.Request, error) bool) bool {
 	if s.at < x.newest && x.rows > window {
 		yield(workload.Request{}, fault.Newf(fault.Invalid, "%s is not in order of time: a row lies more than %d rows behind a later one: sort the file by its time", x.t.path, window))
 		return false
+	}
+	if s.at-x.newest > x.silence[1]-x.silence[0] {
+		x.silence = [2]int64{x.newest, s.at}
 	}
 	x.newest = s.at
 	s.at -= x.base
@@ -355,7 +452,7 @@ func mod(a, b int64) int64 { return (a%b + b) % b }
 // parse reads a row.
 func (x *reading) parse(row []string) (s stamped, wrong string) {
 	c := x.t.columns
-	if s.at, wrong = x.t.clock.read(c.value(row, meansTime)); wrong != "" {
+	if s.at, wrong = x.clock.read(c.value(row, meansTime)); wrong != "" {
 		return s, wrong
 	}
 	q := &s.totals
@@ -389,6 +486,10 @@ func (x *reading) parse(row []string) (s stamped, wrong string) {
 	}
 	if x.t.format == bedrockLog {
 		q.Input += q.Cached // which that log counts beside the input
+	}
+	if x.cache != nil && c.at[meansCached] < 0 {
+		b := x.blocks.block
+		q.Cached = blockTokens(q.Input, x.cache.prompt(s.at, b), len(b), x.t.block())
 	}
 	if q.Cached > q.Input {
 		return s, "more tokens were read from a cache than the prompt has"
@@ -443,32 +544,29 @@ func (x *reading) tenant(name string) int32 {
 	return n
 }
 
-func (x *reading) leaveOut(why string, line int64, row []string) {
-	f := x.faults[why]
-	if f == nil {
-		text := strings.Join(row, ",")
-		f = &workload.Fault{Reason: why, Line: line, Text: strconv.QuoteToGraphic(text[:min(len(text), 100)])}
-		x.faults[why] = f
-	}
-	f.Count++
-}
-
-func (x *reading) list() []workload.Fault {
-	var out []workload.Fault
-	for _, f := range x.faults {
-		out = append(out, *f)
-	}
-	slices.SortFunc(out, func(a, b workload.Fault) int { return cmp.Compare(a.Line, b.Line) })
-	return out
-}
+// longSilence is a time without a call that is pointed out.
+const longSilence = 6 * time.Hour
 
 func (x *reading) outcome() *outcome {
-	o := &outcome{tenants: x.names, faults: x.list(), length: time.Duration(x.newest - x.base)}
+	o := &outcome{tenants: x.names, faults: x.faults.list(), length: time.Duration(x.newest - x.base)}
 	if x.t.clock.absolute() {
 		o.start = time.Unix(0, x.base).In(x.t.opt.Location)
 	}
 	if x.t.columns.counts() {
 		o.grain, o.length = x.out.grain, o.length+x.out.grain
+		for _, g := range x.out.gaps {
+			o.miss(g[0], g[1])
+		}
+		o.remark(x.t.opt.Idle)
+	} else if s := time.Duration(x.silence[1] - x.silence[0]); s >= longSilence && x.t.clock.absolute() {
+		o.notes = append(o.notes, fmt.Sprintf("the longest time without a call is %v, from %s on: it counts as idle; if data is missing there, cut the file at it", s.Round(time.Minute), time.Unix(0, x.silence[0]).In(x.t.opt.Location).Format("2006-01-02 15:04")))
+	}
+	o.notes = append(o.notes, x.clock.notes()...)
+	if x.cache != nil {
+		o.notes = append(o.notes, fmt.Sprintf("%.1f %% of the prompts' blocks were in another prompt within %v before, and count as read from a cache", 100*x.cache.share(), x.t.opt.Reuse))
+	}
+	if x.cache != nil && x.cache.short {
+		o.notes = append(o.notes, fmt.Sprintf("the cache was taken to hold %d blocks at most", maxBlocks))
 	}
 	if x.twice > 0 {
 		o.notes = append(o.notes, fmt.Sprintf("%d rows are the same as the row before them, and count", x.twice))

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -369,8 +370,39 @@ func TestCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := measure(t, s)
-	if x.rows != 6 || x.input != 160 || x.output != 18 || x.calls[0] != 3 || x.calls[2] != 2 || x.calls[60] != 1 || s.Info().Grain != time.Minute || s.Info().Length != 61*time.Minute {
+	if x.rows != 6 || x.input != 160 || x.output != 18 || x.calls[0] != 3 || x.calls[2] != 2 || x.calls[60] != 1 || s.Info().Grain != time.Minute || s.Info().Length != 61*time.Minute ||
+		!slices.Equal(s.Info().Unknown, []workload.Span{{From: 3 * time.Minute, To: time.Hour}}) {
 		t.Errorf("%+v, %+v", x, s.Info())
+	}
+}
+
+// Where rows like the one before are said to be calls of their own, they are.
+func TestCopies(t *testing.T) {
+	text := "time,input,output\n" + strings.Repeat("2026-01-05T10:00:00Z,1,1\n", 12) + "2026-01-05T10:00:01Z,1,1\n"
+	s, err := trace.Open(write(t, "f", text), trace.Options{Copies: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.rows != 13 {
+		t.Error(x.rows)
+	}
+}
+
+// The longest silence of a file of calls is pointed out, and a window before a gap is as long as others.
+func TestSilence(t *testing.T) {
+	s, err := trace.Open(write(t, "f", "time,input\n2026-01-05T10:00:00Z,1\n2026-01-05T10:00:05Z,1\n2026-01-06T09:00:00Z,1\n2026-01-06T10:00:00Z,1\n"), trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.rows != 4 || !strings.Contains(strings.Join(s.Info().Notes, "\n"), "23h0m0s, from 2026-01-05 10:00 on") {
+		t.Errorf("%d, %+v", x.rows, s.Info().Notes)
+	}
+	s, err = trace.Open(write(t, "f", "time,requests,input\n2026-01-05T10:00:00Z,4,4\n2026-01-05T11:00:00Z,4,4\n2026-01-05T11:01:00Z,4,4\n"), trace.Options{Idle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := measure(t, s); x.calls[0] != 4 || len(s.Info().Unknown) != 0 {
+		t.Errorf("%+v", x.calls)
 	}
 }
 
@@ -387,6 +419,10 @@ func TestBadInput(t *testing.T) {
 		{"counts alone", "time,requests\n2026-01-05T10:00:00Z,5\n", "--tokens 1000,300"},
 		{"words for times", head + "soon,1,1\nlater,1,1\n", "no time can be read in column \"time\""},
 		{"all rows bad", head + "2026-01-05T10:00:00Z,-1,1\n2026-01-05T10:00:01Z,-1,1\n", "negative"},
+		{"most rows bad", head + "2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:01Z,-1,1\n2026-01-05T10:00:02Z,1,x\n2026-01-05T10:00:03Z,1,1\n2026-01-05T10:00:04Z,1,x\n", "3 of its 5 rows cannot be read, which is more than half; the first is row 3"},
+		{"mixed units", head + "1767607200,1,1\n1767607201,1,1\n1767607202000,1,1\n1767607203000,1,1\n1767607204000,1,1\n", "another unit than the first row's"},
+		{"absurd sizes", head + "2026-01-05T10:00:00Z,1e12,1\n2026-01-05T10:00:01Z,1e12,1\n", "more than any call has"},
+		{"copies", head + strings.Repeat("2026-01-05T10:00:00Z,1,1\n", 12) + "2026-01-05T10:00:01Z,1,1\n", "11 of its 13 rows are the same as the row before them: leave the copies out, or say with --copies"},
 		{"broken JSON", "{\"timestamp\":1,\"input\":2}\n{\"timestamp\":", "mend the file"},
 	} {
 		t.Run(w.name, func(t *testing.T) {
@@ -408,11 +444,11 @@ func TestBadInput(t *testing.T) {
 // TestFaults leaves out rows that cannot be read, counts them, and names the first.
 func TestFaults(t *testing.T) {
 	s, err := trace.Open(write(t, "f.csv", "time,input,output\n2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:01Z,-5,1\n2026-01-05T10:00:02Z,1,x\n2026-01-05T10:00:03Z,1e12,1\n1767607200,1,1\n2026-01-05T10:00:04Z,0,0\n"+
-		"2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:06Z,-1,1\n"), trace.Options{})
+		"2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:05Z,2,2\n2026-01-05T10:00:06Z,-1,1\n2026-01-05T10:00:07Z,3,3\n2026-01-05T10:00:08Z,3,3\n2026-01-05T10:00:09Z,3,3\n"), trace.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x := measure(t, s); x.rows != 3 {
+	if x := measure(t, s); x.rows != 6 {
 		t.Errorf("%d rows", x.rows)
 	}
 	var got []string

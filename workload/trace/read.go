@@ -1,0 +1,93 @@
+package trace
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"forebay/fault"
+	"forebay/workload"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Read finds out what a file or a folder is, and opens it: calls or counts (Open), a report of costs and usage, or sessions of agents. It
+// reads the beginning only, but for sessions, of which calls are made.
+func Read(path string, opt Options) (workload.Source, error) {
+	if opt.Location == nil {
+		opt.Location = time.UTC
+	}
+	if i, err := os.Stat(path); err == nil && i.IsDir() {
+		return folder(path, opt)
+	}
+	in, closer, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = closer.Close() }()
+	isJSON, err := begin(path, in)
+	if err != nil {
+		return nil, err
+	}
+	if isJSON {
+		if head, _ := in.Peek(in.Size()); hasSessions(head) {
+			return openSessions(path, []string{path}, opt)
+		}
+		return Open(path, opt)
+	}
+	_, names, err := newCSV(path, in)
+	if err != nil {
+		return nil, err
+	}
+	if bill, wide := isBill(names); bill {
+		return openBill(path, opt, names, wide)
+	}
+	return Open(path, opt)
+}
+
+// folder opens a folder by the files in it.
+func folder(path string, opt Options) (workload.Source, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var sessions []string
+	for _, e := range entries {
+		name := filepath.Join(path, e.Name())
+		if !e.IsDir() && (strings.HasSuffix(e.Name(), ".json") || strings.HasSuffix(e.Name(), ".jsonl")) {
+			sessions = append(sessions, name)
+		}
+	}
+	if len(sessions) == 0 {
+		return nil, fault.Newf(fault.Invalid, "%s is a folder without files of sessions (.json): name a file, or another folder", path)
+	}
+	return openSessions(path, sessions, opt)
+}
+
+// hasSessions says whether a file begins with a session: an object with an array of its requests.
+func hasSessions(head []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if d.PeekKind() == '[' {
+		if _, err := d.ReadToken(); err != nil {
+			return false
+		}
+	}
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return false
+	}
+	for d.PeekKind() == '"' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return false
+		}
+		if t.String() == requestsMember {
+			return d.PeekKind() == '['
+		}
+		if err := d.SkipValue(); err != nil {
+			return false
+		}
+	}
+	return false
+}
