@@ -305,6 +305,9 @@ func TestTenantsAdministerThemselvesAlone(t *testing.T) {
 	}{
 		{http.MethodGet, "keys", 200},
 		{http.MethodGet, "usage", 200},
+		{http.MethodGet, "demand", 200},
+		{http.MethodGet, "demand?account=*", 403},
+		{http.MethodGet, "demand?account=" + c.Account.ID, 403},
 		{http.MethodGet, "keys?account=" + c.Account.ID, 403},
 		{http.MethodPost, "keys?account=" + c.Account.ID, 403},
 		{http.MethodGet, "verify", 403},

@@ -1,12 +1,15 @@
 package trace_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -403,6 +406,47 @@ func TestSilence(t *testing.T) {
 	}
 	if x := measure(t, s); x.calls[0] != 4 || len(s.Info().Unknown) != 0 {
 		t.Errorf("%+v", x.calls)
+	}
+}
+
+// The memory that a reading takes does not grow with the file: it is the same after a tenth of it and at its end.
+func TestMemoryDoesNotGrow(t *testing.T) {
+	const rows = 400_000
+	path := filepath.Join(t.TempDir(), "f.csv")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	fmt.Fprintln(w, "time,input,output,user")
+	for i := range rows {
+		fmt.Fprintf(w, "%d,%d,%d,u%d\n", 1_700_000_000+i/5, 100+i%977, 10+i%613, i%50)
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := trace.Open(path, trace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at [2]uint64
+	n := 0
+	for _, err := range s.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		for i, when := range []int{rows / 10, rows - 1} {
+			if n == when {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				at[i] = m.HeapAlloc
+			}
+		}
+	}
+	if n != rows || at[1] > at[0]+1<<20 {
+		t.Errorf("%d rows; %d bytes after a tenth, %d at the end", n, at[0], at[1])
 	}
 }
 
