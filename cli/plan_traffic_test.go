@@ -114,7 +114,7 @@ func TestPlanSaysWhatMissingTimesAre(t *testing.T) {
 	}
 }
 
-// Bills and traces of sessions are planned for.
+// Bills, folders of clients and traces of sessions are planned for.
 func TestPlanOfOtherTraffic(t *testing.T) {
 	var bill strings.Builder
 	bill.WriteString("line_item_usage_start_date,line_item_usage_end_date,line_item_usage_type,line_item_usage_amount,pricing_unit\n")
@@ -123,12 +123,17 @@ func TestPlanOfOtherTraffic(t *testing.T) {
 			fmt.Fprintf(&bill, "2026-01-05T%02d:00:00Z,2026-01-05T%02d:00:00Z,USE1-Llama3-1-70B-%s-tokens,100,1K tokens\n", h, h+1, kind)
 		}
 	}
+	clients := t.TempDir()
+	if err := os.WriteFile(filepath.Join(clients, "chunk-0-trace.csv"), []byte("0,0.5,2,Gamma,0.25,8\n600,1,1,,0,0\n1200,0.5,2,Weibull,0.6,1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args   []string
 		format string
 		calls  int64
 	}{
 		{[]string{"--trace", fileOf(t, bill.String()), "--tokens", "900,100"}, "cost-and-usage-report", 1200},
+		{[]string{"--trace", clients, "--tokens", "900,100"}, "servegen", 1200},
 		{[]string{"--trace", fileOf(t, `{"block_size":64,"requests":[{"t":0,"in":128,"out":9,"hash_ids":[1,2]},{"t":9,"in":192,"out":9,"hash_ids":[1,2,3]}]}`), "--sessions", "100"}, "sessions", 0},
 	} {
 		a := answerFor(t, c.args...)

@@ -26,7 +26,7 @@ type Options struct {
 	Query meter.DemandQuery
 	// Location is where days are counted; nil is UTC.
 	Location *time.Location
-	// Now ends a query without an end, at its minute, so that each reading ends there.
+	// Now ends a query without an end, so that each reading ends there.
 	Now time.Time
 }
 
@@ -63,7 +63,7 @@ func Open(pages Pages, opt Options) (*Traffic, error) {
 	}
 	asked := !opt.Query.Until.IsZero()
 	if !asked {
-		opt.Query.Until = opt.Now.Truncate(time.Minute)
+		opt.Query.Until = opt.Now
 	}
 	p, err := pages(opt.Query)
 	if err != nil {

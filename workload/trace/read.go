@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Read finds out what a file or a folder is, and opens it: calls or counts (Open), a report of costs and usage, or sessions of agents. It
-// reads the beginning only, but for sessions, of which calls are made.
+// Read finds out what a file or a folder is, and opens it: calls or counts (Open), a report of costs and usage, sessions of agents, or the
+// clients of ServeGen. It reads the beginning only, but for sessions and clients, of which calls are made.
 func Read(path string, opt Options) (workload.Source, error) {
 	if opt.Location == nil {
 		opt.Location = time.UTC
@@ -53,17 +53,25 @@ func folder(path string, opt Options) (workload.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sessions []string
+	var clients, sessions []string
 	for _, e := range entries {
 		name := filepath.Join(path, e.Name())
-		if !e.IsDir() && (strings.HasSuffix(e.Name(), ".json") || strings.HasSuffix(e.Name(), ".jsonl")) {
+		switch {
+		case e.IsDir():
+		case strings.HasPrefix(e.Name(), "chunk-") && strings.HasSuffix(e.Name(), "-trace.csv"):
+			clients = append(clients, name)
+		case strings.HasSuffix(e.Name(), ".json"), strings.HasSuffix(e.Name(), ".jsonl"):
 			sessions = append(sessions, name)
 		}
 	}
-	if len(sessions) == 0 {
-		return nil, fault.Newf(fault.Invalid, "%s is a folder without files of sessions (.json): name a file, or another folder", path)
+	switch {
+	case len(clients) > 0:
+		return openServeGen(path, clients, opt)
+	case len(sessions) > 0:
+		return openSessions(path, sessions, opt)
+	default:
+		return nil, fault.Newf(fault.Invalid, "%s is a folder without files of clients (chunk-1-trace.csv, as ServeGen has them) or sessions (.json): name a file, or another folder", path)
 	}
-	return openSessions(path, sessions, opt)
 }
 
 // hasSessions says whether a file begins with a session: an object with an array of its requests.
