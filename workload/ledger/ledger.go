@@ -143,6 +143,10 @@ func (t *Traffic) All() iter.Seq2[workload.Request, error] {
 				return
 			}
 		}
+		if t.opt.Query.Since.IsZero() && x.last == x.first {
+			yield(workload.Request{}, fault.Newf(fault.Invalid, "the ledger of %s has calls of one instant alone, which tell no rate: say since when there were no others, such as --since 24h", t.opt.Name))
+			return
+		}
 		t.last.Store(x.outcome())
 	}
 }
@@ -165,7 +169,8 @@ type reading struct {
 	t        *Traffic
 	heap     minheap.Heap[waiting, *waiting]
 	rows     int64
-	last     int64 // of what was handed on
+	first    int64 // of what was handed on, the clock
+	last     int64
 	tenants  map[string]int32
 	names    []string
 	attempts map[string]*workload.Request
@@ -210,7 +215,9 @@ func (x *reading) pop(yield func(workload.Request, error) bool) bool {
 		q = *w.refused
 		delete(x.attempts, w.id)
 	}
-	x.last = w.at
+	if x.last = w.at; x.first == 0 {
+		x.first = w.at
+	}
 	q.At = time.Duration(w.at - x.t.base)
 	if w.left > 0 {
 		w.left--

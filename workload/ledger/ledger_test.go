@@ -150,6 +150,25 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+// Calls of one instant tell a rate only where it is said since when there were no others.
+func TestOneInstant(t *testing.T) {
+	rows := []meter.DemandRow{{At: at(0), Input: 1, Count: 1}, {At: at(0), Input: 2, Count: 1}}
+	var err error
+	for _, e := range open(t, rows, 10).All() {
+		err = e
+	}
+	if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "--since 24h") {
+		t.Error(err)
+	}
+	s, err := ledger.Open(paged(rows, 10), ledger.Options{Now: start.Add(time.Hour), Query: meter.DemandQuery{Since: start.Add(-time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, s); len(got) != 2 || got[0].At != time.Hour+30*time.Second {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A page that cannot be had ends the reading.
 func TestPageFails(t *testing.T) {
 	rows := []meter.DemandRow{{At: at(0), Input: 1, Count: 1}, {At: at(1), Input: 1, Count: 1}}
@@ -195,7 +214,7 @@ func TestNoCallIsLost(t *testing.T) {
 			}
 			want += r.Count
 		}
-		s, err := ledger.Open(paged(rows, rapid.IntRange(1, 20).Draw(t, "page")), ledger.Options{Now: start.Add(time.Hour)})
+		s, err := ledger.Open(paged(rows, rapid.IntRange(1, 20).Draw(t, "page")), ledger.Options{Now: start.Add(time.Hour), Query: meter.DemandQuery{Since: start}})
 		if err != nil {
 			t.Fatal(err)
 		}
