@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,7 +25,9 @@ import (
 // et al., "ServeGen: Workload Characterization and Generation of Large Language Model Serving in Production", NSDI'26. It implements
 // workload.Source.
 //
-// Arrivals have the shape of the distribution that was fitted, and the rate of the window: its second parameter, the scale, is not used.
+// Arrivals have the shape of the distribution that was fitted, and the rate of the window: its second parameter, the scale, is not used. Sizes are drawn
+// of the distributions in the client's other file (chunk-N-dataset.json: by the start of a window, weights of sizes of input_tokens and
+// output_tokens), the last that began before the window; clients without one have the size that is given.
 type ServeGen struct {
 	path    string
 	opt     Options
@@ -32,6 +35,7 @@ type ServeGen struct {
 	steps   int
 	clients []client
 	rates   []float64 // of all clients, by window
+	mean    struct{ input, output float64 }
 	faults  []workload.Fault
 	unknown []workload.Span
 	notes   []string
@@ -41,6 +45,19 @@ type ServeGen struct {
 type client struct {
 	name         string
 	rate, shapes []float32
+	sizes        []sized // in order; none is the size that is given
+}
+
+// sizesAt are the distributions in a window.
+func (c *client) sizesAt(start int64) *sized {
+	if len(c.sizes) == 0 {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(c.sizes, start, func(s sized, at int64) int { return cmp.Compare(s.from, at) })
+	if !found {
+		i = max(i-1, 0)
+	}
+	return &c.sizes[i]
 }
 
 // Bounds of a folder.
@@ -56,17 +73,14 @@ type clientRow struct {
 }
 
 func openServeGen(path string, files []string, opt Options) (*ServeGen, error) {
-	switch {
-	case opt.Input < 1:
-		return nil, fault.Newf(fault.Invalid, "%s tells how many calls come, and not how large they are: give their mean tokens, such as --tokens 1000,300", path)
-	case len(files) > maxClients:
+	if len(files) > maxClients {
 		return nil, fault.Newf(fault.Invalid, "%s has %d clients: at most %d are read: take some of the files", path, len(files), maxClients)
 	}
 	slices.SortFunc(files, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) // by number
 	s := &ServeGen{path: path, opt: opt}
 	x := faults{}
 	covered := []bool{}
-	windows := 0
+	windows, distributions := 0, 0
 	for _, f := range files {
 		rows, err := s.file(f, x)
 		if err != nil {
@@ -75,12 +89,30 @@ func openServeGen(path string, files []string, opt Options) (*ServeGen, error) {
 		if err := s.take(f, rows, x, &covered); err != nil {
 			return nil, err
 		}
-		if windows += len(s.clients[len(s.clients)-1].rate); windows > maxClientWindows {
-			return nil, fault.Newf(fault.Invalid, "%s has more than %d windows of clients: take some of the files", path, maxClientWindows)
+		c := &s.clients[len(s.clients)-1]
+		if err := s.size(c, strings.TrimSuffix(f, "-trace.csv")+"-dataset.json", x); err != nil {
+			return nil, err
+		}
+		windows, distributions = windows+len(c.rate), distributions+2*len(c.sizes)
+		if windows > maxClientWindows || distributions > maxSizes {
+			return nil, fault.Newf(fault.Invalid, "%s has more than %d windows of clients, or more than %d distributions of sizes: take some of the files", path, maxClientWindows, maxSizes)
 		}
 	}
 	s.faults = x.list()
 	return s, s.complete(covered)
+}
+
+// size reads the sizes of a client's calls, if there is a file of them.
+func (s *ServeGen) size(c *client, path string, x faults) (err error) {
+	if _, err := os.Stat(path); err == nil {
+		if c.sizes, err = sizesOf(path, x); err != nil {
+			return err
+		}
+	}
+	if len(c.sizes) == 0 && s.opt.Input < 1 {
+		return fault.Newf(fault.Invalid, "%s: %s tells how many calls come, and no file how large they are: give their mean tokens, such as --tokens 1000,300", s.path, c.name)
+	}
+	return nil
 }
 
 // file reads the rows of a client.
@@ -203,7 +235,16 @@ func (s *ServeGen) complete(covered []bool) error {
 	note := func(format string, args ...any) { s.notes = append(s.notes, fmt.Sprintf(format, args...)) }
 	note("each of %d clients has a rate and a distribution of gaps by windows of %v; calls are made of them by a seed", len(s.clients), s.step)
 	note("times are seconds from any origin: the hours of the day and the days of the week are not known")
-	note("the sizes of calls are those given: %d tokens in and %d out, all alike; files of sizes (chunk-N-dataset.json) are not read", s.opt.Input, s.opt.Output)
+	unsized := s.means()
+	switch {
+	case unsized == len(s.clients):
+		note("the sizes of calls are those given: %d tokens in and %d out, all alike", s.opt.Input, s.opt.Output)
+	case unsized > 0:
+		note("%d clients have no file of sizes (chunk-N-dataset.json): their calls have %d tokens in and %d out, all alike", unsized, s.opt.Input, s.opt.Output)
+	}
+	if unsized < len(s.clients) {
+		note("sizes are drawn of each client's distributions, prompts and answers apart; what is computed without replay takes all calls as the mean one")
+	}
 	if zero > 0 {
 		note("%.0f %% of the clients' windows have a rate of zero, which counts as idle: the files do not tell it from missing data", 100*float64(zero)/float64(all))
 	}
@@ -221,6 +262,26 @@ func (s *ServeGen) complete(covered []bool) error {
 	o.remark(s.opt.Idle)
 	s.unknown, s.notes = o.unknown, append(s.notes, o.notes...)
 	return nil
+}
+
+// means computes the mean sizes of all calls, and returns how many clients have none of their own.
+func (s *ServeGen) means() (unsized int) {
+	calls := 0.0
+	for i := range s.clients {
+		c := &s.clients[i]
+		if len(c.sizes) == 0 {
+			unsized++
+		}
+		for n, rate := range c.rate {
+			in, out := float64(s.opt.Input), float64(s.opt.Output)
+			if z := c.sizesAt(int64(n) * int64(s.step/time.Second)); z != nil {
+				in, out = z.in.mean(), z.out.mean()
+			}
+			s.mean.input, s.mean.output, calls = s.mean.input+in*float64(rate), s.mean.output+out*float64(rate), calls+float64(rate)
+		}
+	}
+	s.mean.input, s.mean.output = s.mean.input/calls, s.mean.output/calls
+	return unsized
 }
 
 // Info implements workload.Source.
@@ -248,12 +309,12 @@ func (s *ServeGen) Rate(at time.Duration) float64 {
 
 // Tokens returns the mean sizes of a call.
 func (s *ServeGen) Tokens() (input, output float64) {
-	return float64(s.opt.Input), float64(s.opt.Output)
+	return s.mean.input, s.mean.output
 }
 
 // Call returns the size of a call.
 func (s *ServeGen) Call() workload.Request {
-	return workload.Request{Input: s.opt.Input, Output: s.opt.Output}
+	return workload.Request{Input: int64(math.Round(s.mean.input)), Output: int64(math.Round(s.mean.output))}
 }
 
 // All implements workload.Source.
@@ -263,8 +324,13 @@ func (s *ServeGen) All() iter.Seq2[workload.Request, error] {
 		processes[i] = s.clients[i].process(s.step)
 	}
 	return func(yield func(workload.Request, error) bool) {
+		random := arrival.Random(s.opt.Seed, len(processes))
 		for of, at := range arrival.Merge(processes, s.opt.Seed) {
-			if !yield(workload.Request{At: at, Input: s.opt.Input, Output: s.opt.Output, Tenant: int32(of)}, nil) {
+			q := workload.Request{At: at, Input: s.opt.Input, Output: s.opt.Output, Tenant: int32(of)}
+			if z := s.clients[of].sizesAt(int64(at.Truncate(s.step) / time.Second)); z != nil {
+				q.Input, q.Output = z.in.draw(random), z.out.draw(random)
+			}
+			if !yield(q, nil) {
 				return
 			}
 		}

@@ -102,6 +102,47 @@ func TestServeGen(t *testing.T) {
 	}
 }
 
+// Clients that have a file of sizes draw of it, by the window; others have the size that is given, and the mean is that of all calls.
+func TestServeGenSizes(t *testing.T) {
+	files := map[string]string{
+		"chunk-1-trace.csv": "0,1,0,,0,0\n600,3,0,,0,0\n", "chunk-1-dataset.json": `{"600":{"input_tokens":"{1000: 1.0}","output_tokens":"{7: 1}"},"0":{"input_tokens":"{100: 0.5, 300: 0.5}","output_tokens":"{9: 1}"},"x":{}}`,
+		"chunk-2-trace.csv": "0,4,0,,0,0\n600,0,0,,0,0\n",
+	}
+	s, err := trace.Read(folder(t, files), trace.Options{Input: 50, Output: 5, Seed: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for q, err := range s.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[fmt.Sprintf("client %d, window %d: %d/%d", q.Tenant, q.At/(10*time.Minute), q.Input, q.Output)]++
+	}
+	for _, want := range []string{"client 0, window 0: 100/9", "client 0, window 0: 300/9", "client 0, window 1: 1000/7", "client 1, window 0: 50/5"} {
+		if got[want] < 200 {
+			t.Errorf("%q: %d times", want, got[want])
+		}
+	}
+	in, out := s.(*trace.ServeGen).Tokens()
+	if len(got) != 4 || math.Abs(in-(200+3*1000+4*50)/8.0) > 1e-3 || math.Abs(out-(9+3*7+4*5)/8.0) > 1e-3 {
+		t.Errorf("%v, means of %v and %v", got, in, out)
+	}
+	if f := s.Faults(); len(f) != 1 || !strings.Contains(f[0].Reason, "no distributions") {
+		t.Errorf("%+v", f)
+	}
+	if notes := strings.Join(s.Info().Notes, "\n"); !strings.Contains(notes, "1 clients have no file of sizes") {
+		t.Error(notes)
+	}
+	if _, err := trace.Read(folder(t, files), trace.Options{}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "chunk-2 tells how many calls come") {
+		t.Error(err)
+	}
+	files["chunk-1-dataset.json"] = `{"0":`
+	if _, err := trace.Read(folder(t, files), mean); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "mend the file") {
+		t.Error(err)
+	}
+}
+
 // Folders that are no traffic are refused, with what to do.
 func TestBadFolders(t *testing.T) {
 	good := "0,2,1.5,Gamma,0.5,1\n60,1,0,,0,0\n"
