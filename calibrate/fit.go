@@ -51,9 +51,10 @@ type Coefficients struct {
 	ContextToken Estimate `json:"contextToken"`
 	Sequence     Estimate `json:"sequence"`
 
-	Samples int     `json:"samples"`
-	Error   float64 `json:"error"` // root mean square of the relative errors
-	Worst   float64 `json:"worst"` // largest of them
+	Samples int     `json:"samples"` // that were fitted
+	LeftOut int     `json:"leftOut"` // others, which something else had disturbed
+	Error   float64 `json:"error"`   // root mean square of the relative errors of those that were fitted
+	Worst   float64 `json:"worst"`   // largest of them
 }
 
 // Predict is the time of a sample by the coefficients.
@@ -86,28 +87,29 @@ const (
 	perTerm   = 3 // samples, at least
 )
 
-// Fit finds the coefficients. Its error is Uncovered where the samples cannot tell.
+// Fit finds the coefficients, without samples that were disturbed (see undisturbed). Its error is Uncovered where the samples cannot tell.
 func Fit(samples []Sample, span Span) (*Coefficients, error) {
 	for i := range samples {
 		if s := &samples[i]; !(s.Seconds > 0) || min(s.Calls, s.Steps, s.Prefill, s.Context, s.Decoded) < 0 || math.IsInf(s.Seconds, 0) {
 			return nil, fmt.Errorf("sample %d is no measurement: %+v", i+1, *s)
 		}
 	}
-	rows := make([]vector, len(samples))
-	var all normal
-	for i := range samples {
-		rows[i] = samples[i].row()
-		all.add(&rows[i], 1)
-	}
-	if missing := uncovered(samples, &all, span); len(missing) > 0 {
+	rows, missing := spanned(samples, span)
+	if len(missing) > 0 {
 		return nil, &Uncovered{missing}
+	}
+	all := len(samples)
+	if near := undisturbed(samples, rows); (all-len(near))*mostLeftOut <= all {
+		if r, missing := spanned(near, span); len(missing) == 0 {
+			samples, rows = near, r
+		}
 	}
 	x, weights := robust(rows)
 	if x[termStep] == 0 {
 		return nil, errors.New("the fit is degenerate: a step costs nothing in it; the samples are no steps of one engine")
 	}
 	low, high := intervals(rows, weights, max(span.Block, 1), &x)
-	c := &Coefficients{Samples: len(samples)}
+	c := &Coefficients{Samples: len(samples), LeftOut: all - len(samples)}
 	for i, e := range []*Estimate{&c.Call, &c.Step, &c.PrefillToken, &c.ContextToken, &c.Sequence} {
 		*e = Estimate{Value: x[i], Low: low[i], High: high[i]}
 	}
@@ -119,6 +121,78 @@ func Fit(samples []Sample, span Span) (*Coefficients, error) {
 	c.Error = math.Sqrt(c.Error)
 	return c, nil
 }
+
+// spanned returns the rows of samples, and what these do not span.
+func spanned(samples []Sample, span Span) (rows []vector, missing []string) {
+	rows = make([]vector, len(samples))
+	var all normal
+	for i := range samples {
+		rows[i] = samples[i].row()
+		all.add(&rows[i], 1)
+	}
+	return rows, uncovered(samples, &all, span)
+}
+
+// Samples that are left out.
+const (
+	// biweight is how many deviations off a sample has no say at all; the estimate of errors that are normal has 95 % of the efficiency of
+	// least squares then.
+	biweight = 4.685
+	// leastOff is a relative error that is no disturbance, however exact the other samples are: no engine is a line to a twentieth.
+	leastOff = 0.05
+	// mostLeftOut is of how many samples one is left out at most. Of more, it is not they that are wrong.
+	mostLeftOut = 4
+)
+
+// undisturbed returns the samples without those that something else had disturbed: a machine that did other work, a pause. From the fit of robust
+// on it weights each sample by Tukey's biweight, which takes all say from one that is far off (Beaton and Tukey, Technometrics 16, 1974), until
+// the weights stand. The deviation is by the median of the absolute errors (Hampel, JASA 69, 1974), with the correction for few samples of Rousseeuw
+// and Leroy (Robust Regression and Outlier Detection, 1987, chapter 5), whose advice it is to leave such samples out and to fit the others again.
+func undisturbed(samples []Sample, rows []vector) []Sample {
+	const rounds = 50
+	x, _ := robust(rows)
+	off := make([]float64, len(rows))
+	var cut float64
+	for range rounds {
+		errorsOf(rows, &x, off)
+		deviation := median(off) / normalMedian * (1 + 5/float64(len(rows)-terms))
+		cut = max(biweight*deviation, leastOff)
+		var n normal
+		for i := range rows {
+			if u := off[i] / cut; u < 1 {
+				n.addWeighted(&rows[i], 1, (1-u*u)*(1-u*u))
+			}
+		}
+		next := n.nonNegative()
+		if next == x {
+			break
+		}
+		x = next
+	}
+	near := make([]Sample, 0, len(samples))
+	for i := range samples {
+		if off[i] <= cut {
+			near = append(near, samples[i])
+		}
+	}
+	return near
+}
+
+// normalMedian is the median of the absolute errors that are normal, in deviations.
+const normalMedian = 0.6745
+
+// errorsOf fills in how far each sample is off, relative to what was measured.
+func errorsOf(rows []vector, x *vector, off []float64) {
+	for i := range rows {
+		off[i] = -1
+		for k := range terms {
+			off[i] += rows[i][k] * x[k]
+		}
+		off[i] = math.Abs(off[i])
+	}
+}
+
+func median(v []float64) float64 { return slices.Sorted(slices.Values(v))[len(v)/2] }
 
 // robust fits samples so that a few that were disturbed do not draw the others after them: a sample further off than the
 // measure below counts in proportion to it (Huber, Annals of Mathematical Statistics 35, 1964), by reweighting until
@@ -136,17 +210,10 @@ func robust(rows []vector) (x vector, weights []float64) {
 			n.addWeighted(&rows[i], 1, weights[i])
 		}
 		x = n.nonNegative()
-		for i := range rows {
-			off[i] = -1
-			for k := range terms {
-				off[i] += rows[i][k] * x[k]
-			}
-			off[i] = math.Abs(off[i])
-		}
-		sorted := slices.Sorted(slices.Values(off))
-		// The median of errors that are normal is 0.6745 of their deviation. Beyond 2.5 deviations is one of eighty of them, so that the
-		// weights say little of samples that nothing has disturbed, and intervals need not draw them again.
-		near := 2.5 / 0.6745 * sorted[len(sorted)/2]
+		errorsOf(rows, &x, off)
+		// Beyond 2.5 deviations is one of eighty errors that are normal, so that the weights say little of samples that nothing has
+		// disturbed, and intervals need not draw them again.
+		near := 2.5 / normalMedian * median(off)
 		if near < 1e-9 {
 			return x, weights
 		}

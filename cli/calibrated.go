@@ -112,7 +112,7 @@ func (r *calibrated) conclude() error {
 	r.kept = config.Calibration{
 		Step: micros(r.fit.Step.Value), PrefillToken: micros(r.fit.PrefillToken.Value), ContextToken: micros(r.fit.ContextToken.Value),
 		Sequence: micros(r.fit.Sequence.Value), Slots: int32(min(r.slots, 1<<20)), Chunk: max(r.chunk, int64(r.slots)), KV: r.kv, KVAtLeast: !r.full,
-		Measured: r.At.Format(time.RFC3339), Samples: int64(r.fit.Samples), Error: r.fit.Error,
+		Measured: r.At.Format(time.RFC3339), Samples: int64(r.fit.Samples), LeftOut: int64(r.fit.LeftOut), Error: r.fit.Error,
 	}
 	if !r.quick {
 		r.kept.Intervals = map[string]config.Interval{}
@@ -190,6 +190,9 @@ func (r *calibrated) lines() [][2]string {
 		kv = "at least " + kv + ": none had to wait (--kv says what it holds)"
 	}
 	fit := fmt.Sprintf("%d samples, errors of %.1f %% in the mean and %.1f %% at most", r.fit.Samples, 100*r.fit.Error, 100*r.fit.Worst)
+	if n := r.fit.LeftOut; n > 0 {
+		fit += fmt.Sprintf("; %d more were disturbed, and left out", n)
+	}
 	if r.quick {
 		fit = "two points: no intervals; context is part of a step and a call"
 	}

@@ -28,6 +28,7 @@ type Calibration struct {
 	// Intervals are of the coefficients, by their names.
 	Intervals map[string]Interval `yaml:"intervals,omitempty" doc:"Intervals that hold a coefficient with a probability of nine in ten, by its name."`
 	Samples   int64               `yaml:"samples,omitempty" doc:"Measurements that it was fitted on."`
+	LeftOut   int64               `yaml:"left_out,omitempty" doc:"Measurements that something else had disturbed, and that were not fitted."`
 	Error     float64             `yaml:"error,omitempty" doc:"Root mean square of the fit's relative errors."`
 	KVAtLeast bool                `yaml:"kv_at_least,omitempty" doc:"The memory holds more than kv_tokens: so many were seen, and none had to wait."`
 }
