@@ -159,7 +159,8 @@ type Reservation struct {
 	// Input, Output and Tokens are the buckets that count input, output and both together, one for one, without burndown and
 	// whatever their Measure says; 0 is not bounded. A part has those that its parent has.
 	Input, Output, Tokens BucketID
-	// Slots are the concurrent calls that back the rate; of a part, how many of its parent's are its own. 0 with replicas of its own.
+	// Slots are the concurrent calls that back the rate, 0 with replicas of its own; of a part, how many of its parent's are its own, which are
+	// slots of the parent's replicas where those back it.
 	Slots int32
 	// KV are the tokens of memory that back it, as Slots; 0 is not bounded.
 	KV int64

@@ -60,6 +60,9 @@ func (s *State) waitOf(p *pool, c *call) Wait {
 	if !s.served(p, c) {
 		return WaitReplica
 	}
+	if own != nil && !c.preemptible && !s.mayStart(p, c) {
+		return WaitOwnSlot
+	}
 	if !s.mayStart(p, c) {
 		limit, _ := p.commonRoom()
 		if p.sold == (room{}) {
@@ -98,6 +101,13 @@ func (s *State) slotsOf(p *pool, c *call) SlotState {
 	x.Own, x.Used = r.backing().minus(r.divided).slots, r.use.slots
 	if own := s.ownRack(c); own != nil {
 		x.Own, x.Used, x.Free, x.Recalled = own.slots, own.busy-own.borrowed, own.free, own.recalling
+		switch f := &s.reservations.items[s.ownerOf(c.reservation)]; {
+		case f.apart.given == 0:
+		case r.parent != 0:
+			x.Own, x.Used = s.slotsApart(r), r.apart.use
+		default:
+			x.Own, x.Used = f.undividedApart(), f.apart.shared
+		}
 	}
 	return x
 }

@@ -12,7 +12,7 @@ import "math"
 //
 // A firm call starts while common use stays within the common capacity, or does not grow. The same holds of memory, in tokens.
 // Calls on isolated replicas are outside all of this: there only their owner's calls are firm, unless a call that was lent to has
-// begun to answer.
+// begun to answer (see apart).
 
 // room is slots and tokens of memory.
 type room struct {
@@ -28,12 +28,16 @@ func (a room) plus(b room) room {
 // minus stops at 0.
 func (a room) minus(b room) room { return room{max(0, a.slots-b.slots), a.kv.sub(b.kv)} }
 
-// backing is what a reservation has for itself.
+// backing is what a reservation has for itself of the shared replicas.
 func (r *reservation) backing() room {
 	if r.removed {
 		return room{}
 	}
-	return room{r.Slots, wide{lo: uint64(r.KV)}}
+	slots := r.Slots
+	if r.away {
+		slots = 0
+	}
+	return room{slots, wide{lo: uint64(r.KV)}}
 }
 
 // base returns the replicas that work under quota runs on.
@@ -55,14 +59,10 @@ func (s *State) ownRack(c *call) *rack {
 	if c.reservation == 0 {
 		return nil
 	}
-	r := &s.reservations.items[c.reservation]
-	if r.own.up == 0 && r.parent != 0 {
-		r = &s.reservations.items[r.parent]
+	if oi := s.ownerOf(c.reservation); oi != 0 {
+		return &s.reservations.items[oi].own
 	}
-	if r.own.up == 0 {
-		return nil
-	}
-	return &r.own
+	return nil
 }
 
 // occupies is what a call takes up on a replica of its pool, at most.
@@ -98,8 +98,13 @@ func (s *State) growth(c *call, x room) room {
 
 // mayStart says whether a call may have a slot of its pool, if there is one.
 func (s *State) mayStart(p *pool, c *call) bool {
-	if c.preemptible || s.ownRack(c) != nil {
+	if c.preemptible {
 		return true
+	}
+	if c.reservation != 0 {
+		if owner := s.ownerOf(c.reservation); owner != 0 {
+			return s.mayStartApart(c.reservation, owner)
+		}
 	}
 	grows := s.growth(c, p.occupies(c))
 	limit, bounded := p.commonRoom()
@@ -109,7 +114,15 @@ func (s *State) mayStart(p *pool, c *call) bool {
 
 // occupy counts a call that has a slot of a replica that is up, or has it no more.
 func (s *State) occupy(c *call, on bool) {
-	if c.preemptible || s.replicas.items[c.replica].Reservation != 0 {
+	if c.preemptible {
+		return
+	}
+	if r := &s.replicas.items[c.replica]; r.Reservation != 0 {
+		by := int32(1)
+		if !on {
+			by = -1
+		}
+		s.occupyApart(c, r, by)
 		return
 	}
 	x := room{1, wide{lo: uint64(c.kv)}}

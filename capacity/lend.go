@@ -140,6 +140,10 @@ func (s *State) recallOwn(pi int32) {
 			continue
 		}
 		r.thirsty = false
+		if oi := s.ownerOf(ri); oi != 0 && s.reservations.items[oi].apart.given > 0 {
+			s.recallApart(oi)
+			continue
+		}
 		if r.node == 0 || s.nodes.items[r.node].waits() == 0 {
 			continue
 		}

@@ -21,7 +21,8 @@ type market struct {
 	ended    map[CallID]int
 	admitted map[CallID]bool
 	memory   bool
-	common   amounts // before the step
+	common   amounts             // before the step
+	apart    map[*purchase]int64 // before the step, how many calls use what no part has of a purchase's own replicas
 }
 
 // purchase is a reservation: one, or a part of one.
@@ -68,9 +69,10 @@ type customer struct {
 	maxOutput   int64
 }
 
-// newMarket draws a market. Purchases never sell more than there is.
-func newMarket(t *rapid.T, isolated, memory bool) *market {
-	m := &market{t: t, s: New(), memory: memory, calls: map[CallID]*customer{}, ended: map[CallID]int{}, admitted: map[CallID]bool{}}
+// newMarket draws a market. Purchases never sell more than there is. A divided one has a purchase with replicas of its own and no shared slots, of which
+// its parts have slots.
+func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
+	m := &market{t: t, s: New(), memory: memory, calls: map[CallID]*customer{}, ended: map[CallID]int{}, admitted: map[CallID]bool{}, apart: map[*purchase]int64{}}
 	cfg := &Config{
 		Models: []Model{{ID: modelID, Burndown: 5000, MaxOutput: 1000, WeightInput: 1, WeightOutput: 3}},
 		Pools:  []Pool{{ID: poolID, MaxQueue: 12, Service: time.Second, AffinityEntries: 8}},
@@ -112,6 +114,9 @@ func newMarket(t *rapid.T, isolated, memory bool) *market {
 			cfg.Buckets[len(cfg.Buckets)-1].Rate = c.rate
 			rate -= c.rate
 		}
+	}
+	if divided {
+		m.own(sell)
 	}
 	if isolated {
 		owner := m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "owner")]
@@ -206,13 +211,13 @@ func (c *customer) memory() int64 { return min(c.input+c.maxOutput, c.on.kv) }
 
 func (m *market) excess(p *purchase) amounts {
 	if p.parent != nil {
-		return m.use(p).minus(p.backing)
+		return m.use(p).minus(p.shared())
 	}
 	n, inside := m.use(p), p.backing
 	for _, c := range m.bought {
 		if c.parent == p {
 			n = n.plus(m.excess(c))
-			inside = inside.minus(c.backing)
+			inside = inside.minus(c.shared())
 		}
 	}
 	n = n.minus(inside)
@@ -269,6 +274,9 @@ func (m *market) step(ev Event) []Action {
 		m.s = r
 	}
 	m.common = m.commonUse()
+	for _, p := range m.bought {
+		m.apart[p], _, _ = m.undivided(p)
+	}
 	as := m.s.Step(m.now, ev, nil)
 	for i := range as {
 		m.follow(&as[i])
@@ -312,6 +320,13 @@ func (m *market) checkFirm(c *customer) {
 		}
 	}
 	m.common = use
+	if p := c.on.owner; p != nil && !c.recallable {
+		used, most, bounded := m.undivided(p)
+		if bounded && used > m.apart[p] && used > most {
+			m.t.Fatalf("%d calls use what no part has of the replicas of reservation %d, which is %d, by call %d; before there were %d", used, p.id, most, c.id, m.apart[p])
+		}
+		m.apart[p] = used
+	}
 }
 
 func (m *market) busy(r *machine) (n int64) {
@@ -436,10 +451,10 @@ func (m *market) due() (n int64) {
 			if m.isolated(c) {
 				w = 0
 			}
-			own := min(w, max(0, c.backing[0]-m.use(c)[0]))
+			own := min(w, max(0, c.shared()[0]-m.use(c)[0]))
 			n += own
 			waits += w - own
-			inside -= c.backing[0]
+			inside -= c.shared()[0]
 			used += m.excess(c)[0]
 		}
 		n += min(waits, max(0, inside-used))
@@ -465,7 +480,14 @@ func (m *market) checkSlots() {
 	}
 	for _, p := range m.bought {
 		free, lent, recalled := m.slots(p)
-		if waits := m.waiting(p); waits > 0 && free > 0 || waits > recalled && lent > 0 {
+		if !m.owns(p) {
+			continue
+		}
+		waits := m.waiting(p)
+		if _, _, bounded := m.undivided(p); bounded {
+			waits = m.claims(p)
+		}
+		if waits > 0 && free > 0 || waits > recalled && lent > 0 {
 			m.t.Fatalf("%d calls wait for isolated replicas; %d slots are free, %d lent, of which %d come back", waits, free, lent+recalled, recalled)
 		}
 	}

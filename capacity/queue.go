@@ -279,12 +279,16 @@ func (s *State) expectedWait(c *call) time.Duration {
 func (s *State) ownSlots(c *call) (own, left int32) {
 	r := &s.reservations.items[c.reservation]
 	if k := s.ownRack(c); k != nil {
+		if f := &s.reservations.items[s.ownerOf(c.reservation)]; f.apart.given > 0 {
+			part := s.slotsApart(r)
+			return part + f.undividedApart(), max(0, part-r.apart.use) + f.left()
+		}
 		return k.slots, k.slots - (k.busy - k.borrowed)
 	}
 	f := r
 	if r.parent != 0 {
 		f = &s.reservations.items[r.parent]
-		own, left = r.Slots, max(0, r.Slots-r.use.slots)
+		own, left = r.backing().slots, max(0, r.backing().slots-r.use.slots)
 	}
 	return own + f.backing().minus(f.divided).slots, left + f.undivided().slots
 }

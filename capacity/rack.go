@@ -1,5 +1,7 @@
 package capacity
 
+import "math"
+
 // rack is a set of replicas that the same calls may use: those that all of a pool share, its standbys, those that are isolated for
 // reservations, and of these each reservation's own. Only replicas that are up count.
 type rack struct {
@@ -285,6 +287,7 @@ func (s *State) recount(pi int32) {
 		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {
 			r.own.reset()
 			r.use, r.ofParts, r.used, r.excess, r.divided = room{}, room{}, room{}, room{}, room{}
+			r.apart.use, r.apart.excess, r.apart.shared, r.apart.given = 0, 0, 0, 0
 		}
 	}
 	for i := range s.reservations.items {
@@ -294,7 +297,10 @@ func (s *State) recount(pi int32) {
 		case r.parent == 0:
 			p.sold = p.sold.plus(r.backing())
 		default:
-			s.reservations.items[r.parent].divided = s.reservations.items[r.parent].divided.plus(r.backing())
+			f := &s.reservations.items[r.parent]
+			r.away = f.Slots == 0
+			f.divided = f.divided.plus(r.backing())
+			f.apart.given = int32(min(int64(f.apart.given)+int64(s.slotsApart(r)), math.MaxInt32))
 		}
 	}
 	for _, ri := range p.replicas {

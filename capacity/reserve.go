@@ -27,7 +27,9 @@ type reservation struct {
 	demand  demand // of its waiting calls
 	kin     demand // of a purchase, of all that belong to it
 	due     int32  // of a purchase, how many waiting calls could have slots as it is entitled to
-	thirsty bool   // its calls may want slots of its own replicas back
+	apart   apart
+	away    bool // a part's slots are of the replicas that are its purchase's own
+	thirsty bool // its calls may want slots of its own replicas back
 }
 
 // numUnitBuckets counts the buckets of a reservation: input, output, tokens.
@@ -168,6 +170,8 @@ type ReservationStats struct {
 	Firm, Excess, Waiting int32
 	// Own are the slots of replicas that are isolated for it, OwnBusy those in use, OwnLent of these by calls that can be recalled.
 	Own, OwnBusy, OwnLent int32
+	// Apart are the calls of a part that run on the replicas of its purchase and cannot be recalled.
+	Apart int32
 	// Input, Output and Tokens are where its buckets stand; of those that it has not, all is 0.
 	Input, Output, Tokens BucketStats
 }
@@ -181,7 +185,7 @@ func (s *State) Reservation(id ReservationID) (ReservationStats, bool) {
 	r := &s.reservations.items[i]
 	st := ReservationStats{
 		ID: id, Parent: r.Parent, Slots: r.Slots, KV: r.KV, Firm: r.use.slots, Excess: r.excess.slots,
-		Own: r.own.slots, OwnBusy: r.own.busy, OwnLent: r.own.borrowed,
+		Own: r.own.slots, OwnBusy: r.own.busy, OwnLent: r.own.borrowed, Apart: r.apart.use,
 	}
 	for k := range class(numClasses) {
 		key := nodeKey{pool: r.pool, tier: TierReserved, class: k, account: AccountID(r.ID)}

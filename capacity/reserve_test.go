@@ -55,12 +55,18 @@ func (m *market) tokens(c *customer) int64 {
 // of each bucket is what the definition says, and so is every refusal, to the nanosecond. All calls end once.
 func TestReservationsHold(t *testing.T) {
 	for _, c := range []struct {
-		name                     string
-		isolated, memory, faults bool
-	}{{name: "shared"}, {name: "isolated", isolated: true}, {name: "faults", isolated: true, faults: true}, {name: "memory", memory: true}} {
+		name                              string
+		isolated, divided, memory, faults bool
+	}{
+		{name: "shared"},
+		{name: "isolated", isolated: true},
+		{name: "divided", divided: true},
+		{name: "faults", isolated: true, divided: true, faults: true},
+		{name: "memory", memory: true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := newMarket(t, c.isolated, c.memory)
+				m := newMarket(t, c.isolated, c.divided, c.memory)
 				m.beCareful(m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "careful")])
 				for range 100 {
 					m.act()

@@ -7,7 +7,7 @@ package capacity
 type seat uint8
 
 const (
-	// seatNone is of those that have no call to start, or whose own replicas are full.
+	// seatNone is of those that have no call to start, or whose own replicas have no slot for it.
 	seatNone seat = iota
 	// seatIsolated is of those with a free slot on a replica of their own.
 	seatIsolated
@@ -24,6 +24,7 @@ type demand struct {
 	own    int32 // within the slots that are its own
 	rest   int32 // of the others, those that may use what its purchase has not divided
 	shared int32 // all that wait for a shared replica
+	apart  int32 // all that wait for replicas of their purchase's own
 }
 
 // headOf returns the call of a reservation whose turn it is.
@@ -44,15 +45,15 @@ func (s *State) seat(ri int32) {
 	at, d := seatNone, demand{}
 	if r.node != 0 && s.nodes.items[r.node].waits() > 0 {
 		n := &s.nodes.items[r.node]
-		at, d = s.seatOf(p, r, n)
-		if at == seatNone && !r.thirsty {
-			r.thirsty = true
-			p.thirsty = append(p.thirsty, ri)
+		at, d = s.seatOf(p, ri, n)
+		if at == seatNone {
+			s.thirst(ri)
 		}
 	}
 	if r.node != 0 {
 		s.sit(p, r.node, at)
 	}
+	s.wantApart(ri, d.apart)
 	f := r
 	if r.parent != 0 {
 		f = &s.reservations.items[r.parent]
@@ -68,21 +69,26 @@ func (s *State) seat(ri int32) {
 }
 
 // seatOf returns the seat of a reservation that waits, and its demand.
-func (s *State) seatOf(p *pool, r *reservation, n *node) (seat, demand) {
-	c := s.calls.at(s.headOf(n))
-	if own := s.ownRack(c); own != nil {
-		if own.free == 0 {
-			return seatNone, demand{}
+func (s *State) seatOf(p *pool, ri int32, n *node) (seat, demand) {
+	r := &s.reservations.items[ri]
+	if oi := s.ownerOf(ri); oi != 0 {
+		d := demand{}
+		if oi != ri || r.parent == 0 { // a part with replicas of its own takes none of its purchase's
+			d.apart = n.waits()
 		}
-		return seatIsolated, demand{}
+		if s.reservations.items[oi].own.free == 0 || !s.mayStartApart(ri, oi) {
+			return seatNone, d
+		}
+		return seatIsolated, d
 	}
+	c := s.calls.at(s.headOf(n))
 	d := demand{shared: n.waits()}
 	grows := s.growth(c, p.occupies(c))
 	if _, bounded := p.commonRoom(); grows.slots > 0 || bounded && !grows.kv.zero() {
 		return seatOverflow, d
 	}
 	if r.parent != 0 {
-		d.own = min(d.shared, max(0, r.Slots-r.use.slots))
+		d.own = min(d.shared, max(0, r.backing().slots-r.use.slots))
 	}
 	d.rest = d.shared - d.own
 	return seatEntitled, d

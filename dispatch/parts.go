@@ -12,7 +12,7 @@ import (
 type Part struct {
 	Team          string
 	Input, Output int64 // tokens a minute, each 0 where the reservation has no bound
-	Slots         int32
+	Slots         int32 // of those that back the reservation, which are on its own replicas if it has some
 }
 
 // teamPart is a team's part as calls look it up.
@@ -87,12 +87,12 @@ type PartStatus struct {
 	Team          string
 	Input, Output Level
 	Slots         int32 // that are its own
-	Running       int32 // calls of it on shared replicas that cannot be recalled
+	Running       int32 // calls of it that cannot be recalled
 	Waiting       int32
 }
 
-// part returns where a part stands. The mutex is held.
-func (d *Dispatcher) part(team string, p *teamPart) PartStatus {
-	st, _ := d.state.Reservation(p.id)
-	return PartStatus{Team: team, Input: level(st.Input), Output: level(st.Output), Slots: st.Slots, Running: st.Firm, Waiting: st.Waiting}
+// part returns where a part stands, and how many of its calls run on shared replicas. The mutex is held.
+func (d *Dispatcher) part(team string, p *teamPart) (st PartStatus, shared int32) {
+	x, _ := d.state.Reservation(p.id)
+	return PartStatus{Team: team, Input: level(x.Input), Output: level(x.Output), Slots: x.Slots, Running: x.Firm + x.Apart, Waiting: x.Waiting}, x.Firm
 }

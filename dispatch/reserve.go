@@ -206,8 +206,8 @@ func (d *Dispatcher) reservation(r *reserved) ReservationStatus {
 		Pool: PoolSlots{Slots: pool.Slots, Sold: pool.Sold, Lent: pool.Lent},
 	}
 	for _, p := range r.Parts {
-		x := d.part(p.Team, r.parts[p.Team])
-		out.Running, out.Waiting, out.Parts = out.Running+x.Running, out.Waiting+x.Waiting, append(out.Parts, x)
+		x, shared := d.part(p.Team, r.parts[p.Team])
+		out.Running, out.Waiting, out.Parts = out.Running+shared, out.Waiting+x.Waiting, append(out.Parts, x)
 	}
 	return out
 }
