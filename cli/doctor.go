@@ -83,7 +83,7 @@ func report(e *env, asJSON bool, list []check) error {
 	return table(e, "\tCHECK\tDETAIL", rows)
 }
 
-// purchases adds those whose pools have shrunk below what is sold of them.
+// purchases adds those whose pools have shrunk below what is sold of them, and those that are not as forebay.yaml has them.
 func (c *doctorCmd) purchases(e *env, add func(string, error, string)) {
 	var out struct {
 		Provisioned []admin.Provisioned `json:"provisioned"`
@@ -94,6 +94,9 @@ func (c *doctorCmd) purchases(e *env, add func(string, error, string)) {
 	for i := range out.Provisioned {
 		if p := &out.Provisioned[i]; p.Shortage != "" {
 			add("purchase "+p.Name, errors.New(p.Shortage), "")
+		}
+		if p := &out.Provisioned[i]; p.Pending != "" && p.ManagedBy != "" {
+			add("purchase "+p.Name, fmt.Errorf("not as %s has it: %s", p.ManagedBy, p.Pending), "")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,33 +56,46 @@ func (c *provisionList) Run(e *env) error {
 		p := &out.Provisioned[i]
 		rows[i] = []string{
 			p.Name, p.Model.ID, standing(p), units(p), size(p), commitment(string(p.Term)), perHour(p), used(p, func(u *admin.Use) admin.Level { return u.Input }),
-			used(p, func(u *admin.Use) admin.Level { return u.Output }),
+			used(p, func(u *admin.Use) admin.Level { return u.Output }), p.ManagedBy,
 		}
 	}
-	return table(e, "NAME\tMODEL\tSTATUS\tUNITS\tUNIT (IN/OUT A MINUTE)\tTERM\tA UNIT-HOUR\tINPUT USED\tOUTPUT USED", rows)
+	return table(e, "NAME\tMODEL\tSTATUS\tUNITS\tUNIT (IN/OUT A MINUTE)\tTERM\tA UNIT-HOUR\tINPUT USED\tOUTPUT USED\tMANAGED BY", rows)
 }
 
-// standing is the status, and whether the pool still backs what is sold of it.
+// standing is the status, whether the pool still backs what is sold of it, and whether it is as it is declared.
 func standing(p *admin.Provisioned) string {
+	text := string(p.Status)
 	if p.Shortage != "" {
-		return string(p.Status) + ", short"
+		text += ", short"
 	}
-	return string(p.Status)
+	if p.Pending != "" {
+		text += ", not as declared"
+	}
+	return text
 }
 
 // units is how many there are, and how they are divided.
 func units(p *admin.Provisioned) string {
+	whole := count(p.Units)
 	if p.Tier {
-		return "reserved tier"
+		whole = "reserved tier"
 	}
 	parts := make([]string, len(p.Parts))
-	for i, x := range p.Parts {
-		parts[i] = fmt.Sprintf("%s=%d", x.Team, x.Units)
+	for i := range p.Parts {
+		parts[i] = p.Parts[i].Team + "=" + part(p, i)
 	}
 	if len(parts) == 0 {
-		return count(p.Units)
+		return whole
 	}
-	return count(p.Units) + " (" + strings.Join(parts, ", ") + ")"
+	return whole + " (" + strings.Join(parts, ", ") + ")"
+}
+
+// part is how much a team has: units, or input and output tokens a minute.
+func part(p *admin.Provisioned, i int) string {
+	if x := &p.Parts[i]; p.Tier {
+		return fmt.Sprintf("%d/%d", x.Input, x.Output)
+	}
+	return count(p.Parts[i].Units)
 }
 
 // size is what a unit delivers, and where that comes from.
@@ -164,6 +178,12 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	if p.Shortage != "" {
 		rows = append(rows, []string{"short", p.Shortage})
 	}
+	if p.ManagedBy != "" {
+		rows = append(rows, []string{"managed by", p.ManagedBy})
+	}
+	if p.Pending != "" {
+		rows = append(rows, []string{"not as declared", p.Pending})
+	}
 	if !p.Expires.IsZero() {
 		rows = append(rows, []string{"commitment", term(p)})
 	}
@@ -211,28 +231,55 @@ func level(l admin.Level) string {
 
 // partUse says what a team has of a throughput, and what is used of it.
 func partUse(p *admin.Provisioned, u *admin.PartUse) string {
-	var units int64
-	for _, x := range p.Parts {
-		if x.Team == u.Team {
-			units = x.Units
+	has := "units"
+	for i := range p.Parts {
+		if p.Parts[i].Team == u.Team {
+			has = part(p, i) + " of " + count(p.Units) + " units"
+			if p.Tier {
+				has = part(p, i) + " input and output tokens a minute"
+			}
 		}
 	}
-	return fmt.Sprintf("%d of %d units, %d slots; input %s, output %s; %d of its calls run, %d wait", units, p.Units, u.Slots, share(u.Input), share(u.Output), u.Running, u.Waiting)
+	return fmt.Sprintf("%s, %d slots; input %s, output %s; %d of its calls run, %d wait", has, u.Slots, share(u.Input), share(u.Output), u.Running, u.Waiting)
 }
 
 type provisionDivide struct {
 	remote
 	ofAccount
-	Name string           `arg:"" help:"Its name or ARN."`
-	Team map[string]int64 `help:"Units of a team: NAME=UNITS. What is given to no team is for all." mapsep:"none" xor:"how" required:""`
-	Undo bool             `help:"Make it one again." xor:"how" required:""`
+	Name string            `arg:"" help:"Its name or ARN."`
+	Team map[string]string `help:"What a team has: NAME=UNITS, or of the reserved tier NAME=INPUT/OUTPUT tokens a minute. What is given to no team is for all." placeholder:"NAME=UNITS" mapsep:"none" xor:"how" required:""`
+	Undo bool              `help:"Make it one again." xor:"how" required:""`
+}
+
+// teamPart reads what a team is to have: model units, or input and output tokens a minute.
+func teamPart(team, text string) (map[string]any, error) {
+	part := map[string]any{"team": team}
+	names := []string{"units"}
+	values := strings.Split(text, "/")
+	if len(values) > 1 {
+		names = []string{"inputTokensPerMinute", "outputTokensPerMinute"}
+	}
+	for i, v := range values {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || i >= len(names) {
+			return nil, fmt.Errorf("--team %s=%s: write UNITS, or INPUT/OUTPUT tokens a minute of the reserved tier", team, text)
+		}
+		if n != 0 || len(values) == 1 {
+			part[names[i]] = n
+		}
+	}
+	return part, nil
 }
 
 // Run implements the verb.
 func (c *provisionDivide) Run(e *env) error {
 	parts := []map[string]any{}
 	for _, team := range slices.Sorted(maps.Keys(c.Team)) {
-		parts = append(parts, map[string]any{"team": team, "units": c.Team[team]})
+		part, err := teamPart(team, c.Team[team])
+		if err != nil {
+			return err
+		}
+		parts = append(parts, part)
 	}
 	var p admin.Provisioned
 	if err := c.call(e.ctx, http.MethodPut, "provisioned/"+url.PathEscape(c.Name)+c.query(), map[string]any{"parts": parts}, &p); err != nil {

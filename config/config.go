@@ -31,6 +31,7 @@ type Config struct {
 	Models       map[string]Model       `yaml:"models,omitempty" live:"true" doc:"Models by their id: of the catalogue, or new ones."`
 	Aliases      map[string]string      `yaml:"aliases,omitempty" live:"true" doc:"Further names of models."`
 	Routes       map[string]Route       `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
+	Provisioned  []Purchase             `yaml:"provisioned,omitempty" live:"true" doc:"Purchases of provisioned throughput and of the reserved tier, which are made, divided and ended as it says."`
 	Buckets      map[string]Bucket      `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
 	Calibrations map[string]Calibration `yaml:"calibrations,omitempty" live:"true" doc:"What a replica of an engine can do with a model, by MODEL/ENGINE; forebay calibrate measures it."`
 	Charge       map[string]string      `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`

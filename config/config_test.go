@@ -353,18 +353,7 @@ func TestSchemaIsFresh(t *testing.T) {
 
 // The schema, judged by an implementation of the standard, takes the example and refuses what the decoder refuses.
 func TestSchemaJudgesFiles(t *testing.T) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource("forebay.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := compiler.Compile("forebay.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	takes := schemaTakes(t)
 	for text, valid := range map[string]bool{
 		example(t): true,
 		"server: {body_limit: 25MiB, keep_alive: 1m30s}": true,
@@ -379,17 +368,37 @@ func TestSchemaJudgesFiles(t *testing.T) {
 		"account: {limits: {spend_per_day: 5}}":     false,
 		"account: {limits: {spend_per_day: 5 USD}}": true,
 	} {
+		if err := takes(text); (err == nil) != valid {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+}
+
+// schemaTakes returns what judges a file by the schema.
+func schemaTakes(t *testing.T) func(text string) error {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("forebay.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("forebay.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(text string) error {
 		asJSON, err := yaml.YAMLToJSON([]byte(text))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if err := schema.Validate(value); (err == nil) != valid {
-			t.Errorf("%s\n%v", text, err)
-		}
+		return schema.Validate(value)
 	}
 }
 

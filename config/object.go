@@ -173,6 +173,7 @@ func (c *Config) Export() ([]byte, error) {
 		Engines      map[string]Engine      `yaml:"engines,omitempty"`
 		Models       map[string]Model       `yaml:"models,omitempty"`
 		Routes       map[string]Route       `yaml:"routes,omitempty"`
+		Provisioned  []Purchase             `yaml:"provisioned,omitempty"`
 		Calibrations map[string]Calibration `yaml:"calibrations,omitempty"`
-	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models, c.Routes, c.Calibrations})
+	}{c.Account, c.Accounts, c.Keys, c.Engines, c.Models, c.Routes, c.Provisioned, c.Calibrations})
 }

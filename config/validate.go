@@ -35,6 +35,7 @@ func (c *Config) Validate() error {
 	c.checkBuckets(&k)
 	c.checkInvocations(&k)
 	c.checkRoutes(&k)
+	c.checkPurchases(&k)
 	c.checkCalibrations(&k)
 	c.checkOperation(&k)
 	return k.err()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"forebay/catalog"
@@ -81,10 +82,18 @@ type Options struct {
 	Now    func() time.Time // time.Now, but for tests
 	// Changed is called, without locks, after a change that has been stored, so that Tend is called soon.
 	Changed func()
+	// Declared lists what the configuration asks to be bought, each name of an account once; nil for nothing. What it returned must not
+	// change any more.
+	Declared func() []Declaration
 }
 
 // Book keeps all throughputs. It is safe for concurrent use.
-type Book struct{ Options }
+type Book struct {
+	Options
+
+	mu    sync.Mutex
+	unmet []Unmet // guarded by mu
+}
 
 // New returns the book over a store.
 func New(o Options) *Book {
@@ -94,7 +103,10 @@ func New(o Options) *Book {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
-	return &Book{o}
+	if o.Declared == nil {
+		o.Declared = func() []Declaration { return nil }
+	}
+	return &Book{Options: o}
 }
 
 // now is the wall clock's time, as it is stored and shown.

@@ -26,7 +26,11 @@ type shop struct {
 	quota int64 // 0 is none
 	room  provision.Room
 	hour  int64 // price of a unit-hour, 0 unknown
+	unit  int64 // input of a unit
 	db    *store.Store
+	// declared is what the configuration asks for, and routes are those with a lane of a throughput, by its name or ARN.
+	declared []provision.Declaration
+	routes   map[string]string
 }
 
 const (
@@ -45,7 +49,7 @@ func newShop(t *testing.T) *shop {
 
 func newShopIn(t *testing.T, dir string) *shop {
 	t.Helper()
-	s := &shop{t: t, now: time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC), room: provision.Room{Units: 100}, hour: 5}
+	s := &shop{t: t, now: time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC), room: provision.Room{Units: 100}, hour: 5, unit: 100}
 	s.open(dir)
 	return s
 }
@@ -57,7 +61,10 @@ func (s *shop) open(dir string) {
 	}
 	s.t.Cleanup(func() { _ = db.Close() })
 	s.db = db
-	s.Book = provision.New(provision.Options{Store: database{db}, Models: s, Pools: s, Region: "us-east-1", Now: func() time.Time { return s.now }})
+	s.Book = provision.New(provision.Options{
+		Store: database{db}, Models: s, Pools: s, Region: "us-east-1", Now: func() time.Time { return s.now },
+		Declared: func() []provision.Declaration { return s.declared },
+	})
 }
 
 // Offer implements provision.Models: "base", and "NAME/base" customised from it.
@@ -70,7 +77,7 @@ func (s *shop) Offer(_, id string) (provision.Offer, error) {
 	if !strings.HasPrefix(base, "base") {
 		return provision.Offer{}, fault.New(fault.UnknownModel, "")
 	}
-	o := provision.Offer{Model: provision.Model{ID: id, ARN: baseARN + id, Base: base, Custom: custom}, Unit: catalog.Unit{Input: 100, Output: 10, Basis: catalog.BasisGiven}}
+	o := provision.Offer{Model: provision.Model{ID: id, ARN: baseARN + id, Base: base, Custom: custom}, Unit: catalog.Unit{Input: s.unit, Output: 10, Basis: catalog.BasisGiven}}
 	if s.hour > 0 {
 		hour := s.hour
 		o.Prices = &catalog.UnitPrices{Currency: "USD", None: &hour, OneMonth: &hour, Source: "test", Date: "2026-01-01"}
@@ -95,9 +102,9 @@ func (s *shop) Taken(_ context.Context, _ *store.Tx, _, name string) (bool, erro
 	return name == "alias", nil
 }
 
-// Route implements provision.Models: nothing is in a lane.
-func (s *shop) Route(string, string) string { return "" }
-func (s *shop) Quota(string) (int64, bool)  { return s.quota, s.quota > 0 }
+// Route implements provision.Models.
+func (s *shop) Route(_, id string) string  { return s.routes[id] }
+func (s *shop) Quota(string) (int64, bool) { return s.quota, s.quota > 0 }
 func (s *shop) order(name string) *provision.Order {
 	return &provision.Order{Account: account, Name: name, Model: "base", Units: 2}
 }
@@ -290,25 +297,25 @@ func TestDivide(t *testing.T) {
 	o.Units = 5
 	arn := s.create(o)
 	type parts = []provision.Part
-	_, err := s.Divide(t.Context(), account, arn, parts{{"search", 1}})
+	_, err := s.Divide(t.Context(), account, arn, parts{{Team: "search", Units: 1}})
 	s.wants(err, fault.Conflict, "Creating")
 	s.tend()
-	if x, err := s.Divide(t.Context(), account, "a", parts{{"search", 3}, {"lab", 2}}); err != nil || len(x.Parts) != 2 {
+	if x, err := s.Divide(t.Context(), account, "a", parts{{Team: "search", Units: 3}, {Team: "lab", Units: 2}}); err != nil || len(x.Parts) != 2 {
 		t.Fatalf("%+v %v", x, err)
 	}
 	for text, bad := range map[string]parts{
-		"more than the 5 model units": {{"search", 3}, {"lab", 3}},
-		"at least 1":                  {{"search", 0}},
-		"given twice":                 {{"search", 1}, {"search", 1}},
-		"empty":                       {{"", 1}},
-		"more than":                   {{"search", math.MaxInt64}, {"lab", math.MaxInt64}},
+		"more than the 5 model units": {{Team: "search", Units: 3}, {Team: "lab", Units: 3}},
+		"at least 1":                  {{Team: "search", Units: 0}},
+		"given twice":                 {{Team: "search", Units: 1}, {Team: "search", Units: 1}},
+		"empty":                       {{Team: "", Units: 1}},
+		"more than":                   {{Team: "search", Units: math.MaxInt64}, {Team: "lab", Units: math.MaxInt64}},
 	} {
 		_, err := s.Divide(t.Context(), account, arn, bad)
 		s.wants(err, fault.Invalid, text)
 	}
 	_, err = s.Divide(t.Context(), "111111111111", arn, nil)
 	s.wants(err, fault.NotFound, "")
-	if bought, err := s.Purchases(t.Context(), time.Time{}); err != nil || len(bought) != 1 || fmt.Sprint(bought[0].Parts) != "[{search 3} {lab 2}]" {
+	if bought, err := s.Purchases(t.Context(), time.Time{}); err != nil || len(bought) != 1 || fmt.Sprint(bought[0].Parts) != "[{search 3 0 0} {lab 2 0 0}]" {
 		t.Errorf("%+v %v", bought, err)
 	}
 	if x, err := s.Divide(t.Context(), account, arn, nil); err != nil || len(x.Parts) != 0 || len(s.get(arn).Parts) != 0 {

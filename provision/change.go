@@ -27,6 +27,9 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 		if err != nil {
 			return err
 		}
+		if err := b.unmanaged(t); err != nil {
+			return err
+		}
 		if t.Status != InService {
 			return fault.Newf(fault.Invalid, "The provisioned model throughput cannot be updated while its status is %s.", t.Status)
 		}
@@ -59,6 +62,9 @@ func (b *Book) rename(ctx context.Context, tx *store.Tx, t *Throughput, name str
 		return nil
 	}
 	if err := b.unrouted("renamed", t, t.Name); err != nil {
+		return err
+	}
+	if err := b.undeclared(t.Account, name); err != nil {
 		return err
 	}
 	if err := b.freeName(ctx, tx, t.Account, name); err != nil {
@@ -100,12 +106,15 @@ func (b *Book) unrouted(change string, t *Throughput, ids ...string) error {
 	return nil
 }
 
-// Delete ends a throughput. Faults: NotFound; Conflict while it is created or updated, for a commitment that has not ended, and for what is
-// in a route's lane.
+// Delete ends a throughput. Faults: NotFound; Conflict while it is created or updated, for a commitment that has not ended, for what is
+// in a route's lane, and for what the configuration declares.
 func (b *Book) Delete(ctx context.Context, account, id string) error {
 	err := b.Store.Update(ctx, func(tx *store.Tx) error {
 		t, err := find(ctx, tx, account, id)
 		if err != nil {
+			return err
+		}
+		if err := b.unmanaged(t); err != nil {
 			return err
 		}
 		now := b.now()
@@ -138,10 +147,13 @@ func (t *Throughput) end(ctx context.Context, tx *store.Tx, at time.Time) error 
 }
 
 // Cancel lets a commitment end with its term instead of being renewed, and returns the throughput. Faults: NotFound; Conflict for one
-// without a commitment, which can be deleted, and for one that is not in service.
+// without a commitment, which can be deleted, for one that is not in service, and for one that the configuration declares.
 func (b *Book) Cancel(ctx context.Context, account, id string) (t *Throughput, err error) {
 	err = b.Store.Update(ctx, func(tx *store.Tx) error {
 		if t, err = find(ctx, tx, account, id); err != nil {
+			return err
+		}
+		if err := b.unmanaged(t); err != nil {
 			return err
 		}
 		switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"time"
 
 	"forebay/fault"
 	"forebay/resource"
@@ -51,7 +52,10 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 	err = b.Store.Update(ctx, func(tx *store.Tx) error {
 		token := store.Token{Account: o.Account, Operation: "CreateProvisionedModelThroughput", Token: o.Token, Body: body}
 		result, again, err = tx.Once(ctx, &token, b.now(), func() ([]byte, error) {
-			t, err := b.order(ctx, tx, o)
+			if err := b.undeclared(o.Account, o.Name); err != nil {
+				return nil, err
+			}
+			t, err := b.order(ctx, tx, o, b.now())
 			if err != nil {
 				return nil, err
 			}
@@ -68,8 +72,8 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 	return string(result), nil
 }
 
-// order checks an order and stores it.
-func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, error) {
+// order checks an order and stores it, as made at an instant.
+func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order, at time.Time) (*Throughput, error) {
 	offer, err := b.offer(o)
 	if err == nil && o.Allow != nil {
 		err = o.Allow(offer.Model.ID)
@@ -84,23 +88,12 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 	if err != nil {
 		return nil, err
 	}
-	if o.tier() {
-		err = oneMore(all, offer.Model.ID)
-	} else {
-		err = b.withinQuota(o, units(all))
-	}
-	if err != nil {
+	if err := b.permits(o, &offer, all); err != nil {
 		return nil, err
 	}
-	now := b.now()
-	t := &Throughput{
-		ARN:     resource.ARN{Region: b.Region, Account: o.Account, Kind: kind, ID: resource.NewID()}.String(),
-		Account: o.Account, Name: o.Name, Units: o.Units, Model: offer.Model, Desired: offer.Model,
-		Status: Creating, Term: o.Term, Created: now, Changed: now, Unit: offer.Unit, Isolation: o.Isolation, Tier: o.tier(),
-	}
-	if t.Tier {
-		t.Units = 1
-	}
+	t := o.throughput(&offer)
+	t.ARN = resource.ARN{Region: b.Region, Account: o.Account, Kind: kind, ID: resource.NewID()}.String()
+	t.Created, t.Changed = at, at
 	r, err := t.stored()
 	if err != nil {
 		return nil, err
@@ -112,6 +105,26 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order) (*Throughput, 
 		return nil, err
 	}
 	return t, nil
+}
+
+// throughput is what comes of an order, once it has an ARN and a date.
+func (o *Order) throughput(offer *Offer) *Throughput {
+	t := &Throughput{
+		Account: o.Account, Name: o.Name, Units: o.Units, Model: offer.Model, Desired: offer.Model,
+		Status: Creating, Term: o.Term, Unit: offer.Unit, Isolation: o.Isolation, Tier: o.tier(),
+	}
+	if t.Tier {
+		t.Units = 1
+	}
+	return t
+}
+
+// permits refuses an order of an account that has bought all it may.
+func (b *Book) permits(o *Order, offer *Offer, all []Throughput) error {
+	if o.tier() {
+		return oneMore(all, offer.Model.ID)
+	}
+	return b.withinQuota(o, units(all))
 }
 
 // freeName refuses a name that stands for something else.

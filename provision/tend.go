@@ -17,25 +17,34 @@ const (
 	patience = 30 * time.Minute
 )
 
-// Tend takes every step that is due: orders that can be backed come into service and others fail or wait for their pool to grow,
+// Tend takes every step that is due: what is declared is ordered, and what is declared no more ends; orders that can be backed come into service and others fail or wait for their pool to grow,
 // models are put in place, commitments are renewed or end, and new prices are noted. It reports whether calls are
 // to be served differently from now on, and when it is to be called again, zero when no time is known. One call at a time.
 func (b *Book) Tend(ctx context.Context) (changed bool, next time.Time, err error) {
 	now := b.now()
+	var unmet []Unmet
 	err = b.Store.Update(ctx, func(tx *store.Tx) error {
 		all, err := list(ctx, tx, "")
 		if err != nil {
 			return err
 		}
 		v := visit{b: b, ctx: ctx, tx: tx, now: now, all: all}
-		for i := range all {
-			if err := v.tend(&all[i]); err != nil {
+		if err := v.declare(); err != nil {
+			return err
+		}
+		for i := range v.all {
+			if err := v.tend(&v.all[i]); err != nil {
 				return err
 			}
 		}
-		changed, next = v.changed, v.next
+		changed, next, unmet = v.changed, v.next, v.unmet
 		return nil
 	})
+	if err == nil {
+		b.mu.Lock()
+		b.unmet = unmet
+		b.mu.Unlock()
+	}
 	return changed, next, err
 }
 
@@ -48,6 +57,8 @@ type visit struct {
 	all     []Throughput // as they are after what has been done so far
 	changed bool         // for calls
 	next    time.Time
+	unmet   []Unmet
+	ordered time.Duration // by the configuration, a nanosecond each
 }
 
 // due asks for another round at an instant.
@@ -98,6 +109,13 @@ func (v *visit) admit(t *Throughput) error {
 	case room.Grows && v.now.Sub(t.Created) < patience:
 		v.due(v.now.Add(lookAgain))
 		return nil
+	case t.Declared: // it stands as long as it is declared
+		v.unmetOf(t, named(v.b.Declared(), t.Account, t.Name), "%s", t.short(&room))
+		if why := t.short(&room); why != t.Failure {
+			t.Failure, t.Changed = why, v.now
+			return v.keep(t)
+		}
+		return nil
 	default:
 		t.Status, t.Failure = Failed, t.short(&room)
 	}
@@ -107,13 +125,7 @@ func (v *visit) admit(t *Throughput) error {
 
 // replace puts the desired model in place, where its pool can back the units.
 func (v *visit) replace(t *Throughput) error {
-	var others []Throughput
-	for _, o := range serving(v.all) {
-		if o.ARN != t.ARN {
-			others = append(others, o)
-		}
-	}
-	room := v.b.Pools.Room(t.ask(t.Desired.ID), others)
+	room := v.b.Pools.Room(t.ask(t.Desired.ID), v.beside(t))
 	if room.Units < t.Units && room.Grows && v.now.Sub(t.Changed) < patience {
 		v.due(v.now.Add(lookAgain))
 		return nil

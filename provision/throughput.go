@@ -105,6 +105,8 @@ type Throughput struct {
 	Replicas  []Whole   `json:"replicas,omitempty"`
 	// Parts are the teams' guaranteed shares of it; the rest is nobody's in particular.
 	Parts []Part `json:"parts,omitempty"`
+	// Declared says that the configuration asked for it, and decides over it as long as it does.
+	Declared bool `json:"declared,omitzero"`
 	// Unit is what each unit delivers. What was sold stays what it was sold as, whatever is measured later.
 	Unit catalog.Unit `json:"unit"`
 	// Rates are the prices of a unit-hour, each from its instant on.

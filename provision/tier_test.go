@@ -40,8 +40,34 @@ func TestReservedTierIsBought(t *testing.T) {
 	if err != nil || slices.ContainsFunc(page, func(x *provision.Throughput) bool { return x.Tier }) {
 		t.Errorf("the service lists %+v, %v", page, err)
 	}
-	_, err = s.Divide(t.Context(), account, "tier", []provision.Part{{Team: "a", Units: 1}})
-	s.wants(err, fault.Invalid, "not divided")
+}
+
+// A rate is divided in tokens a minute, of each side that was bought.
+func TestReservedTierIsDivided(t *testing.T) {
+	s := newShop(t)
+	s.create(rate("tier", 100_000, 10_000))
+	s.tend()
+	a := provision.Part{Team: "a", Input: 60_000, Output: 6000}
+	for text, parts := range map[string][]provision.Part{
+		"in model units":         {{Team: "a", Units: 1}},
+		"must have tokens":       {{Team: "a", Input: 1000}},
+		"input, and output":      {{Team: "a", Output: 1000}},
+		"more than the 100000":   {a, {Team: "b", Input: 40_001, Output: 1}},
+		"and 10000 output":       {a, {Team: "b", Input: 1, Output: 4001}},
+		"given twice":            {a, a},
+		"tokens a minute of wha": {{Team: "a", Input: -5, Output: 5}},
+	} {
+		_, err := s.Divide(t.Context(), account, "tier", parts)
+		s.wants(err, fault.Invalid, text)
+	}
+	want := []provision.Part{a, {Team: "b", Input: 40_000, Output: 4000}}
+	if x, err := s.Divide(t.Context(), account, "tier", want); err != nil || !slices.Equal(x.Parts, want) {
+		t.Errorf("%+v %v", x, err)
+	}
+	s.create(s.order("units"))
+	s.tend()
+	_, err := s.Divide(t.Context(), account, "units", []provision.Part{a})
+	s.wants(err, fault.Invalid, "given in tokens")
 }
 
 // A rate that cannot be backed fails with what could be had of it, in tokens.

@@ -14,7 +14,23 @@ type Store interface {
 }
 
 // Tagger reads and changes the tags of everything that has some. It is safe for concurrent use.
-type Tagger struct{ Store Store }
+type Tagger struct {
+	Store Store
+	// Managed says where a configuration decides over the tags of an account's resource, "" for nowhere; nil where none does.
+	Managed func(ctx context.Context, account, arn string) (at string, err error)
+}
+
+// unmanaged refuses to change tags that a configuration decides over.
+func (t Tagger) unmanaged(ctx context.Context, account, arn string) error {
+	if t.Managed == nil {
+		return nil
+	}
+	at, err := t.Managed(ctx, account, arn)
+	if err == nil && at != "" {
+		err = fault.Newf(fault.Invalid, "The resource %s is managed by %s; change its tags there.", arn, at)
+	}
+	return err
+}
 
 // Tags returns the tags of an account's resource. Faults: NotFound; Invalid for what is no ARN.
 func (t Tagger) Tags(ctx context.Context, account, arn string) (tags map[string]string, err error) {
@@ -33,6 +49,9 @@ func (t Tagger) Tags(ctx context.Context, account, arn string) (tags map[string]
 func (t Tagger) Tag(ctx context.Context, account, arn string, tags []Tag) error {
 	add, err := TagMap(tags)
 	if err != nil {
+		return err
+	}
+	if err := t.unmanaged(ctx, account, arn); err != nil {
 		return err
 	}
 	return t.Store.Update(ctx, func(tx *store.Tx) error {
@@ -62,6 +81,9 @@ func (t Tagger) Untag(ctx context.Context, account, arn string, keys []string) e
 		if err := checkKey(key); err != nil {
 			return err
 		}
+	}
+	if err := t.unmanaged(ctx, account, arn); err != nil {
+		return err
 	}
 	return t.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := owned(ctx, tx, account, arn); err != nil {

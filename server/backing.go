@@ -299,7 +299,7 @@ func (p *serving) reservations(all []provision.Throughput) []dispatch.Reservatio
 		out = append(out, dispatch.Reservation{
 			ID: t.ARN, Name: t.Name, Model: t.Model.ID, Input: t.InputRate(), Output: t.OutputRate(), Slots: int32(min(slots, 1<<20)),
 			Costed: p.hourCost(t).Known, Tier: t.Tier, Replicas: ownReplicas(t),
-			Account: t.Account, Parts: partsOf(t, slots),
+			Account: t.Account, Parts: partsOf(t, slots+p.divisibleApart(t)),
 		})
 	}
 	return out

@@ -71,3 +71,27 @@ func TestSharedEnginesIsolateNothing(t *testing.T) {
 		t.Error(x)
 	}
 }
+
+// Teams' parts of an isolated purchase have slots of its replicas, in proportion to their units but for one slot, which is for all.
+func TestPartsHaveSlotsOfIsolatedReplicas(t *testing.T) {
+	c := isolable(testConfig(t))
+	c.Account.Teams = map[string]config.Team{"search": {}, "lab": {}}
+	s := run(t, c)
+	buy(t, s, fmt.Sprintf(`{"provisionedModelName":"own","modelId":%q,"modelUnits":4,%s}`, haiku, isolationTag))
+	if a := ask(t, s, http.MethodPut, "provisioned/own", `{"parts":[{"team":"search","units":3},{"team":"lab","units":1}]}`); a.status != http.StatusOK {
+		t.Fatal(a.status, a.body)
+	}
+	p := shown(t, s, "own")
+	if fmt.Sprint(p.Replicas) != "[{a 1} {b 1}]" || p.Use == nil || len(p.Use.Parts) != 2 {
+		t.Fatalf("%+v", p)
+	}
+	for _, part := range p.Use.Parts {
+		if want := map[string]int32{"search": 5, "lab": 1}[part.Team]; part.Slots != want { // of seven of eight, three quarters and one
+			t.Errorf("%+v, want %d slots", part, want)
+		}
+	}
+	key := teamKey(t, s, "lab")
+	if a := post(t, s, "/model/own/converse", question, set("Authorization", "Bearer "+key.Value)); a.status != http.StatusOK {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

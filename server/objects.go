@@ -368,7 +368,7 @@ func (o objectAdmin) Operator() string { return o.s.cfg.Account.ID }
 // Show implements admin.Configuration. Secrets are references in a configuration.
 func (o objectAdmin) Show(context.Context) ([]byte, error) { return o.s.live.Load().cfg.Marshal() }
 
-// Export implements admin.Configuration: what was made at run time, to be declared in forebay.yaml.
+// Export implements admin.Configuration: what was made and bought at run time, to be declared in forebay.yaml.
 func (o objectAdmin) Export(ctx context.Context) ([]byte, error) {
 	objects, err := o.s.store.Objects(ctx)
 	if err != nil {
@@ -387,6 +387,9 @@ func (o objectAdmin) Export(ctx context.Context) ([]byte, error) {
 	}
 	cfg, err := effective(bare, objects)
 	if err != nil {
+		return nil, err
+	}
+	if cfg.Provisioned, err = o.s.exportedPurchases(ctx); err != nil {
 		return nil, err
 	}
 	keys, err := o.s.store.Keys(ctx)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -10,17 +11,30 @@ import (
 	"forebay/provision"
 )
 
-// partsOf are the parts of a throughput as the scheduler takes them. Slots are divided as units are, rounded down: what is left is
-// for all.
+// partsOf are the parts of a throughput as the scheduler takes them. Slots are divided as units are, of the reserved tier as its input and output
+// are in the mean, rounded down: what is left is for all.
 func partsOf(t *provision.Throughput, slots int64) []dispatch.Part {
 	out := make([]dispatch.Part, len(t.Parts))
+	slots = min(slots, 1<<20)
 	for i, p := range t.Parts {
-		out[i] = dispatch.Part{Team: p.Team, Input: p.Units * t.Unit.Input, Output: p.Units * t.Unit.Output}
-		if t.Isolation != provision.Replica {
-			out[i].Slots = int32(min(slots, 1<<20) * p.Units / t.Units)
+		if t.Tier {
+			out[i] = dispatch.Part{Team: p.Team, Input: p.Input, Output: p.Output, Slots: int32(slots * p.Input / t.Unit.Input)}
+			if t.Unit.Output > 0 {
+				out[i].Slots = (out[i].Slots + int32(slots*p.Output/t.Unit.Output)) / 2
+			}
+			continue
 		}
+		out[i] = dispatch.Part{Team: p.Team, Input: p.Units * t.Unit.Input, Output: p.Units * t.Unit.Output, Slots: int32(slots * p.Units / t.Units)}
 	}
 	return out
+}
+
+// divisibleApart is how many slots of the replicas that are isolated for a throughput its parts can have: all but one, which is for all.
+func (p *serving) divisibleApart(t *provision.Throughput) (n int64) {
+	for _, w := range t.Replicas {
+		n += w.Replicas * int64(cmp.Or(p.slotsOf(t.Model.ID, w.Engine), dispatch.DefaultSlots))
+	}
+	return max(0, n-1)
 }
 
 // Divide implements admin.ProvisionAdmin.

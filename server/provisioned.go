@@ -26,9 +26,6 @@ func newProvisioned(all []provision.Throughput) *provisioned {
 	p := &provisioned{byARN: map[string]*provision.Throughput{}, byName: map[[2]string]*provision.Throughput{}}
 	for i := range all {
 		t := &all[i]
-		if t.Tier {
-			continue // calls ask for the tier, and name the model
-		}
 		p.byARN[t.ARN] = t
 		p.byName[nameKey(t.Account, t.Name)] = t
 	}
@@ -38,19 +35,20 @@ func newProvisioned(all []provision.Throughput) *provisioned {
 // nameKey is where an account's throughput of a name is found: whatever the name's case, as in the store.
 func nameKey(account, name string) [2]string { return [2]string{account, strings.ToLower(name)} }
 
-// find returns an account's throughput by ARN or name, nil for none.
+// find returns an account's throughput by ARN or name, as calls name it; nil for none. Of the reserved tier there is none: calls ask for the tier, and
+// name the model.
 func (p *provisioned) find(account, id string) *provision.Throughput {
 	t := p.byARN[id]
 	if t == nil {
 		t = p.byName[nameKey(account, id)]
 	}
-	if t == nil || t.Account != account {
+	if t == nil || t.Account != account || t.Tier {
 		return nil
 	}
 	return t
 }
 
-// lookup returns a throughput by the ARN of any, or by its name in an account, nil for none.
+// lookup returns what was bought by the ARN of any, or by its name in an account, as lanes of routes name it; nil for none.
 func (p *provisioned) lookup(account, id string) *provision.Throughput {
 	if t := p.byARN[id]; t != nil {
 		return t
@@ -69,6 +67,7 @@ func (s *Server) openBook() {
 			defer s.keys.Unlock()
 			s.tendBook(context.Background(), true) // what is stored comes into force although the caller may have left
 		},
+		Declared: s.declaredPurchases,
 	})
 }
 
@@ -91,6 +90,7 @@ func (s *Server) tendBook(ctx context.Context, changed bool) {
 	}
 	s.nextTend = next
 	s.sayShortages(ctx)
+	s.sayUnmet(ctx)
 	s.accruer.Wake()
 	select {
 	case s.wakeBook <- struct{}{}:
@@ -255,7 +255,7 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 
 // usedOf is used, with the shortages of now, which all that are listed share: finding them looks at every reservation.
 func (p provisionAdmin) usedOf(t *provision.Throughput, short map[string]string) *admin.Provisioned {
-	out := &admin.Provisioned{Throughput: *t}
+	out := &admin.Provisioned{Throughput: *t, ManagedBy: p.s.book.ManagedBy(t), Pending: p.s.unmetOf(t)}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
 		out.Use = new(use(&st))
 		out.Shortage = short[t.Model.ID]
@@ -287,13 +287,18 @@ func (p provisionAdmin) List(ctx context.Context, account string) ([]admin.Provi
 			out = append(out, *p.usedOf(&all[i], short))
 		}
 	}
-	return out, err
+	return append(out, p.notBought(account, all)...), err
 }
 
 // Get implements admin.ProvisionAdmin.
 func (p provisionAdmin) Get(ctx context.Context, account, id string) (*admin.Provisioned, error) {
 	t, err := p.s.book.Get(ctx, account, id)
 	if err != nil {
+		for _, x := range p.notBought(account, nil) {
+			if nameKey(account, x.Name) == nameKey(account, id) && fault.KindOf(err) == fault.NotFound {
+				return &x, nil
+			}
+		}
 		return nil, err
 	}
 	return p.used(t), nil

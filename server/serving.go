@@ -13,21 +13,23 @@ import (
 	"forebay/engine"
 	"forebay/identity"
 	"forebay/invocationlog"
+	"forebay/provision"
 )
 
 // serving is what follows from the configuration and may change while the server runs. It
 // is immutable once it is in force: calls read the one that they find, and a change puts
 // another in its place.
 type serving struct {
-	declared *config.Config // by the file and the command line
-	cfg      config.Config  // with what was made at run time
-	names    *catalog.Names
-	speaks   map[string][]engine.Client // by model
-	base     dispatch.Topology          // but for keys, and the addresses of names
-	opened   map[string]*opened         // by engine, as the scheduler knows it
-	custom   []*custom.Model            // that callers brought
-	variants map[string]*catalog.Model  // custom and imported models, by ARN
-	recorded *invocationlog.Config      // where the configuration lets model invocations go, nil for nowhere
+	declared  *config.Config // by the file and the command line
+	cfg       config.Config  // with what was made at run time
+	names     *catalog.Names
+	speaks    map[string][]engine.Client // by model
+	base      dispatch.Topology          // but for keys, and the addresses of names
+	opened    map[string]*opened         // by engine, as the scheduler knows it
+	custom    []*custom.Model            // that callers brought
+	variants  map[string]*catalog.Model  // custom and imported models, by ARN
+	purchases []provision.Declaration    // that the configuration declares
+	recorded  *invocationlog.Config      // where the configuration lets model invocations go, nil for nowhere
 }
 
 // build makes what a configuration asks for, with what old has and did not change. It has no
@@ -35,6 +37,7 @@ type serving struct {
 func build(declared, cfg *config.Config, brought []*custom.Model, old *serving) (*serving, error) {
 	p := &serving{declared: declared, cfg: *cfg, custom: brought, speaks: map[string][]engine.Client{}, opened: map[string]*opened{}}
 	p.recorded = recorded(&p.cfg.Logging.Invocations)
+	p.purchases = declarations(declared)
 	models, err := p.models()
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ type PartUse struct {
 	Waiting int32  `json:"waiting"`
 }
 
-// Division is how a throughput is divided among teams, in units; what is left is for all.
+// Division is how a throughput is divided among teams, in units, or of the reserved tier in tokens a minute; what is left is for all.
 type Division struct {
 	Parts []provision.Part `json:"parts"`
 }
@@ -76,6 +76,10 @@ type Provisioned struct {
 	Use *Use `json:"use,omitempty"` // absent while it is not in service
 	// Shortage says that the pool has shrunk below what is sold of it, for people; "" where it has not.
 	Shortage string `json:"shortage,omitzero"`
+	// ManagedBy is where forebay.yaml declares it, "" for what callers bought.
+	ManagedBy string `json:"managedBy,omitzero"`
+	// Pending says why it is not as forebay.yaml has it, or there still although it left the file, for people; "" where all is as declared.
+	Pending string `json:"pending,omitzero"`
 }
 
 // Order is what is asked of a throughput to be made.
@@ -195,8 +199,9 @@ var provisionedRoutes = []route{
 var divisionSchema = map[string]any{
 	"type": "object", "additionalProperties": false, "required": []string{"parts"}, "properties": map[string]any{
 		"parts": map[string]any{"type": "array", "items": map[string]any{
-			"type": "object", "additionalProperties": false, "required": []string{"team", "units"}, "properties": map[string]any{
+			"type": "object", "additionalProperties": false, "required": []string{"team"}, "properties": map[string]any{
 				"team": map[string]string{"type": "string"}, "units": map[string]any{"type": "integer", "minimum": 1},
+				"inputTokensPerMinute": map[string]any{"type": "integer", "minimum": 1}, "outputTokensPerMinute": map[string]any{"type": "integer", "minimum": 1},
 			},
 		}},
 	},

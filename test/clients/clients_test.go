@@ -17,12 +17,15 @@ import (
 	"forebay/server"
 )
 
-// configuration: a simulated engine that obeys prompts and takes no time, and another one to fail as often as tests want.
+// configuration: a simulated engine that obeys prompts and takes no time, another one to fail as often as tests want, and a purchase that is
+// declared.
 const configuration = `
 engines:
   test: {type: simulated, profile: instant, directives: true}
   faulty: {type: simulated, profile: instant, directives: true}
+  declared: {type: simulated, profile: instant, directives: true}
 models:
+  acme.declared: {engines: [{engine: declared}], unit: {input: 60000, output: 6000}}
   anthropic.faulty: {family: anthropic, engines: [{engine: faulty}]}
   anthropic.claude-3-haiku-20240307-v1:0: {engines: [{engine: test}]}
   meta.llama3-8b-instruct-v1:0: {engines: [{engine: test}]}
@@ -32,6 +35,8 @@ models:
   amazon.titan-text-express-v1: {engines: [{engine: test}]}
   amazon.titan-embed-text-v2:0: {engines: [{engine: test}]}
   cohere.command-r-v1:0: {engines: [{engine: test}]}
+provisioned:
+  - {name: declared-chat, model: acme.declared, units: 2, tags: {team: search}}
 `
 
 // running is a server with the environment that points clients at it.

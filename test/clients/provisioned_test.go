@@ -73,8 +73,11 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 			names = append(names, *s.ProvisionedModelName)
 		}
 	}
-	if !slices.Equal(names, []string{"talk"}) {
+	if slices.Sort(names); !slices.Equal(names, []string{"declared-chat", "talk"}) {
 		t.Errorf("listed %q", names)
+	}
+	if _, err := control.DeleteProvisionedModelThroughput(ctx, &bedrock.DeleteProvisionedModelThroughputInput{ProvisionedModelId: aws.String("declared-chat")}); !as[*controltypes.ConflictException](err) || !strings.Contains(err.Error(), "managed by") {
+		t.Errorf("what the configuration declares: %v", err)
 	}
 	if _, err := control.DeleteProvisionedModelThroughput(ctx, &bedrock.DeleteProvisionedModelThroughputInput{ProvisionedModelId: aws.String("talk")}); err != nil {
 		t.Error(err)

@@ -3,6 +3,7 @@
 import json
 import uuid
 
+import openai
 import pytest
 
 from conftest import Key, MISTRAL, admin, client, setting
@@ -96,6 +97,29 @@ def test_divided_among_teams(control, model, url):
     refused = aws(url, "bedrock-runtime", "converse", "--model-id", arn, "--messages", HELLO, key=keys[0])
     assert refused.returncode != 0 and "(ThrottlingException)" in refused.stderr
     control.delete_provisioned_model_throughput(provisionedModelId=arn)
+
+
+def test_reserved_tier_divided_and_in_a_route(model, url, api_key):
+    """A rate of the tier is divided in tokens, and serves all calls of a route in whose lane it is, in every API, until it is used up."""
+    team = "search-" + uuid.uuid4().hex[:6]
+    admin("POST", "teams/" + team, {})
+    key, n, route = key_of(team), name(), "route-" + uuid.uuid4().hex[:8]
+    admin("POST", "provisioned/" + n, {"model": model, "inputTokensPerMinute": 4000, "outputTokensPerMinute": 1000})
+    parts = [{"team": team, "inputTokensPerMinute": 2000, "outputTokensPerMinute": 500}]
+    assert admin("PUT", "provisioned/" + n, {"parts": parts})["parts"] == parts
+    admin("POST", "routes/" + route, {"lanes": [{"provisioned": n, "spill": "over-rate"}, {"name": "rest", "model": MISTRAL}]})
+
+    said = openai.OpenAI(base_url=url + "/v1", api_key=api_key, max_retries=0).chat.completions.create(
+        model=route, messages=[{"role": "user", "content": "[[tokens:1]]"}], service_tier="auto"
+    )
+    assert said.service_tier == "reserved"
+    search = client("bedrock-runtime", setting("FOREBAY_TEST_URL"), key=key)
+    for text, lane in (("word " * 3000, n), ("[[tokens:1]]", n), ("word " * 3000, n), ("[[tokens:1]]", "rest")):
+        assert told(chat(search, route, text), "x-forebay-lane") == lane
+    cli = aws(url, "bedrock-runtime", "converse", "--model-id", route, "--messages", HELLO, key=key)
+    assert cli.returncode == 0, cli.stderr
+    admin("DELETE", "routes/" + route)
+    admin("DELETE", "provisioned/" + n)
 
 
 def test_replicas_of_its_own(control, runtime, model):
