@@ -18,6 +18,7 @@ import (
 
 	"forebay/fault"
 	"forebay/workload"
+	"forebay/workload/rows"
 )
 
 // Bill is a report of costs and usage: quantities of tokens by usage type, of hours or days. It implements workload.Source. It is read once for
@@ -188,7 +189,7 @@ func (b *Bill) Faults() []workload.Fault {
 // All implements workload.Source.
 func (b *Bill) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
-		x := &billing{b: b, windows: map[int64]*used{}, models: map[string]float64{}, types: map[string]float64{}, faults: faults{}}
+		x := &billing{b: b, windows: map[int64]*used{}, models: map[string]float64{}, types: map[string]float64{}, faults: rows.Faults{}}
 		err := x.read()
 		if err == nil {
 			err = x.enough()
@@ -216,20 +217,20 @@ type billing struct {
 	types   map[string]float64 // what tells of tokens that are not here
 	batch   float64
 	total   float64
-	faults  faults
+	faults  rows.Faults
 	outcome *outcome
 }
 
 func (x *billing) read() error {
-	in, closer, err := open(x.b.path)
+	in, closer, err := rows.Open(x.b.path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = closer.Close() }()
-	if _, err := begin(x.b.path, in); err != nil {
+	if _, err := rows.Begin(x.b.path, in); err != nil {
 		return err
 	}
-	r, names, err := newCSV(x.b.path, in)
+	r, names, err := rows.NewCSV(x.b.path, in)
 	if err != nil {
 		return err
 	}
@@ -238,14 +239,14 @@ func (x *billing) read() error {
 	}
 	places := billPlaces{at(billTime), at(billEnd), at(billType), at(billUsed), at(billUnit), at(billKind), at(billText), at(billItem)}
 	for {
-		row, line, err := r.next()
+		row, line, err := r.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case err != nil && !isMalformed(err):
+		case err != nil && !rows.IsMalformed(err):
 			return fault.Newf(fault.Invalid, "%s, row %d: %v: mend the file, or cut it there", x.b.path, line, err)
 		case err != nil:
-			x.faults.leaveOut("the row is no CSV", line, row)
+			x.faults.LeaveOut("the row is no CSV", line, row)
 			continue
 		}
 		var wrong string
@@ -255,7 +256,7 @@ func (x *billing) read() error {
 			wrong = x.item(&places, row)
 		}
 		if wrong != "" {
-			x.faults.leaveOut(wrong, line, row)
+			x.faults.LeaveOut(wrong, line, row)
 		}
 	}
 }
@@ -401,7 +402,7 @@ func (x *billing) enough() error {
 	case len(x.windows) > maxWindows:
 		return invalid("it has times of more than ten years: cut the file")
 	case x.total == 0 && len(x.faults) > 0:
-		f := x.faults.list()[0]
+		f := x.faults.List()[0]
 		return invalid("none of its tokens can be read; the first is row %d: %s (%s)", f.Line, f.Reason, f.Text)
 	case x.total == 0 && x.b.opt.Usage != "":
 		return invalid("no usage type that has %q in it counts tokens: leave --usage-type out to have the models named", x.b.opt.Usage)
@@ -458,7 +459,7 @@ const month = 28 * 24 * time.Hour
 func (x *billing) found(starts []int64, base int64) *outcome {
 	grain := time.Duration(x.length)
 	last := starts[len(starts)-1]
-	o := &outcome{start: time.Unix(0, base).In(x.b.opt.Location), length: time.Duration(last-base) + grain, grain: grain, faults: x.faults.list()}
+	o := &outcome{start: time.Unix(0, base).In(x.b.opt.Location), length: time.Duration(last-base) + grain, grain: grain, faults: x.faults.List()}
 	what := "hour"
 	if grain > time.Hour {
 		what = "day"
@@ -481,9 +482,9 @@ func (x *billing) found(starts []int64, base int64) *outcome {
 	}
 	for i := 1; i < len(starts); i++ {
 		if starts[i]-starts[i-1] >= least {
-			o.miss(starts[i-1]+x.length-base, starts[i]-base)
+			o.unknown.Miss(starts[i-1]+x.length-base, starts[i]-base)
 		}
 	}
-	o.remark(x.b.opt.Idle)
+	o.note(o.unknown.Settle(x.b.opt.Idle))
 	return o
 }

@@ -9,6 +9,8 @@ import (
 
 	"forebay/fault"
 	"forebay/workload"
+	"forebay/workload/rows"
+	"forebay/workload/servegen"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,12 +24,12 @@ func Read(path string, opt Options) (workload.Source, error) {
 	if i, err := os.Stat(path); err == nil && i.IsDir() {
 		return folder(path, opt)
 	}
-	in, closer, err := open(path)
+	in, closer, err := rows.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = closer.Close() }()
-	isJSON, err := begin(path, in)
+	isJSON, err := rows.Begin(path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func Read(path string, opt Options) (workload.Source, error) {
 		}
 		return Open(path, opt)
 	}
-	_, names, err := newCSV(path, in)
+	_, names, err := rows.NewCSV(path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func folder(path string, opt Options) (workload.Source, error) {
 	}
 	switch {
 	case len(clients) > 0:
-		return openServeGen(path, clients, opt)
+		return servegen.Open(path, clients, servegen.Options{Input: opt.Input, Output: opt.Output, Seed: opt.Seed, Idle: opt.Idle})
 	case len(sessions) > 0:
 		return openSessions(path, sessions, opt)
 	default:

@@ -1,34 +1,6 @@
 package trace
 
-import (
-	"bytes"
-	"hash/fnv"
-	"math"
-
-	"github.com/go-json-experiment/json/jsontext"
-)
-
-// blocksMember is the member of traces that has the hashes of a prompt's blocks. Each is of all before it, too, so that prompts with the same one
-// begin alike up to there.
-const blocksMember = "hash_ids"
-
-// appendBlocks appends the hashes of an array, whether they are numbers or texts.
-func appendBlocks(dst []uint64, v jsontext.Value) []uint64 {
-	d := jsontext.NewDecoder(bytes.NewReader(v))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
-		return dst
-	}
-	for d.PeekKind() != ']' {
-		e, err := d.ReadValue()
-		if err != nil {
-			break
-		}
-		h := fnv.New64a()
-		_, _ = h.Write(e)
-		dst = append(dst, h.Sum64())
-	}
-	return dst
-}
+import "math"
 
 // cache is the blocks of prompts that a cache of a time to live holds: a block is forgotten when it was not used for so long.
 type cache struct {

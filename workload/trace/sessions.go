@@ -16,6 +16,7 @@ import (
 	"forebay/fault"
 	"forebay/internal/minheap"
 	"forebay/workload"
+	"forebay/workload/rows"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -62,13 +63,13 @@ func openSessions(path string, files []string, opt Options) (*Sessions, error) {
 		opt.Reuse = usualReuse
 	}
 	s := &Sessions{path: path, opt: opt}
-	x := &sessionReading{s: s, faults: faults{}}
+	x := &sessionReading{s: s, faults: rows.Faults{}}
 	for _, f := range files {
 		if err := x.file(f); err != nil {
 			return nil, err
 		}
 	}
-	s.faults = x.faults.list()
+	s.faults = x.faults.List()
 	if len(s.sessions) == 0 {
 		if len(s.faults) > 0 {
 			f := s.faults[0]
@@ -93,7 +94,7 @@ type recordedCall struct {
 // sessionReading reads the sessions of files.
 type sessionReading struct {
 	s      *Sessions
-	faults faults
+	faults rows.Faults
 	name   string // of the file
 	number int64  // of the session
 	calls  int
@@ -105,24 +106,24 @@ type sessionReading struct {
 }
 
 func (x *sessionReading) file(path string) error {
-	in, closer, err := open(path)
+	in, closer, err := rows.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = closer.Close() }()
-	if _, err := begin(path, in); err != nil {
+	if _, err := rows.Begin(path, in); err != nil {
 		return err
 	}
 	x.name = filepath.Base(path)
 	d := jsontext.NewDecoder(in.Reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
-		in.bound.row()
+		in.Row()
 		switch kind := d.PeekKind(); {
 		case kind == '[' && d.StackDepth() == 0, kind == ']':
 			_, err = d.ReadToken()
 		case kind == '{':
 			x.number++
-			err = x.session(d, in.bound)
+			err = x.session(d, in)
 		default:
 			if _, err = d.ReadToken(); errors.Is(err, io.EOF) {
 				return nil
@@ -140,7 +141,7 @@ func (x *sessionReading) file(path string) error {
 }
 
 // session reads one, request by request.
-func (x *sessionReading) session(d *jsontext.Decoder, bound *bounded) error {
+func (x *sessionReading) session(d *jsontext.Decoder, in *rows.Input) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (x *sessionReading) session(d *jsontext.Decoder, bound *bounded) error {
 				return err
 			}
 			for d.PeekKind() != ']' {
-				bound.row()
+				in.Row()
 				var r recordedCall
 				v, err := d.ReadValue()
 				if err != nil {
@@ -229,7 +230,7 @@ func (x *sessionReading) take(calls session, r *recordedCall, from float64, size
 	x.calls++
 	x.blocks = x.blocks[:0]
 	if len(r.Blocks) > 0 {
-		x.blocks = appendBlocks(x.blocks, r.Blocks)
+		x.blocks = rows.AppendBlocks(x.blocks, r.Blocks)
 	}
 	start := time.Duration(math.Round(at * float64(time.Second)))
 	cached := blockTokens(r.In, held.prompt(int64(start), x.blocks), len(x.blocks), size)
@@ -241,7 +242,7 @@ func (x *sessionReading) take(calls session, r *recordedCall, from float64, size
 }
 
 func (x *sessionReading) wrong(why string, v jsontext.Value) {
-	x.faults.leaveOut(why, x.number, []string{x.name + ": " + string(v[:min(len(v), 60)])})
+	x.faults.LeaveOut(why, x.number, []string{x.name + ": " + string(v[:min(len(v), 60)])})
 }
 
 // add keeps a session that has calls.
@@ -275,7 +276,7 @@ func (x *sessionReading) remark() {
 // Info implements workload.Source.
 func (s *Sessions) Info() workload.Info {
 	i := workload.Info{Name: filepath.Base(s.path), Format: "sessions", Length: weekLength, Notes: slices.Clone(s.notes)}
-	for _, c := range [][2]string{{"t", "time"}, {"in", "input"}, {"out", "output"}, {blocksMember, "cached"}} {
+	for _, c := range [][2]string{{"t", "time"}, {"in", "input"}, {"out", "output"}, {rows.BlocksMember, "cached"}} {
 		i.Columns = append(i.Columns, workload.Column{Name: requestsMember + "." + c[0], Meaning: c[1], Guessed: true})
 	}
 	return i

@@ -163,7 +163,7 @@ func TestBadSessions(t *testing.T) {
 	if f := s.Faults(); len(f) != 1 || f[0].Count != 2 || f[0].Line != 1 {
 		t.Errorf("%+v", f)
 	}
-	if _, err := trace.Read(write(t, "f", agent), trace.Options{}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "--sessions 200") {
+	if _, err := trace.Read(folder(t, map[string]string{"a.json": agent}), trace.Options{}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "--sessions 200") {
 		t.Error(err)
 	}
 }

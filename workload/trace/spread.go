@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"forebay/workload"
+	"forebay/workload/rows"
 )
 
 // spread makes calls of windows: as many as each has, at even chances over its length. A window is as long as it is to the next row; the
@@ -16,7 +17,7 @@ type spread struct {
 	any    bool
 	grain  time.Duration // the shortest distance between two rows
 	left   float64       // part of a call that the windows so far had more than they got
-	gaps   [][2]int64    // times without a window, in order
+	gaps   rows.Gaps     // times without a window
 }
 
 func (s *spread) begin(seed uint64) { s.random = rand.New(rand.NewPCG(seed, 0)) } //nolint:gosec // traffic
@@ -32,9 +33,7 @@ func (s *spread) window(w stamped, rate bool, yield func(workload.Request, error
 		const gap = 2 // windows are never twice as long as the shortest one
 		if length >= gap*s.grain {
 			length = s.grain
-			if len(s.gaps) < maxSpans {
-				s.gaps = append(s.gaps, [2]int64{s.held.at + int64(length), w.at})
-			}
+			s.gaps.Miss(s.held.at+int64(length), w.at)
 		}
 		ok = s.calls(length, yield)
 	}

@@ -17,6 +17,7 @@ import (
 	"forebay/fault"
 	"forebay/internal/minheap"
 	"forebay/workload"
+	"forebay/workload/rows"
 )
 
 // Options say what a file does not.
@@ -64,32 +65,13 @@ type outcome struct {
 	tenants []string
 	faults  []workload.Fault
 	notes   []string
-	unknown []workload.Span
+	unknown rows.Gaps
 }
 
-// maxSpans bounds the times that are kept of which nothing is known.
-const maxSpans = 1 << 16
-
-// miss takes a time in of which nothing is known, nanoseconds from the start.
-func (o *outcome) miss(from, to int64) {
-	if len(o.unknown) < maxSpans {
-		o.unknown = append(o.unknown, workload.Span{From: time.Duration(from), To: time.Duration(to)})
-	}
-}
-
-// remark notes what became of times without a window.
-func (o *outcome) remark(idle bool) {
-	var gaps time.Duration
-	for _, s := range o.unknown {
-		gaps += s.To - s.From
-	}
-	switch {
-	case gaps == 0:
-	case idle:
-		o.notes = append(o.notes, fmt.Sprintf("%v have no window: they count as idle, as was said", gaps))
-		o.unknown = nil
-	default:
-		o.notes = append(o.notes, fmt.Sprintf("%v have no window: that is missing data and no idleness; --missing idle says otherwise, as of exports that leave out windows without a call (CloudWatch's do)", gaps))
+// note adds a note, but for none.
+func (o *outcome) note(text string) {
+	if text != "" {
+		o.notes = append(o.notes, text)
 	}
 }
 
@@ -120,8 +102,8 @@ func Open(path string, opt Options) (*Trace, error) {
 	if t.columns.at[meansInput] < 0 && opt.Input == 0 {
 		return nil, fault.Newf(fault.Invalid, "%s says how many calls come, and not how large they are: give their mean tokens, such as --tokens 1000,300", path)
 	}
-	if opt.Reuse > 0 && !slices.Contains(names, blocksMember) {
-		return nil, fault.Newf(fault.Invalid, "%s has no hashes of the blocks of prompts (%s), so that --reuse can find nothing in it: leave --reuse out", path, blocksMember)
+	if opt.Reuse > 0 && !slices.Contains(names, rows.BlocksMember) {
+		return nil, fault.Newf(fault.Invalid, "%s has no hashes of the blocks of prompts (%s), so that --reuse can find nothing in it: leave --reuse out", path, rows.BlocksMember)
 	}
 	t.format = t.form()
 	if err := t.probe(r); err != nil {
@@ -132,11 +114,11 @@ func Open(path string, opt Options) (*Trace, error) {
 }
 
 // probe finds the form of the times in the first rows, and how far apart they are.
-func (t *Trace) probe(r rows) error {
+func (t *Trace) probe(r rows.Reader) error {
 	var before int64
 	read := (*wall)(nil)
-	for n := range probed {
-		row, _, err := r.next()
+	for n := range rows.Probed {
+		row, _, err := r.Next()
 		if err != nil {
 			if n == 0 && errors.Is(err, io.EOF) {
 				return fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", t.path)
@@ -168,16 +150,16 @@ func (t *Trace) probe(r rows) error {
 }
 
 // open opens the file once more. It changes nothing, so that several can read at once.
-func (t *Trace) open() (r rows, closer io.Closer, names []string, isJSON bool, err error) {
-	in, closer, err := open(t.path)
+func (t *Trace) open() (r rows.Reader, closer io.Closer, names []string, isJSON bool, err error) {
+	in, closer, err := rows.Open(t.path)
 	if err != nil {
 		return nil, nil, nil, false, err
 	}
-	if isJSON, err = begin(t.path, in); err == nil {
+	if isJSON, err = rows.Begin(t.path, in); err == nil {
 		if isJSON {
-			r, names, err = newJSON(t.path, in)
+			r, names, err = rows.NewJSON(t.path, in)
 		} else {
-			r, names, err = newCSV(t.path, in)
+			r, names, err = rows.NewCSV(t.path, in)
 		}
 	}
 	if err != nil {
@@ -196,8 +178,8 @@ var forms = []struct {
 	unit    time.Duration
 	block   int64 // tokens of a block of a prompt; 0 is not known
 }{
-	{"qwen", []string{"chat_id", "turn", "timestamp", "input_length", "output_length", blocksMember}, time.Second, 16},
-	{"mooncake", []string{"timestamp", "input_length", "output_length", blocksMember}, time.Millisecond, 512},
+	{"qwen", []string{"chat_id", "turn", "timestamp", "input_length", "output_length", rows.BlocksMember}, time.Second, 16},
+	{"mooncake", []string{"timestamp", "input_length", "output_length", rows.BlocksMember}, time.Millisecond, 512},
 	{"azure", []string{"TIMESTAMP", "ContextTokens", "GeneratedTokens"}, 0, 0},
 	{"burstgpt", []string{"Timestamp", "Request tokens", "Response tokens"}, time.Second, 0},
 	{"vllm-run", []string{"arrival_time", "input_toks", "output_toks"}, time.Second, 0},
@@ -329,42 +311,43 @@ type reading struct {
 	out      spread
 	tenants  map[string]int32
 	names    []string
-	faults   faults
+	faults   rows.Faults
 	twice    int64
 	previous stamped
 	silence  [2]int64 // the longest time without a call
 	cache    *cache   // nil for none
-	blocks   *jsonRows
+	blocks   *rows.JSON
 }
 
 func newReading(t *Trace) *reading {
-	x := &reading{t: t, clock: newWall(t.clock, t.columns.counts()), tenants: map[string]int32{}, faults: faults{}}
+	x := &reading{t: t, clock: newWall(t.clock, t.columns.counts()), tenants: map[string]int32{}, faults: rows.Faults{}}
 	x.out.begin(t.opt.Seed)
 	x.out.grain = t.grain
 	return x
 }
 
 // read hands on all requests in order, and says whether it came to the end.
-func (x *reading) read(r rows, yield func(workload.Request, error) bool) bool {
-	if j, ok := r.(*jsonRows); ok && x.t.opt.Reuse > 0 {
-		j.wants, x.blocks, x.cache = true, j, newCache(int64(x.t.opt.Reuse))
+func (x *reading) read(r rows.Reader, yield func(workload.Request, error) bool) bool {
+	if j, ok := r.(*rows.JSON); ok && x.t.opt.Reuse > 0 {
+		x.blocks, x.cache = j, newCache(int64(x.t.opt.Reuse))
+		j.WantBlocks()
 	}
 	for {
-		row, line, err := r.next()
+		row, line, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			if !isMalformed(err) { // the file itself fails, and would at every further row
+			if !rows.IsMalformed(err) { // the file itself fails, and would at every further row
 				yield(workload.Request{}, fault.Newf(fault.Invalid, "%s, row %d: %v: mend the file, or cut it there", x.t.path, line, err))
 				return false
 			}
-			x.faults.leaveOut("the row is no CSV", line, row)
+			x.faults.LeaveOut("the row is no CSV", line, row)
 			continue
 		}
 		s, wrong := x.parse(row)
 		if wrong != "" {
-			x.faults.leaveOut(wrong, line, row)
+			x.faults.LeaveOut(wrong, line, row)
 			continue
 		}
 		x.push(s)
@@ -388,16 +371,16 @@ func (x *reading) enough(yield func(workload.Request, error) bool) bool {
 	var err error
 	switch {
 	case x.rows == 0 && len(x.faults) > 0:
-		f := x.faults.list()[0]
+		f := x.faults.List()[0]
 		err = fault.Newf(fault.Invalid, "%s: none of its rows can be read; the first is row %d: %s (%s): see which column is taken for what, and name others with --columns", x.t.path, f.Line, f.Reason, f.Text)
 	case x.rows == 0:
 		err = fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", x.t.path)
 	case x.rows == 1, x.newest == x.oldest:
 		err = fault.Newf(fault.Invalid, "%s: all calls come at one instant, which tells no rate: give a file with more, or the traffic in words (--shape)", x.t.path)
-	case x.faults.rows() > x.rows:
-		f := x.faults.list()[0]
+	case x.faults.Count() > x.rows:
+		f := x.faults.List()[0]
 		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows cannot be read, which is more than half; the first is row %d: %s (%s): mend the file, or name other columns with --columns",
-			x.t.path, x.faults.rows(), x.faults.rows()+x.rows, f.Line, f.Reason, f.Text)
+			x.t.path, x.faults.Count(), x.faults.Count()+x.rows, f.Line, f.Reason, f.Text)
 	case 2*x.twice >= x.rows && x.twice >= manyCopies && !x.t.opt.Copies:
 		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows are the same as the row before them: leave the copies out, or say with --copies that each is a call of its own", x.t.path, x.twice, x.rows)
 	default:
@@ -488,7 +471,7 @@ func (x *reading) parse(row []string) (s stamped, wrong string) {
 		q.Input += q.Cached // which that log counts beside the input
 	}
 	if x.cache != nil && c.at[meansCached] < 0 {
-		b := x.blocks.block
+		b := x.blocks.Blocks()
 		q.Cached = blockTokens(q.Input, x.cache.prompt(s.at, b), len(b), x.t.block())
 	}
 	if q.Cached > q.Input {
@@ -548,16 +531,14 @@ func (x *reading) tenant(name string) int32 {
 const longSilence = 6 * time.Hour
 
 func (x *reading) outcome() *outcome {
-	o := &outcome{tenants: x.names, faults: x.faults.list(), length: time.Duration(x.newest - x.base)}
+	o := &outcome{tenants: x.names, faults: x.faults.List(), length: time.Duration(x.newest - x.base)}
 	if x.t.clock.absolute() {
 		o.start = time.Unix(0, x.base).In(x.t.opt.Location)
 	}
 	if x.t.columns.counts() {
 		o.grain, o.length = x.out.grain, o.length+x.out.grain
-		for _, g := range x.out.gaps {
-			o.miss(g[0], g[1])
-		}
-		o.remark(x.t.opt.Idle)
+		o.unknown = slices.Clone(x.out.gaps)
+		o.note(o.unknown.Settle(x.t.opt.Idle))
 	} else if s := time.Duration(x.silence[1] - x.silence[0]); s >= longSilence && x.t.clock.absolute() {
 		o.notes = append(o.notes, fmt.Sprintf("the longest time without a call is %v, from %s on: it counts as idle; if data is missing there, cut the file at it", s.Round(time.Minute), time.Unix(0, x.silence[0]).In(x.t.opt.Location).Format("2006-01-02 15:04")))
 	}

@@ -1,4 +1,4 @@
-package trace
+package rows
 
 import (
 	"cmp"
@@ -11,11 +11,11 @@ import (
 	"forebay/workload"
 )
 
-// faults are rows that are left out, by the reason.
-type faults map[string]*workload.Fault
+// Faults are rows that are left out, by the reason.
+type Faults map[string]*workload.Fault
 
-// leaveOut counts a row, and keeps the first of each reason.
-func (f faults) leaveOut(why string, line int64, row []string) {
+// LeaveOut counts a row, and keeps the first of each reason.
+func (f Faults) LeaveOut(why string, line int64, row []string) {
 	x := f[why]
 	if x == nil {
 		text := strings.Join(row, ",")
@@ -25,16 +25,16 @@ func (f faults) leaveOut(why string, line int64, row []string) {
 	x.Count++
 }
 
-// rows are how many were left out.
-func (f faults) rows() (n int64) {
+// Count is how many were left out.
+func (f Faults) Count() (n int64) {
 	for _, x := range f {
 		n += x.Count
 	}
 	return n
 }
 
-// list returns them in order of the first line.
-func (f faults) list() []workload.Fault {
+// List returns them in order of the first line.
+func (f Faults) List() []workload.Fault {
 	var out []workload.Fault
 	for _, x := range f {
 		out = append(out, *x)
@@ -45,8 +45,8 @@ func (f faults) list() []workload.Fault {
 	return out
 }
 
-// isMalformed says whether a row alone is wrong, and not the file.
-func isMalformed(err error) bool {
+// IsMalformed says whether a row alone is wrong, and not the file.
+func IsMalformed(err error) bool {
 	_, is := errors.AsType[*csv.ParseError](err)
 	return is
 }

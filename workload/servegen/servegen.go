@@ -1,4 +1,4 @@
-package trace
+package servegen
 
 import (
 	"bufio"
@@ -18,9 +18,10 @@ import (
 	"forebay/fault"
 	"forebay/workload"
 	"forebay/workload/arrival"
+	"forebay/workload/rows"
 )
 
-// ServeGen is the clients of a service, each with its rate and its bursts in each window of time, as the files of ServeGen have them: a line a
+// Traffic is the clients of a service, each with its rate and its bursts in each window of time, as the files of ServeGen have them: a line a
 // window, with its start in seconds, calls a second, their coefficient of variation, the distribution that fits, and its two parameters. Source: Xiang
 // et al., "ServeGen: Workload Characterization and Generation of Large Language Model Serving in Production", NSDI'26. It implements
 // workload.Source.
@@ -28,7 +29,7 @@ import (
 // Arrivals have the shape of the distribution that was fitted, and the rate of the window: its second parameter, the scale, is not used. Sizes are drawn
 // of the distributions in the client's other file (chunk-N-dataset.json: by the start of a window, weights of sizes of input_tokens and
 // output_tokens), the last that began before the window; clients without one have the size that is given.
-type ServeGen struct {
+type Traffic struct {
 	path    string
 	opt     Options
 	step    time.Duration
@@ -60,8 +61,21 @@ func (c *client) sizesAt(start int64) *sized {
 	return &c.sizes[i]
 }
 
+// Options say what the files do not.
+type Options struct {
+	// Input and Output are the tokens of a call of clients without a file of sizes; 0 is not known.
+	Input, Output int64
+	Seed          uint64
+	// Idle says that windows that no file has are idleness; else they are missing data.
+	Idle bool
+}
+
 // Bounds of a folder.
 const (
+	// maxTokens is more than any model takes or makes in a call.
+	maxTokens = 100_000_000
+	// maxWindows is ten years of hours.
+	maxWindows       = 10 * 366 * 24
 	maxClients       = 20_000
 	maxClientWindows = 50_000_000 // of all clients: 400 MB
 )
@@ -72,21 +86,22 @@ type clientRow struct {
 	rate, shape float64
 }
 
-func openServeGen(path string, files []string, opt Options) (*ServeGen, error) {
+// Open reads the files of the clients of a folder. Faults: Invalid for what is no traffic.
+func Open(path string, files []string, opt Options) (*Traffic, error) {
 	if len(files) > maxClients {
 		return nil, fault.Newf(fault.Invalid, "%s has %d clients: at most %d are read: take some of the files", path, len(files), maxClients)
 	}
 	slices.SortFunc(files, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) // by number
-	s := &ServeGen{path: path, opt: opt}
-	x := faults{}
+	s := &Traffic{path: path, opt: opt}
+	x := rows.Faults{}
 	covered := []bool{}
 	windows, distributions := 0, 0
 	for _, f := range files {
-		rows, err := s.file(f, x)
+		list, err := s.file(f, x)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.take(f, rows, x, &covered); err != nil {
+		if err := s.take(f, list, x, &covered); err != nil {
 			return nil, err
 		}
 		c := &s.clients[len(s.clients)-1]
@@ -98,12 +113,12 @@ func openServeGen(path string, files []string, opt Options) (*ServeGen, error) {
 			return nil, fault.Newf(fault.Invalid, "%s has more than %d windows of clients, or more than %d distributions of sizes: take some of the files", path, maxClientWindows, maxSizes)
 		}
 	}
-	s.faults = x.list()
+	s.faults = x.List()
 	return s, s.complete(covered)
 }
 
 // size reads the sizes of a client's calls, if there is a file of them.
-func (s *ServeGen) size(c *client, path string, x faults) (err error) {
+func (s *Traffic) size(c *client, path string, x rows.Faults) (err error) {
 	if _, err := os.Stat(path); err == nil {
 		if c.sizes, err = sizesOf(path, x); err != nil {
 			return err
@@ -116,31 +131,31 @@ func (s *ServeGen) size(c *client, path string, x faults) (err error) {
 }
 
 // file reads the rows of a client.
-func (s *ServeGen) file(path string, x faults) (rows []clientRow, err error) {
-	in, closer, err := open(path)
+func (s *Traffic) file(path string, x rows.Faults) (list []clientRow, err error) {
+	in, closer, err := rows.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	lines := bufio.NewScanner(io.Reader(in.Reader))
 	for n := int64(1); lines.Scan(); n++ {
-		in.bound.row()
+		in.Row()
 		text := strings.TrimSpace(lines.Text())
 		if text == "" {
 			continue
 		}
 		r, wrong := clientLine(text)
 		if wrong != "" {
-			x.leaveOut(wrong, n, []string{filepath.Base(path) + ": " + text})
+			x.LeaveOut(wrong, n, []string{filepath.Base(path) + ": " + text})
 			continue
 		}
 		r.line = n
-		rows = append(rows, r)
+		list = append(list, r)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fault.Newf(fault.Invalid, "%s: %v: mend the file, or take it out of the folder", path, err)
 	}
-	return rows, nil
+	return list, nil
 }
 
 // clientLine reads a line of a client's file.
@@ -180,10 +195,10 @@ func clientLine(text string) (r clientRow, wrong string) {
 }
 
 // take makes a client of rows.
-func (s *ServeGen) take(path string, rows []clientRow, x faults, covered *[]bool) error {
+func (s *Traffic) take(path string, list []clientRow, x rows.Faults, covered *[]bool) error {
 	if s.step == 0 {
-		for i := 1; i < len(rows); i++ {
-			if d := time.Duration(rows[i].start-rows[i-1].start) * time.Second; d > 0 && (s.step == 0 || d < s.step) {
+		for i := 1; i < len(list); i++ {
+			if d := time.Duration(list[i].start-list[i-1].start) * time.Second; d > 0 && (s.step == 0 || d < s.step) {
 				s.step = d
 			}
 		}
@@ -193,14 +208,14 @@ func (s *ServeGen) take(path string, rows []clientRow, x faults, covered *[]bool
 	}
 	c := client{name: strings.TrimSuffix(filepath.Base(path), "-trace.csv")}
 	seconds := int64(s.step / time.Second)
-	for _, r := range rows {
+	for _, r := range list {
 		n := int(r.start / seconds)
 		switch {
 		case r.start%seconds != 0:
-			x.leaveOut("the window begins within another one", r.line, []string{filepath.Base(path)})
+			x.LeaveOut("the window begins within another one", r.line, []string{filepath.Base(path)})
 			continue
 		case n >= maxWindows:
-			x.leaveOut("the window is more than ten years from the first", r.line, []string{filepath.Base(path)})
+			x.LeaveOut("the window is more than ten years from the first", r.line, []string{filepath.Base(path)})
 			continue
 		}
 		for len(c.rate) <= n {
@@ -217,7 +232,7 @@ func (s *ServeGen) take(path string, rows []clientRow, x faults, covered *[]bool
 }
 
 // complete sums up, and refuses what is no traffic.
-func (s *ServeGen) complete(covered []bool) error {
+func (s *Traffic) complete(covered []bool) error {
 	s.rates = make([]float64, s.steps)
 	zero, all := 0, 0
 	for _, c := range s.clients {
@@ -248,7 +263,7 @@ func (s *ServeGen) complete(covered []bool) error {
 	if zero > 0 {
 		note("%.0f %% of the clients' windows have a rate of zero, which counts as idle: the files do not tell it from missing data", 100*float64(zero)/float64(all))
 	}
-	o := &outcome{}
+	var gaps rows.Gaps
 	for i := 0; i < len(covered); i++ {
 		if covered[i] {
 			continue
@@ -257,15 +272,17 @@ func (s *ServeGen) complete(covered []bool) error {
 		for i < len(covered) && !covered[i] {
 			i++
 		}
-		o.miss(int64(from)*int64(s.step), int64(i)*int64(s.step))
+		gaps.Miss(int64(from)*int64(s.step), int64(i)*int64(s.step))
 	}
-	o.remark(s.opt.Idle)
-	s.unknown, s.notes = o.unknown, append(s.notes, o.notes...)
+	if text := gaps.Settle(s.opt.Idle); text != "" {
+		s.notes = append(s.notes, text)
+	}
+	s.unknown = gaps
 	return nil
 }
 
 // means computes the mean sizes of all calls, and returns how many clients have none of their own.
-func (s *ServeGen) means() (unsized int) {
+func (s *Traffic) means() (unsized int) {
 	calls := 0.0
 	for i := range s.clients {
 		c := &s.clients[i]
@@ -285,7 +302,7 @@ func (s *ServeGen) means() (unsized int) {
 }
 
 // Info implements workload.Source.
-func (s *ServeGen) Info() workload.Info {
+func (s *Traffic) Info() workload.Info {
 	i := workload.Info{Name: filepath.Base(s.path), Format: "servegen", Length: time.Duration(s.steps) * s.step, Grain: s.step, Unknown: s.unknown, Notes: slices.Clone(s.notes)}
 	for n, name := range []string{"window", "rate", "variation", "distribution", "shape", "scale"} {
 		i.Columns = append(i.Columns, workload.Column{Name: strconv.Itoa(n + 1), Meaning: name, Guessed: true})
@@ -297,10 +314,10 @@ func (s *ServeGen) Info() workload.Info {
 }
 
 // Faults implements workload.Source.
-func (s *ServeGen) Faults() []workload.Fault { return slices.Clone(s.faults) }
+func (s *Traffic) Faults() []workload.Fault { return slices.Clone(s.faults) }
 
 // Rate returns the calls a second that are expected at an instant.
-func (s *ServeGen) Rate(at time.Duration) float64 {
+func (s *Traffic) Rate(at time.Duration) float64 {
 	if n := int(at / s.step); at >= 0 && n < len(s.rates) {
 		return s.rates[n]
 	}
@@ -308,17 +325,17 @@ func (s *ServeGen) Rate(at time.Duration) float64 {
 }
 
 // Tokens returns the mean sizes of a call.
-func (s *ServeGen) Tokens() (input, output float64) {
+func (s *Traffic) Tokens() (input, output float64) {
 	return s.mean.input, s.mean.output
 }
 
 // Call returns the size of a call.
-func (s *ServeGen) Call() workload.Request {
+func (s *Traffic) Call() workload.Request {
 	return workload.Request{Input: int64(math.Round(s.mean.input)), Output: int64(math.Round(s.mean.output))}
 }
 
 // All implements workload.Source.
-func (s *ServeGen) All() iter.Seq2[workload.Request, error] {
+func (s *Traffic) All() iter.Seq2[workload.Request, error] {
 	processes := make([]arrival.Timed, len(s.clients))
 	for i := range s.clients {
 		processes[i] = s.clients[i].process(s.step)

@@ -1,8 +1,10 @@
-package trace_test
+package servegen_test
 
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,8 +13,23 @@ import (
 	"forebay/fault"
 	"forebay/internal/testenv"
 	"forebay/workload"
+	"forebay/workload/servegen"
 	"forebay/workload/trace"
 )
+
+// mean is the size of a call where no file tells one.
+var mean = trace.Options{Input: 900, Output: 100, Seed: 1}
+
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
 
 // TestT9ServeGen finds the known peak of the public folder, and makes as many calls as its rates say.
 func TestT9ServeGen(t *testing.T) {
@@ -20,7 +37,7 @@ func TestT9ServeGen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := s.(*trace.ServeGen)
+	g := s.(*servegen.Traffic)
 	i := g.Info()
 	const window = 10 * time.Minute
 	sum, peak, at := 0.0, 0.0, time.Duration(0)
@@ -124,7 +141,7 @@ func TestServeGenSizes(t *testing.T) {
 			t.Errorf("%q: %d times", want, got[want])
 		}
 	}
-	in, out := s.(*trace.ServeGen).Tokens()
+	in, out := s.(*servegen.Traffic).Tokens()
 	if len(got) != 4 || math.Abs(in-(200+3*1000+4*50)/8.0) > 1e-3 || math.Abs(out-(9+3*7+4*5)/8.0) > 1e-3 {
 		t.Errorf("%v, means of %v and %v", got, in, out)
 	}
@@ -154,7 +171,6 @@ func TestBadFolders(t *testing.T) {
 		"--tokens 1000,300":    {map[string]string{"chunk-1-trace.csv": good}, trace.Options{}},
 		"no window with calls": {map[string]string{"chunk-1-trace.csv": "0,0,0,,0,0\n60,0,0,,0,0\n"}, mean},
 		"no two windows":       {map[string]string{"chunk-1-trace.csv": "0,1,0,,0,0\n"}, mean},
-		"--sessions 200":       {map[string]string{"a.json": `{"requests":[{"t":0,"in":1,"out":1}]}`}, mean},
 	} {
 		if _, err := trace.Read(folder(t, c.files), c.opt); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

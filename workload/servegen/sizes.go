@@ -1,4 +1,4 @@
-package trace
+package servegen
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"forebay/fault"
+	"forebay/workload/rows"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -122,8 +123,8 @@ type sized struct {
 }
 
 // sizesOf reads the sizes of a client's calls, by when each distribution begins; none where there is no file.
-func sizesOf(path string, x faults) (list []sized, err error) {
-	in, closer, err := open(path)
+func sizesOf(path string, x rows.Faults) (list []sized, err error) {
+	in, closer, err := rows.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func sizesOf(path string, x faults) (list []sized, err error) {
 		return nil, broken(cmp.Or(err, errors.New("it is no object of sizes by the start of a window")))
 	}
 	for d.PeekKind() == '"' {
-		in.bound.row()
+		in.Row()
 		name, err := d.ReadToken()
 		if err != nil {
 			return nil, broken(err)
@@ -148,7 +149,7 @@ func sizesOf(path string, x faults) (list []sized, err error) {
 		}
 		s, ok := sizedOf(at, v)
 		if !ok {
-			x.leaveOut("the sizes of a window are no distributions", int64(len(list)+1), []string{filepath.Base(path) + ": " + at})
+			x.LeaveOut("the sizes of a window are no distributions", int64(len(list)+1), []string{filepath.Base(path) + ": " + at})
 			continue
 		}
 		list = append(list, s)

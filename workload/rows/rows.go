@@ -1,4 +1,4 @@
-package trace
+package rows
 
 import (
 	"bufio"
@@ -17,9 +17,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// rows are the rows of a file, one after the other. The slice that next returns is used again.
-type rows interface {
-	next() (row []string, line int64, err error)
+// Reader is the rows of a file, one after the other. The slice that Next returns is used again.
+type Reader interface {
+	Next() (row []string, line int64, err error)
 }
 
 const (
@@ -46,22 +46,23 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// row says that the next row begins.
-func (b *bounded) row() {
-	if b.left > 0 {
-		b.left = maxRow
-	}
-}
-
-// input is a file's bytes, unpacked.
-type input struct {
+// Input is a file's bytes, unpacked.
+type Input struct {
 	*bufio.Reader
+
 	bound *bounded
 }
 
-func newInput(r io.Reader) input {
+func newInput(r io.Reader) *Input {
 	b := &bounded{r, maxRow}
-	return input{bufio.NewReaderSize(b, ahead), b}
+	return &Input{bufio.NewReaderSize(b, ahead), b}
+}
+
+// Row says that the next row begins.
+func (i *Input) Row() {
+	if i.bound.left > 0 {
+		i.bound.left = maxRow
+	}
 }
 
 // packed are files that are known and not read, by how they begin.
@@ -73,42 +74,42 @@ var packed = []struct{ magic, what, instead string }{
 	{"SQLi", "a SQLite database", "a ledger is planned for with --ledger DIR"},
 }
 
-// open returns a file's bytes, and what closes it.
-func open(path string) (input, io.Closer, error) {
+// Open returns a file's bytes, and what closes it. Faults: Invalid for what is no file, and for what is known and not read.
+func Open(path string) (*Input, io.Closer, error) {
 	i, err := os.Stat(path) // before it is opened: a pipe would block
 	switch {
 	case err != nil:
-		return input{}, nil, err
+		return nil, nil, err
 	case i.IsDir():
-		return input{}, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
+		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
 	case !i.Mode().IsRegular():
-		return input{}, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
+		return nil, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
-		return input{}, nil, err
+		return nil, nil, err
 	}
 	r := newInput(f)
 	head, _ := r.Peek(4)
 	for _, m := range packed {
 		if bytes.HasPrefix(head, []byte(m.magic)) {
 			_ = f.Close()
-			return input{}, nil, fault.Newf(fault.Invalid, "%s is %s, which is not read here: %s", path, m.what, m.instead)
+			return nil, nil, fault.Newf(fault.Invalid, "%s is %s, which is not read here: %s", path, m.what, m.instead)
 		}
 	}
 	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			_ = f.Close()
-			return input{}, nil, fault.Newf(fault.Invalid, "%s: not a gzip file, though it begins like one: %v", path, err)
+			return nil, nil, fault.Newf(fault.Invalid, "%s: not a gzip file, though it begins like one: %v", path, err)
 		}
 		r = newInput(z)
 	}
 	return r, f, nil
 }
 
-// begin finds the form of a file: JSON if it begins with a brace or a bracket, else CSV.
-func begin(path string, r input) (isJSON bool, err error) {
+// Begin finds the form of a file: JSON if it begins with a brace or a bracket, else CSV.
+func Begin(path string, r *Input) (isJSON bool, err error) {
 	for {
 		b, err := r.Peek(1)
 		switch {
@@ -125,15 +126,16 @@ func begin(path string, r input) (isJSON bool, err error) {
 	}
 }
 
-type csvRows struct {
+// CSV is the rows of a CSV file.
+type CSV struct {
 	r     *csv.Reader
-	bound *bounded
+	in    *Input
 	first []string // a row that was read ahead
 }
 
-// newCSV reads the header. A file whose first row is all numbers and times has none: its columns are called by their numbers.
-func newCSV(path string, r input) (*csvRows, []string, error) {
-	x := &csvRows{r: csv.NewReader(r.Reader), bound: r.bound}
+// NewCSV reads the header. A file whose first row is all numbers and times has none: its columns are called by their numbers.
+func NewCSV(path string, r *Input) (*CSV, []string, error) {
+	x := &CSV{r: csv.NewReader(r.Reader), in: r}
 	x.r.FieldsPerRecord, x.r.ReuseRecord, x.r.LazyQuotes = -1, true, true
 	if head, _ := r.Peek(4096); bytes.Count(head, []byte{';'}) > bytes.Count(head, []byte{','}) {
 		x.r.Comma = ';'
@@ -164,13 +166,14 @@ func isValue(s string) bool {
 	return len(s) >= 10 && s[0] >= '0' && s[0] <= '9' && strings.ContainsAny(s, "-/") && strings.Trim(s, "0123456789-/:.TZ+ ") == ""
 }
 
-func (x *csvRows) next() ([]string, int64, error) {
+// Next implements Reader.
+func (x *CSV) Next() ([]string, int64, error) {
 	if x.first != nil {
 		row := x.first
 		x.first = nil
 		return row, 1, nil
 	}
-	x.bound.row()
+	x.in.Row()
 	row, err := x.r.Read()
 	if err != nil && errors.Is(err, csv.ErrFieldCount) {
 		err = nil
@@ -185,10 +188,10 @@ func (x *csvRows) next() ([]string, int64, error) {
 	return row, int64(line), err
 }
 
-// jsonRows are objects, one after the other or in one array. Members of members are called a.b; what an array begins with stands for it.
-type jsonRows struct {
+// JSON is objects, one after the other or in one array. Members of members are called a.b; what an array begins with stands for it.
+type JSON struct {
 	d     *jsontext.Decoder
-	bound *bounded
+	in    *Input
 	array bool
 	wants bool     // the blocks of prompts
 	block []uint64 // of the last row
@@ -197,16 +200,16 @@ type jsonRows struct {
 	count int64
 }
 
-// probed are the objects that are looked at for names of members.
-const probed = 50
+// Probed are the objects that are looked at for names of members.
+const Probed = 50
 
-// newJSON reads the first objects, for the names of their members, and leaves the decoder at the start again.
-func newJSON(path string, r input) (*jsonRows, []string, error) {
+// NewJSON reads the first objects, for the names of their members, and leaves the decoder at the start again.
+func NewJSON(path string, r *Input) (*JSON, []string, error) {
 	head, _ := r.Peek(r.Size())
-	x := &jsonRows{bound: r.bound, index: map[string]int{}}
+	x := &JSON{in: r, index: map[string]int{}}
 	x.d = jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	var names []string
-	for range probed {
+	for range Probed {
 		v, err := x.object()
 		if err != nil {
 			if len(names) == 0 {
@@ -226,8 +229,14 @@ func newJSON(path string, r input) (*jsonRows, []string, error) {
 	return x, names, nil
 }
 
+// WantBlocks says that the hashes of prompts' blocks are wanted.
+func (x *JSON) WantBlocks() { x.wants = true }
+
+// Blocks are the hashes of the last row. The slice is used again.
+func (x *JSON) Blocks() []uint64 { return x.block }
+
 // object returns the next object.
-func (x *jsonRows) object() (jsontext.Value, error) {
+func (x *JSON) object() (jsontext.Value, error) {
 	if k := x.d.PeekKind(); k == '[' && x.d.StackDepth() == 0 || k == ']' {
 		if _, err := x.d.ReadToken(); err != nil {
 			return nil, err
@@ -237,8 +246,9 @@ func (x *jsonRows) object() (jsontext.Value, error) {
 	return x.d.ReadValue()
 }
 
-func (x *jsonRows) next() ([]string, int64, error) {
-	x.bound.row()
+// Next implements Reader.
+func (x *JSON) Next() ([]string, int64, error) {
+	x.in.Row()
 	v, err := x.object()
 	if err != nil {
 		return nil, x.count, err
@@ -254,7 +264,7 @@ func (x *jsonRows) next() ([]string, int64, error) {
 }
 
 // visit calls f with each scalar member of an object.
-func (x *jsonRows) visit(prefix string, v jsontext.Value, f func(name, value string)) {
+func (x *JSON) visit(prefix string, v jsontext.Value, f func(name, value string)) {
 	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return
@@ -274,8 +284,8 @@ func (x *jsonRows) visit(prefix string, v jsontext.Value, f func(name, value str
 			x.visit(name+".", value, f)
 		case '[':
 			f(name, beginning(value))
-			if x.wants && name == blocksMember {
-				x.block = appendBlocks(x.block, value)
+			if x.wants && name == BlocksMember {
+				x.block = AppendBlocks(x.block, value)
 			}
 		case '"':
 			s, err := jsontext.AppendUnquote(nil, value)
