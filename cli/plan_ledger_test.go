@@ -92,6 +92,7 @@ func TestPlanOfALedger(t *testing.T) {
 	servingFrom(t, dir, instant)
 	check("server")
 	t.Setenv("FOREBAY_DATA_DIR", dir)
+	t.Setenv("FOREBAY_URL", "")
 	if code, out, errs := runCLI(t, "plan", "--ledger", "--model", llama70, "--json"); code != 0 || !strings.Contains(out, `"calls": 190`) {
 		t.Errorf("%d %s %.300s", code, errs, out)
 	}

@@ -16,26 +16,6 @@ type Curve struct {
 	Rate func(step int) float64
 }
 
-// Length is the time covered.
-func (c Curve) Length() time.Duration { return time.Duration(c.Steps) * c.Step }
-
-// At returns the rate at an instant; 0 outside.
-func (c Curve) At(at time.Duration) float64 {
-	if at < 0 || at >= c.Length() {
-		return 0
-	}
-	return c.Rate(int(at / c.Step))
-}
-
-// Mean is the mean rate.
-func (c Curve) Mean() float64 {
-	sum := 0.0
-	for i := range c.Steps {
-		sum += c.Rate(i)
-	}
-	return sum / float64(max(c.Steps, 1))
-}
-
 // Timed is arrivals at a rate that changes: a process in its own time, which passes as fast as the rate says. As many arrivals as the rate says are
 // expected in each step, whatever the process is.
 type Timed struct {

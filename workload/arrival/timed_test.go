@@ -132,7 +132,7 @@ func TestCounts(t *testing.T) {
 			n := make([]float64, len(rates))
 			before := time.Duration(0)
 			for at := range p.All(seeded(uint64(run))) {
-				if at < before || at >= p.Curve.Length() {
+				if at < before || at >= length*time.Second*time.Duration(len(rates)) {
 					t.Fatalf("%s: %v after %v", name, at, before)
 				}
 				before = at
@@ -194,7 +194,7 @@ func TestMerge(t *testing.T) {
 				t.Fatalf("%v after %v", at, before)
 			}
 			before = at
-			if all[of].Curve.At(at) == 0 {
+			if c := all[of].Curve; c.Rate(int(at/c.Step)) == 0 {
 				t.Fatalf("an arrival at %v, where the rate is 0", at)
 			}
 			own[of] = append(own[of], at)
