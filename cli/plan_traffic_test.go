@@ -109,8 +109,8 @@ func TestPlanSaysWhatMissingTimesAre(t *testing.T) {
 	if w := strings.Join(unknown.Warnings, "\n"); !strings.Contains(w, "24.489 % of the time is not in the data") {
 		t.Error(w)
 	}
-	if unknown.Traffic.Calls != 49*60 || idle.Traffic.Calls != 37*60 {
-		t.Errorf("%d and %d calls", unknown.Traffic.Calls, idle.Traffic.Calls)
+	if unknown.Traffic.Calls != 49*60 || unknown.Traffic.Missing != 244 || idle.Traffic.Calls != 37*60 || idle.Traffic.Missing != 0 {
+		t.Errorf("%+v and %+v", unknown.Traffic, idle.Traffic)
 	}
 }
 

@@ -27,6 +27,8 @@ type Traffic struct {
 	PeakFactor int64 `json:"peakOverMeanMilli"`
 	// Empty is the share of minutes without a call, per mille. They may be missing data and not idleness: Notes say which was assumed.
 	Empty int64 `json:"emptyMinutes"`
+	// Missing is the share of minutes of which nothing is known, and which are taken to be like others, per mille.
+	Missing int64 `json:"missingMinutes,omitzero"`
 	// Hours are the mean calls a minute by the hour of the day, in thousandths, in the traffic's own time.
 	Hours    []int64           `json:"callsPerMinuteMilliByHour"`
 	Grain    int64             `json:"grainNanos,omitzero"`
@@ -64,6 +66,7 @@ func summary(s workload.Source, d *Demand) *Traffic {
 		}
 	}
 	t.Empty = int64(1000 * empty / len(d.Minutes))
+	t.Missing = int64(1000 * d.missing / len(d.Minutes))
 	t.Hours = hours(d)
 	slices.SortFunc(t.Faults, func(a, b workload.Fault) int { return cmp.Compare(a.Line, b.Line) })
 	return t
