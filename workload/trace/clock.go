@@ -108,7 +108,10 @@ type wall struct {
 	*clock
 
 	shifts  bool // the clock has no zone, and its place has shifts
-	windows bool // no two rows are of one time
+	windows bool // rows are windows, of which each time has as many
+
+	last       time.Time // the row before, as the clock shows it
+	run, usual int       // rows of that time, and of the time before
 
 	fold   int64     // where the second time begins of the hour that is being told
 	before time.Time // the row before in it, as the clock shows it
@@ -133,6 +136,7 @@ func (w *wall) read(s string) (at int64, wrong string) {
 	if _, wrong := counted(shown); wrong != "" {
 		return 0, wrong
 	}
+	w.count(shown)
 	first, second, ok := w.instants(shown)
 	switch {
 	case !ok:
@@ -144,7 +148,11 @@ func (w *wall) read(s string) (at int64, wrong string) {
 		w.fold, w.second, w.before = begins.UnixNano(), false, time.Time{}
 	}
 	back := second.Sub(first) / 2 // less is rows that are out of order
-	if !w.before.IsZero() && (w.windows && !shown.After(w.before) || !w.windows && shown.Before(w.before.Add(-back))) {
+	if w.windows {
+		back = 0 // and as many rows of a time as of others: more are of its second time
+		w.second = w.second || shown.Equal(w.before) && w.run > max(w.usual, 1)
+	}
+	if !w.before.IsZero() && shown.Before(w.before.Add(-back)) {
 		w.second = true
 	}
 	w.before = shown
@@ -154,6 +162,18 @@ func (w *wall) read(s string) (at int64, wrong string) {
 		return second.UnixNano(), ""
 	}
 	return first.UnixNano(), ""
+}
+
+// count takes note of a row. A file that goes back by days begins anew.
+func (w *wall) count(shown time.Time) {
+	switch {
+	case shown.Equal(w.last):
+		w.run++
+		return
+	case shown.Before(w.last.AddDate(0, 0, -1)):
+		w.fold, w.run = 0, 0
+	}
+	w.last, w.usual, w.run = shown, w.run, 1
 }
 
 // instants are when a clock of the place shows a time: the same twice, but for hours that happen twice. ok is false where it never does.

@@ -107,6 +107,48 @@ func TestWindowsOfClockChanges(t *testing.T) {
 	}
 }
 
+// Where a file has several rows of each window, those of an hour that happens twice are told apart by their number; they are added up. A file that
+// tells one series after the other tells the day again.
+func TestWindowsOfSeveralSeries(t *testing.T) {
+	hours := []int{0, 1, 1, 2, 3}
+	for name, one := range map[string]bool{"side by side": false, "one after the other": true} {
+		var text strings.Builder
+		text.WriteString("time,requests,input\n")
+		row := func(day string, h int) { fmt.Fprintf(&text, "%s %02d:00,6,60\n", day, h) }
+		if one {
+			for range 2 {
+				row("2026-10-30", 0)
+				for h := range 23 {
+					row("2026-10-30", h+1)
+				}
+				for h := range 24 {
+					row("2026-10-31", h)
+				}
+				for _, h := range hours {
+					row("2026-11-01", h)
+				}
+			}
+		} else {
+			for _, h := range hours {
+				row("2026-11-01", h)
+				row("2026-11-01", h)
+			}
+		}
+		s := read(t, text.String(), trace.Options{Location: place(t, "America/New_York"), Seed: 1, Copies: true})
+		n := map[string]int{}
+		for _, at := range instants(t, s) {
+			n[at[:2]]++
+		}
+		want := map[bool]int{true: 36, false: 12}[one] // of three days, or of one
+		if n["04"] != want || n["05"] != want || n["06"] != want || n["08"] != want {
+			t.Errorf("%s: %v", name, n)
+		}
+		if notes := strings.Join(s.Info().Notes, "\n"); !strings.Contains(notes, "rows are of a window that a row before them tells of") || len(s.Info().Unknown) != 0 {
+			t.Errorf("%s: %+v", name, s.Info())
+		}
+	}
+}
+
 // What a clock in a place showed is read back to the instant, in order, over years of changes and whatever the place.
 func TestClocksReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")

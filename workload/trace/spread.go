@@ -18,6 +18,7 @@ type spread struct {
 	grain  time.Duration // the shortest distance between two rows
 	left   float64       // part of a call that the windows so far had more than they got
 	gaps   rows.Gaps     // times without a window
+	added  int64         // rows of windows that another row has told of
 }
 
 func (s *spread) begin(seed uint64) { s.random = rand.New(rand.NewPCG(seed, 0)) } //nolint:gosec // traffic
@@ -25,6 +26,14 @@ func (s *spread) begin(seed uint64) { s.random = rand.New(rand.NewPCG(seed, 0)) 
 // window takes the next window, and hands on the calls of the one before. rate says that a window's number is calls a minute.
 func (s *spread) window(w stamped, rate bool, yield func(workload.Request, error) bool) bool {
 	ok := true
+	if rate {
+		w.calls = -w.calls // per minute: known when its length is
+	}
+	if s.any && w.at == s.held.at {
+		s.held.add(&w)
+		s.added++
+		return true
+	}
 	if s.any {
 		length := time.Duration(w.at - s.held.at)
 		if length > 0 && (s.grain == 0 || length < s.grain) {
@@ -38,10 +47,15 @@ func (s *spread) window(w stamped, rate bool, yield func(workload.Request, error
 		ok = s.calls(length, yield)
 	}
 	s.held, s.any = w, true
-	if rate {
-		s.held.calls = -w.calls // per minute: known when its length is
-	}
 	return ok
+}
+
+// add takes in what another row tells of the same window, as of another model or metric.
+func (s *stamped) add(o *stamped) {
+	s.calls += o.calls
+	if s.shared {
+		s.totals.Input, s.totals.Cached, s.totals.Output = s.totals.Input+o.totals.Input, s.totals.Cached+o.totals.Cached, s.totals.Output+o.totals.Output
+	}
 }
 
 // end hands on the calls of the last window.

@@ -537,6 +537,9 @@ func (x *reading) outcome() *outcome {
 	}
 	if x.t.columns.counts() {
 		o.grain, o.length = x.out.grain, o.length+x.out.grain
+		if x.out.added > 0 {
+			o.note(fmt.Sprintf("%d rows are of a window that a row before them tells of, too: they are added up", x.out.added))
+		}
 		o.unknown = slices.Clone(x.out.gaps)
 		o.note(o.unknown.Settle(x.t.opt.Idle))
 	} else if s := time.Duration(x.silence[1] - x.silence[0]); s >= longSilence && x.t.clock.absolute() {

@@ -379,6 +379,19 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// Rows of one window are added up, of counts and of rates.
+func TestRowsOfOneWindow(t *testing.T) {
+	for _, column := range []string{"requests", "rpm"} {
+		s, err := trace.Open(write(t, "f", "time,"+column+",input,output\n2026-01-05T10:00:00Z,3,30,3\n2026-01-05T10:00:00Z,5,70,7\n2026-01-05T10:01:00Z,2,20,2\n"), trace.Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := measure(t, s); x.rows != 10 || x.calls[0] != 8 || x.input != 120 || x.output != 12 || !strings.Contains(strings.Join(s.Info().Notes, "\n"), "1 rows are of a window") {
+			t.Errorf("%s: %+v", column, x)
+		}
+	}
+}
+
 // Where rows like the one before are said to be calls of their own, they are.
 func TestCopies(t *testing.T) {
 	text := "time,input,output\n" + strings.Repeat("2026-01-05T10:00:00Z,1,1\n", 12) + "2026-01-05T10:00:01Z,1,1\n"
