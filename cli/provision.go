@@ -181,7 +181,7 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 	if p.ManagedBy != "" {
 		rows = append(rows, []string{"managed by", p.ManagedBy})
 	}
-	if p.Pending != "" {
+	if p.Pending != "" && p.Pending != p.Failure {
 		rows = append(rows, []string{"not as declared", p.Pending})
 	}
 	if !p.Expires.IsZero() {

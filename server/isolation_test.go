@@ -63,6 +63,30 @@ func TestIsolationTakesWholeReplicas(t *testing.T) {
 	}
 }
 
+// When replicas that are isolated for a purchase go, that is told of the purchase, and not of others of the model.
+func TestMissingIsolatedReplicasAreTold(t *testing.T) {
+	c := isolable(testConfig(t))
+	s := run(t, c)
+	buy(t, s, fmt.Sprintf(`{"provisionedModelName":"own","modelId":%q,"modelUnits":4,%s}`, haiku, isolationTag))
+	buy(t, s, fmt.Sprintf(`{"provisionedModelName":"common","modelId":%q,"modelUnits":1}`, haiku))
+	if p := shown(t, s, "own"); p.Shortage != "" || fmt.Sprint(p.Replicas) != "[{a 1} {b 1}]" {
+		t.Fatalf("%+v", p)
+	}
+	m := c.Models[haiku]
+	m.Engines = append(m.Engines[:2:2], m.Engines[3:]...) // without b
+	c.Models = map[string]config.Model{haiku: m}
+	reload(t, s, c)
+	if p := shown(t, s, "own"); p.Shortage != "4 slots of the replicas that are isolated for it are up, of 8" {
+		t.Errorf("%q", p.Shortage)
+	}
+	if p := shown(t, s, "common"); p.Shortage != "" {
+		t.Errorf("%q", p.Shortage)
+	}
+	if a := post(t, s, "/metrics", "", method(http.MethodGet)); strings.Count(a.body, "forebay_reserved_short{") != 1 {
+		t.Errorf("%s", a.body)
+	}
+}
+
 // Where every engine serves other models, too, nothing can be isolated, and the failure says why.
 func TestSharedEnginesIsolateNothing(t *testing.T) {
 	s := run(t, slow(testConfig(t), 8))

@@ -30,11 +30,18 @@ func partsOf(t *provision.Throughput, slots int64) []dispatch.Part {
 }
 
 // divisibleApart is how many slots of the replicas that are isolated for a throughput its parts can have: all but one, which is for all.
-func (p *serving) divisibleApart(t *provision.Throughput) (n int64) {
+func (p *serving) divisibleApart(t *provision.Throughput) int64 { return max(0, p.slotsApart(t)-1) }
+
+// slotsApart is how many slots the replicas have that are isolated for a throughput, all of them up.
+func (p *serving) slotsApart(t *provision.Throughput) (n int64) {
 	for _, w := range t.Replicas {
-		n += w.Replicas * int64(cmp.Or(p.slotsOf(t.Model.ID, w.Engine), dispatch.DefaultSlots))
+		slots := int64(1) // of an engine that is gone, of which no more is known
+		if _, known := p.cfg.Engines[w.Engine]; known {
+			slots = int64(cmp.Or(p.slotsOf(t.Model.ID, w.Engine), dispatch.DefaultSlots))
+		}
+		n += w.Replicas * slots
 	}
-	return max(0, n-1)
+	return n
 }
 
 // Divide implements admin.ProvisionAdmin.

@@ -254,11 +254,11 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 }
 
 // usedOf is used, with the shortages of now, which all that are listed share: finding them looks at every reservation.
-func (p provisionAdmin) usedOf(t *provision.Throughput, short map[string]string) *admin.Provisioned {
+func (p provisionAdmin) usedOf(t *provision.Throughput, short map[string]shortage) *admin.Provisioned {
 	out := &admin.Provisioned{Throughput: *t, ManagedBy: p.s.book.ManagedBy(t), Pending: p.s.unmetOf(t)}
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
 		out.Use = new(use(&st))
-		out.Shortage = short[t.Model.ID]
+		out.Shortage = shortOf(t, short)
 	}
 	return out
 }

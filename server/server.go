@@ -74,7 +74,7 @@ type Server struct {
 	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
 	unbacked    atomic.Pointer[map[string]bool] // models of which more is sold than their engines back
-	short       map[string]string               // shortages that were logged; guarded by keys
+	short       map[string]shortage             // shortages that were logged; guarded by keys
 	unmet       map[[2]string]string            // declared purchases that are not as declared, as was logged; guarded by keys
 	untold      bool                            // what is stored of purchases is not in force yet; guarded by keys
 	nextTend    time.Time                       // when the book wants it; guarded by keys

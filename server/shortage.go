@@ -31,34 +31,50 @@ func (p *serving) unbacked(all []provision.Throughput) map[string]bool {
 	return out
 }
 
-// shortages says of which models the pools have shrunk below what is sold of them, and how, for people.
-func (s *Server) shortages() map[string]string {
-	out := map[string]string{}
+// shortage is why there is less than was sold.
+type shortage struct{ model, why string }
+
+// shortages says what has shrunk below what is sold of it, and how, for people: pools by the ids of their models, and the replicas of isolated purchases by
+// the purchases' ARNs.
+func (s *Server) shortages() map[string]shortage {
+	out := map[string]shortage{}
 	if short := s.unbacked.Load(); short != nil {
 		for model := range *short {
-			out[model] = "the engines of the model back less than is sold of it"
+			out[model] = shortage{model, "the engines of the model back less than is sold of it"}
 		}
 	}
-	live := s.dispatch.Live()
-	for i := range live.Reservations {
-		if r := &live.Reservations[i]; r.Pool.Sold > r.Pool.Slots {
-			out[r.Model] = fmt.Sprintf("%d slots of the model's engines are up, and %d are sold", r.Pool.Slots, r.Pool.Sold)
+	now, p, bought := s.dispatch.Live(), s.live.Load(), s.provisioned.Load()
+	for i := range now.Reservations {
+		r := &now.Reservations[i]
+		if r.Pool.Sold > r.Pool.Slots {
+			out[r.Model] = shortage{r.Model, fmt.Sprintf("%d slots of the model's engines are up, and %d are sold", r.Pool.Slots, r.Pool.Sold)}
+		}
+		if t := bought.byARN[r.ID]; t != nil && p != nil && int64(r.Own) < p.slotsApart(t) {
+			out[r.ID] = shortage{r.Model, fmt.Sprintf("%d slots of the replicas that are isolated for it are up, of %d", r.Own, p.slotsApart(t))}
 		}
 	}
 	return out
 }
 
+// shortOf says why there is less of a throughput than was sold, "" where there is enough.
+func shortOf(t *provision.Throughput, short map[string]shortage) string {
+	if t.Isolation == provision.Replica {
+		return short[t.ARN].why
+	}
+	return short[t.Model.ID].why
+}
+
 // sayShortages logs pools that have shrunk below what is sold of them, once, and those that have enough again. s.keys is held.
 func (s *Server) sayShortages(ctx context.Context) {
 	now := s.shortages()
-	for model, why := range now {
-		if _, said := s.short[model]; !said {
-			s.log.WarnContext(ctx, "a pool has shrunk below what is sold of it: purchases may wait", "model", model, "why", why)
+	for of, x := range now {
+		if _, said := s.short[of]; !said {
+			s.log.WarnContext(ctx, "a pool has shrunk below what is sold of it: purchases may wait", "model", x.model, "of", of, "why", x.why)
 		}
 	}
-	for model := range s.short {
-		if _, still := now[model]; !still {
-			s.log.InfoContext(ctx, "a pool backs what is sold of it again", "model", model)
+	for of, x := range s.short {
+		if _, still := now[of]; !still {
+			s.log.InfoContext(ctx, "a pool backs what is sold of it again", "model", x.model, "of", of)
 		}
 	}
 	s.short = now
@@ -66,12 +82,12 @@ func (s *Server) sayShortages(ctx context.Context) {
 
 // shortageMetrics implements prometheus.Collector: the models whose pools have shrunk below what is sold of them.
 type shortageMetrics struct {
-	of   func() map[string]string
+	of   func() map[string]shortage
 	desc *prometheus.Desc
 }
 
-func newShortageMetrics(of func() map[string]string) *shortageMetrics {
-	return &shortageMetrics{of, prometheus.NewDesc("forebay_reserved_short", "1 for a model whose pool has shrunk below what is sold of it.", []string{"gen_ai_request_model"}, nil)}
+func newShortageMetrics(of func() map[string]shortage) *shortageMetrics {
+	return &shortageMetrics{of, prometheus.NewDesc("forebay_reserved_short", "1 for a model whose pool, or isolated replicas, have shrunk below what is sold of them.", []string{"gen_ai_request_model"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
@@ -79,7 +95,11 @@ func (m *shortageMetrics) Describe(out chan<- *prometheus.Desc) { out <- m.desc 
 
 // Collect implements prometheus.Collector.
 func (m *shortageMetrics) Collect(out chan<- prometheus.Metric) {
-	for model := range m.of() {
+	models := map[string]bool{}
+	for _, x := range m.of() {
+		models[x.model] = true
+	}
+	for model := range models {
 		out <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, 1, model)
 	}
 }
