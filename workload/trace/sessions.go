@@ -99,10 +99,17 @@ type sessionReading struct {
 	number int64  // of the session
 	calls  int
 	thinks []float64
-	blocks []uint64
+	global bool // hashes are of all sessions
 
-	input, cached  int64
-	allHits, allOf int64
+	session       []promptCall // of the session that is read
+	input, cached int64
+}
+
+// promptCall is a call of a session with the blocks of its prompt.
+type promptCall struct {
+	sessionCall
+
+	blocks []uint64
 }
 
 func (x *sessionReading) file(path string) error {
@@ -123,7 +130,7 @@ func (x *sessionReading) file(path string) error {
 			_, err = d.ReadToken()
 		case kind == '{':
 			x.number++
-			err = x.session(d, in)
+			err = x.read(d, in)
 		default:
 			if _, err = d.ReadToken(); errors.Is(err, io.EOF) {
 				return nil
@@ -140,13 +147,13 @@ func (x *sessionReading) file(path string) error {
 	}
 }
 
-// session reads one, request by request.
-func (x *sessionReading) session(d *jsontext.Decoder, in *rows.Input) error {
+// read reads a session, request by request.
+func (x *sessionReading) read(d *jsontext.Decoder, in *rows.Input) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	var calls session
-	size, held := int64(0), newCache(int64(x.s.opt.Reuse))
+	x.session = x.session[:0]
+	size := int64(0)
 	for d.PeekKind() == '"' {
 		name, err := d.ReadToken()
 		if err != nil {
@@ -159,6 +166,12 @@ func (x *sessionReading) session(d *jsontext.Decoder, in *rows.Input) error {
 				return err
 			}
 			size, _ = strconv.ParseInt(string(v), 10, 64) // what is none is not known
+		case member == "hash_id_scope":
+			v, err := d.ReadValue()
+			if err != nil {
+				return err
+			}
+			x.global = x.global || string(v) == `"global"`
 		case member == requestsMember && d.PeekKind() == '[':
 			if _, err := d.ReadToken(); err != nil {
 				return err
@@ -174,7 +187,7 @@ func (x *sessionReading) session(d *jsontext.Decoder, in *rows.Input) error {
 					x.wrong("a request has a member of another type", v)
 					continue
 				}
-				if calls, err = x.take(calls, &r, 0, size, held, v, 0); err != nil {
+				if err := x.take(&r, 0, v, 0); err != nil {
 					return err
 				}
 			}
@@ -190,73 +203,74 @@ func (x *sessionReading) session(d *jsontext.Decoder, in *rows.Input) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	x.add(calls)
-	x.allHits, x.allOf = x.allHits+held.hits, x.allOf+held.blocks
+	x.add(size)
 	return nil
 }
 
 // take adds a request to the calls of a session, or those of an agent that it stands for: their times are from the session's start, or, where the
 // first is before the agent's own, from that.
-func (x *sessionReading) take(calls session, r *recordedCall, from float64, size int64, held *cache, text jsontext.Value, depth int) (session, error) {
+func (x *sessionReading) take(r *recordedCall, from float64, text jsontext.Value, depth int) error {
 	at := from + r.T
 	if !(at >= 0 && at < 10*366*24*3600) {
 		x.wrong("the time of a request is no number of seconds from 0 on", text)
-		return calls, nil
+		return nil
 	}
 	if len(r.Requests) > 0 {
 		if depth == maxNesting {
 			x.wrong("agents call agents more than eight deep", text)
-			return calls, nil
+			return nil
 		}
 		inner := from
 		if r.Requests[0].T < r.T {
 			inner = at
 		}
-		var err error
 		for i := range r.Requests {
-			if calls, err = x.take(calls, &r.Requests[i], inner, size, held, text, depth+1); err != nil {
-				return nil, err
+			if err := x.take(&r.Requests[i], inner, text, depth+1); err != nil {
+				return err
 			}
 		}
-		return calls, nil
+		return nil
 	}
 	switch {
 	case r.In < 1 || r.Out < 0 || r.In > maxTokens || r.Out > maxTokens:
 		x.wrong("the tokens of a request are none, negative, or more than any call has", text)
-		return calls, nil
+		return nil
 	case x.calls == maxCalls:
-		return nil, fault.Newf(fault.Invalid, "%s has more than %d calls of sessions: take some of them", x.s.path, maxCalls)
+		return fault.Newf(fault.Invalid, "%s has more than %d calls of sessions: take some of them", x.s.path, maxCalls)
 	}
 	x.calls++
-	x.blocks = x.blocks[:0]
+	c := promptCall{sessionCall: sessionCall{at: time.Duration(math.Round(at * float64(time.Second))), input: int32(r.In), output: int32(r.Out)}}
 	if len(r.Blocks) > 0 {
-		x.blocks = rows.AppendBlocks(x.blocks, r.Blocks)
+		c.blocks = rows.AppendBlocks(nil, r.Blocks)
 	}
-	start := time.Duration(math.Round(at * float64(time.Second)))
-	cached := blockTokens(r.In, held.prompt(int64(start), x.blocks), len(x.blocks), size)
-	x.input, x.cached = x.input+r.In, x.cached+cached
 	if r.Think != nil && *r.Think >= 0 {
 		x.thinks = append(x.thinks, *r.Think)
 	}
-	return append(calls, sessionCall{start, int32(r.In), int32(cached), int32(r.Out)}), nil
+	x.session = append(x.session, c)
+	return nil
 }
 
 func (x *sessionReading) wrong(why string, v jsontext.Value) {
 	x.faults.LeaveOut(why, x.number, []string{x.name + ": " + string(v[:min(len(v), 60)])})
 }
 
-// add keeps a session that has calls.
-func (x *sessionReading) add(calls session) {
-	if len(calls) == 0 {
+// add keeps a session that has calls. All of it, agents' calls among them, shares a cache: the same block is the same text.
+func (x *sessionReading) add(size int64) {
+	if len(x.session) == 0 {
 		return
 	}
-	slices.SortStableFunc(calls, func(a, b sessionCall) int { return cmp.Compare(a.at, b.at) })
-	first := calls[0].at
-	for i := range calls {
-		calls[i].at -= first
+	slices.SortStableFunc(x.session, func(a, b promptCall) int { return cmp.Compare(a.at, b.at) })
+	held, calls := newCache(int64(x.s.opt.Reuse)), make(session, len(x.session))
+	for i, c := range x.session {
+		hits := held.prompt(int64(c.at), c.blocks)
+		c.cached = int32(blockTokens(int64(c.input), hits, len(c.blocks), size))
+		x.input, x.cached = x.input+int64(c.input), x.cached+int64(c.cached)
+		calls[i] = c.sessionCall
+		calls[i].at -= x.session[0].at
 	}
+	clear(x.session) // let go of the blocks
 	x.s.longest = max(x.s.longest, calls[len(calls)-1].at)
-	x.s.sessions = append(x.s.sessions, slices.Clip(calls))
+	x.s.sessions = append(x.s.sessions, calls)
 }
 
 // remark notes what was assumed.
@@ -269,6 +283,9 @@ func (x *sessionReading) remark() {
 		slices.Sort(x.thinks)
 		at := func(q float64) float64 { return x.thinks[int(q*float64(len(x.thinks)-1))] }
 		note("callers think %.1f s before a call in the middle, and more than %.1f s before one in ten", at(0.5), at(0.9))
+	}
+	if x.global {
+		note("hashes are of all sessions together: what one reuses of another is not counted, since which go on at once is drawn anew")
 	}
 	note("calls of a session keep the times that were recorded: an engine that is slower or faster moves them in truth, and not here")
 }

@@ -119,6 +119,37 @@ func folder(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// What is known of a session of three turns whose prompts grow by a block each: 5 of its 9 blocks are hits (AIPerf's test of what a cache can hold). Calls of
+// agents that run beside others count in order of time, wherever they stand.
+func TestReuseWithinSessions(t *testing.T) {
+	turn := func(at string, blocks string, n int) string {
+		return fmt.Sprintf(`{"t":%s,"type":"n","in":%d,"out":1,"hash_ids":[%s]}`, at, 64*n, blocks)
+	}
+	agent := `{"t":0.5,"type":"subagent","requests":[` + turn("2.5", "1,9", 2) + `]}`
+	for text, want := range map[string]string{
+		`{"block_size":64,"requests":[` + turn("0", "1,2", 2) + "," + turn("1.5", "1,2,3", 3) + "," + turn("3", "1,2,3,4", 4) + `]}`: "[0 128 192]",
+		`{"block_size":64,"requests":[` + agent + "," + turn("1", "1,2", 2) + `]}`:                                                   "[0 64]",
+	} {
+		s := read(t, text, trace.Options{Sessions: 0.5, Seed: 2})
+		var got []int64
+		for q, err := range s.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, q.Cached); len(got) == strings.Count(want, " ")+1 {
+				break
+			}
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	s := read(t, `{"hash_id_scope":"global","requests":[`+turn("0", "1", 1)+`]}`, trace.Options{Sessions: 1})
+	if notes := strings.Join(s.Info().Notes, "\n"); !strings.Contains(notes, "of all sessions together") {
+		t.Error(notes)
+	}
+}
+
 // As many calls come as sessions begin and have on average, from the start on: their number is that of a compound Poisson process, whose
 // variance is the rate times the mean square.
 func TestSessionsAreSteady(t *testing.T) {
