@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,11 @@ type Bill struct {
 	wide    bool // a column for each usage type, as Cost Explorer exports them
 	format  string
 	columns []workload.Column
-	last    atomic.Pointer[outcome]
+
+	once  sync.Once // reads the table
+	table *billing
+	err   error
+	last  atomic.Pointer[outcome]
 }
 
 // Names of columns of the reports, plain.
@@ -189,25 +194,35 @@ func (b *Bill) Faults() []workload.Fault {
 // All implements workload.Source.
 func (b *Bill) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
-		x := &billing{b: b, windows: map[int64]*used{}, models: map[string]float64{}, types: map[string]float64{}, faults: rows.Faults{}}
-		err := x.read()
-		if err == nil {
-			err = x.enough()
-		}
-		if err != nil {
-			yield(workload.Request{}, err)
+		b.once.Do(b.read)
+		if b.err != nil {
+			yield(workload.Request{}, b.err)
 			return
 		}
-		if x.calls(yield) {
-			b.last.Store(x.outcome)
+		if b.table.calls(yield) {
+			b.last.Store(b.table.outcome)
 		}
 	}
+}
+
+// read reads the report.
+func (b *Bill) read() {
+	x := &billing{b: b, windows: map[int64]*used{}, models: map[string]float64{}, types: map[string]float64{}, faults: rows.Faults{}}
+	if b.err = x.read(); b.err == nil {
+		b.err = x.enough()
+	}
+	if b.err == nil {
+		x.starts = slices.Sorted(maps.Keys(x.windows))
+		x.base = x.starts[0] - mod(x.starts[0], int64(time.Minute))
+		x.outcome = x.found()
+	}
+	b.table = x
 }
 
 // used are the tokens of an hour or a day.
 type used struct{ input, cached, output float64 }
 
-// billing is one pass over a report.
+// billing is what a report has.
 type billing struct {
 	b       *Bill
 	clock   *clock
@@ -218,6 +233,9 @@ type billing struct {
 	batch   float64
 	total   float64
 	faults  rows.Faults
+
+	starts  []int64 // of the windows, in order
+	base    int64   // the clock at instant 0
 	outcome *outcome
 }
 
@@ -429,13 +447,10 @@ func (x *billing) enough() error {
 
 // calls makes calls of the quantities, as many in each window as its tokens are of the mean call.
 func (x *billing) calls(yield func(workload.Request, error) bool) bool {
-	starts := slices.Sorted(maps.Keys(x.windows))
-	base := starts[0] - mod(starts[0], int64(time.Minute))
-	x.outcome = x.found(starts, base)
 	var s spread
 	s.begin(x.b.opt.Seed)
 	left := used{} // tokens that are part of none so far
-	for _, start := range starts {
+	for _, start := range x.starts {
 		w := x.windows[start]
 		left.input, left.cached, left.output = left.input+w.input, left.cached+w.cached, left.output+w.output
 		n := math.Floor((left.input + left.cached + left.output) / float64(x.b.opt.Input+x.b.opt.Output))
@@ -444,7 +459,7 @@ func (x *billing) calls(yield func(workload.Request, error) bool) bool {
 		}
 		in, cached, out := math.Floor(left.input), math.Floor(left.cached), math.Floor(left.output)
 		left.input, left.cached, left.output = left.input-in, left.cached-cached, left.output-out
-		s.held = stamped{at: start - base, shared: true, totals: workload.Request{Input: int64(in + cached), Cached: int64(cached), Output: int64(out)}}
+		s.held = stamped{at: start - x.base, shared: true, totals: workload.Request{Input: int64(in + cached), Cached: int64(cached), Output: int64(out)}}
 		if !s.handOn(int64(n), time.Duration(x.length), yield) {
 			return false
 		}
@@ -456,7 +471,8 @@ func (x *billing) calls(yield func(workload.Request, error) bool) bool {
 const month = 28 * 24 * time.Hour
 
 // found is what the report tells besides calls.
-func (x *billing) found(starts []int64, base int64) *outcome {
+func (x *billing) found() *outcome {
+	starts, base := x.starts, x.base
 	grain := time.Duration(x.length)
 	last := starts[len(starts)-1]
 	o := &outcome{start: time.Unix(0, base).In(x.b.opt.Location), length: time.Duration(last-base) + grain, grain: grain, faults: x.faults.List()}

@@ -3,6 +3,7 @@ package trace_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +56,22 @@ func TestCostAndUsageReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := read(t, text, mean)
 			x := measure(t, s)
+			var readers sync.WaitGroup
+			for range 4 { // as replays read it, side by side
+				readers.Go(func() {
+					n := int64(0)
+					for _, err := range s.All() {
+						if err != nil {
+							t.Error(err)
+						}
+						n++
+					}
+					if n != x.rows {
+						t.Errorf("%d calls, then %d", x.rows, n)
+					}
+				})
+			}
+			readers.Wait()
 			if x.rows != 300 || x.input != 270_000 || x.output != 30_000 {
 				t.Errorf("%d calls, %d tokens in, %d out; want 300, 270,000 and 30,000", x.rows, x.input, x.output)
 			}
