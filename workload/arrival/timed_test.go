@@ -154,7 +154,7 @@ func TestCounts(t *testing.T) {
 
 // Numbers of independent arrivals have their mean for variance; those of bursts as many times that as the square of their coefficient.
 func TestDispersion(t *testing.T) {
-	const runs, mean = 2000, 1000.0
+	const runs, mean = 1000, 1000.0
 	for name, gaps := range map[string]Process{"poisson": Poisson(), "gamma 2": Gamma(2), "gamma 0.5": Gamma(0.5), "weibull 1.5": Weibull(1.5)} {
 		p := Timed{Curve: Curve{Step: time.Second, Steps: 1, Rate: func(int) float64 { return mean }}, Process: func(int) Process { return gaps }}
 		sum, squares := 0.0, 0.0

@@ -424,7 +424,7 @@ func TestSilence(t *testing.T) {
 
 // The memory that a reading takes does not grow with the file: it is the same after a tenth of it and at its end.
 func TestMemoryDoesNotGrow(t *testing.T) {
-	const rows = 400_000
+	const rows = 200_000
 	path := filepath.Join(t.TempDir(), "f.csv")
 	f, err := os.Create(path)
 	if err != nil {
