@@ -162,19 +162,20 @@ type Engine struct {
 
 // Model binds a model of the catalogue, or a new one, to engines.
 type Model struct {
-	Base      string    `yaml:"base,omitempty" doc:"The model that it was fine-tuned from, whose family, context and features it has: a custom model."`
-	Engines   []Binding `yaml:"engines,omitempty" doc:"Engines that serve it; the simulated one when left out."`
-	Family    string    `yaml:"family,omitempty" enum:",anthropic,nova,llama,mistral,mistral-chat,titan-text,titan-embed,cohere-command,cohere-embed,jamba,deepseek,gpt-oss,openai,openai-embeddings" doc:"Dialect of its InvokeModel body; openai for a new model when left out."`
-	Provider  string    `yaml:"provider,omitempty" doc:"Who made it."`
-	Name      string    `yaml:"name,omitempty" doc:"A name for people."`
-	Context   int64     `yaml:"context,omitempty" doc:"Tokens of its context."`
-	MaxOutput int64     `yaml:"max_output,omitempty" doc:"The most tokens of one answer, held when a call names no maximum."`
-	Price     *Price    `yaml:"price,omitempty" doc:"What callers are charged."`
-	Limits    Limits    `yaml:"limits,omitempty" doc:"Quotas and budgets of each account for this model."`
-	Unit      *Unit     `yaml:"unit,omitempty" doc:"What a model unit of provisioned throughput delivers and costs."`
-	Reserved  *Reserved `yaml:"reserved,omitempty" doc:"What the reserved tier costs, which is bought in tokens a minute."`
-	Guardrail string    `yaml:"guardrails,omitempty" enum:",ignore" doc:"ignore serves calls that name a guardrail, without applying it: rules.guardrails: drop."`
-	Features  []string  `yaml:"features,omitempty" doc:"What it has, in place of what the catalogue says."`
+	Base      string            `yaml:"base,omitempty" doc:"The model that it was fine-tuned from, whose family, context and features it has: a custom model."`
+	Engines   []Binding         `yaml:"engines,omitempty" doc:"Engines that serve it; the simulated one when left out."`
+	Family    string            `yaml:"family,omitempty" enum:",anthropic,nova,llama,mistral,mistral-chat,titan-text,titan-embed,cohere-command,cohere-embed,jamba,deepseek,gpt-oss,openai,openai-embeddings" doc:"Dialect of its InvokeModel body; openai for a new model when left out."`
+	Provider  string            `yaml:"provider,omitempty" doc:"Who made it."`
+	Name      string            `yaml:"name,omitempty" doc:"A name for people."`
+	Context   int64             `yaml:"context,omitempty" doc:"Tokens of its context."`
+	MaxOutput int64             `yaml:"max_output,omitempty" doc:"The most tokens of one answer, held when a call names no maximum."`
+	Price     *Price            `yaml:"price,omitempty" doc:"What callers are charged."`
+	Limits    Limits            `yaml:"limits,omitempty" doc:"Quotas and budgets of each account for this model."`
+	Unit      *Unit             `yaml:"unit,omitempty" doc:"What a model unit of provisioned throughput delivers and costs."`
+	Reserved  *Reserved         `yaml:"reserved,omitempty" doc:"What the reserved tier costs, which is bought in tokens a minute."`
+	Guardrail string            `yaml:"guardrails,omitempty" enum:",ignore" doc:"ignore serves calls that name a guardrail, without applying it: rules.guardrails: drop."`
+	Tags      map[string]string `yaml:"tags,omitempty" doc:"Tags of a custom model, which has a base."`
+	Features  []string          `yaml:"features,omitempty" doc:"What it has, in place of what the catalogue says."`
 
 	Rules map[string]catalog.Rule `yaml:"rules,omitempty" doc:"What becomes of parts of a request, by feature: serve, drop or refuse."`
 

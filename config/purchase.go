@@ -80,6 +80,9 @@ func (c *Config) checkPurchases(k *checker) {
 		c.checkBoughtModel(k, p, path)
 		c.checkSize(k, p, path)
 		checkTags(k, p.Tags, path+".tags")
+		if _, ok := p.Tags[isolationTag]; ok {
+			k.bad(path+".tags."+isolationTag, "write isolation: replica beside the tags")
+		}
 		t, ok := tenants[account]
 		if !ok {
 			k.known("accounts", path+".account", account, slices.Sorted(maps.Keys(tenants)))
@@ -240,8 +243,6 @@ func checkTags(k *checker, tags map[string]string, path string) {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		at := path + "." + key
 		switch v := tags[key]; {
-		case key == isolationTag:
-			k.bad(at, "write isolation: replica beside the tags")
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
 			k.bad(at, "begins with aws:, which is reserved")
 		case key == "" || len(key) > maxTagKey || !tagForm.MatchString(key):

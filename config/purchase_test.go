@@ -95,6 +95,20 @@ func TestFaultsOfPurchasesTogether(t *testing.T) {
 	}
 }
 
+// Custom models have tags, of the same form, and no others have.
+func TestTagsOfModels(t *testing.T) {
+	const base = "models:\n  v: {base: '" + haikuID + "', tags: {"
+	for text, want := range map[string]string{
+		base + "team: search}}\n":       "",
+		base + "'aws:x': y}}\n":         "forebay.yaml:2: models.v.tags.aws:x: begins with aws:, which is reserved",
+		"models: {m: {tags: {a: b}}}\n": "forebay.yaml:1: models.m.tags: are of custom models, which have a base",
+	} {
+		if got := strings.Join(faults(t, text), "\n"); got != want {
+			t.Errorf("%s\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
 // A purchase is read, written and read again as it was, and the schema takes what the decoder takes.
 func TestPurchasesAreReadAndWritten(t *testing.T) {
 	text := purchases("{name: chat, model: '"+haikuID+"', units: 3, commitment: one-month, isolation: replica, teams: {search: {units: 2}}, tags: {team: search}}",

@@ -375,8 +375,12 @@ func (c *Config) checkModels(k *checker) {
 // checkBase checks what a fine-tuned model says of its base.
 func (c *Config) checkBase(k *checker, id string, m *Model, path string) {
 	if m.Base == "" {
+		if len(m.Tags) > 0 {
+			k.bad(path+".tags", "are of custom models, which have a base")
+		}
 		return
 	}
+	checkTags(k, m.Tags, path+".tags")
 	k.known("models", path+".base", m.Base, c.modelIDs())
 	if m.Base == id || c.Models[m.Base].Base != "" {
 		k.bad(path+".base", "%q is fine-tuned itself; name the model at the bottom", m.Base)

@@ -16,24 +16,40 @@ type Store interface {
 // Tagger reads and changes the tags of everything that has some. It is safe for concurrent use.
 type Tagger struct {
 	Store Store
-	// Managed says where a configuration decides over the tags of an account's resource, "" for nowhere; nil where none does.
-	Managed func(ctx context.Context, account, arn string) (at string, err error)
+	// Managed says what a configuration decides over an account's resource; nil where none does.
+	Managed func(ctx context.Context, account, arn string) (Managed, error)
+}
+
+// Managed is what a configuration decides over a resource.
+type Managed struct {
+	At string // where it declares the resource, "" for nowhere
+	// Declared says that the resource is in the configuration alone, with these tags.
+	Declared bool
+	Tags     map[string]string
+}
+
+// managed is what a configuration decides over a resource.
+func (t Tagger) managed(ctx context.Context, account, arn string) (Managed, error) {
+	if t.Managed == nil {
+		return Managed{}, nil
+	}
+	return t.Managed(ctx, account, arn)
 }
 
 // unmanaged refuses to change tags that a configuration decides over.
 func (t Tagger) unmanaged(ctx context.Context, account, arn string) error {
-	if t.Managed == nil {
-		return nil
-	}
-	at, err := t.Managed(ctx, account, arn)
-	if err == nil && at != "" {
-		err = fault.Newf(fault.Invalid, "The resource %s is managed by %s; change its tags there.", arn, at)
+	m, err := t.managed(ctx, account, arn)
+	if err == nil && m.At != "" {
+		err = fault.Newf(fault.Invalid, "The resource %s is managed by %s; change its tags there.", arn, m.At)
 	}
 	return err
 }
 
 // Tags returns the tags of an account's resource. Faults: NotFound; Invalid for what is no ARN.
 func (t Tagger) Tags(ctx context.Context, account, arn string) (tags map[string]string, err error) {
+	if m, err := t.managed(ctx, account, arn); err != nil || m.Declared {
+		return m.Tags, err
+	}
 	err = t.Store.View(ctx, func(tx *store.Tx) error {
 		if err := owned(ctx, tx, account, arn); err != nil {
 			return err

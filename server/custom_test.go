@@ -442,7 +442,7 @@ func TestCustomModelBadInput(t *testing.T) {
 func TestDeclaredVariants(t *testing.T) {
 	c := testConfig(t)
 	artifacts(t, &c)
-	c.Models["support-bot"] = config.Model{Base: novaLite, Engines: []config.Binding{{Engine: "sim", Model: "support-lora"}}}
+	c.Models["support-bot"] = config.Model{Base: novaLite, Engines: []config.Binding{{Engine: "sim", Model: "support-lora"}}, Tags: map[string]string{"team": "search"}}
 	s := run(t, c)
 	a := post(t, s, "/model/support-bot/invoke", `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`)
 	if a.status != http.StatusOK || !strings.Contains(a.body, `"output"`) {
@@ -452,6 +452,12 @@ func TestDeclaredVariants(t *testing.T) {
 	arn, _ := got["modelArn"].(string)
 	if got["modelStatus"] != "Active" || !strings.HasPrefix(arn, here+"custom-model/"+novaLite+"/") {
 		t.Error(got)
+	}
+	if a := post(t, s, "/listTagsForResource", `{"resourceARN":"`+arn+`"}`); !strings.Contains(a.body, `[{"key":"team","value":"search"}]`) {
+		t.Errorf("%+v", a)
+	}
+	if a := post(t, s, "/tagResource", `{"resourceARN":"`+arn+`","tags":[{"key":"a","value":"b"}]}`); a.status != http.StatusBadRequest || !strings.Contains(a.body, "managed by") {
+		t.Errorf("%+v", a)
 	}
 	dep := deploy(t, s, arn)
 	if a := post(t, s, "/model/"+url.PathEscape(dep)+"/converse", hiConverse); a.header.Get("X-Forebay-Model-Served") != "support-bot" {

@@ -153,18 +153,31 @@ func notBought(d *provision.Declaration, why string) *admin.Provisioned {
 	}}
 }
 
-// managedPurchase says where the configuration declares a purchase, by its ARN; "" for what it does not.
-func (s *Server) managedPurchase(ctx context.Context, account, arn string) (string, error) {
-	if a, ok := resource.Parse(arn); !ok || a.Kind != resource.ProvisionedModel {
-		return "", nil
+// managed says what the configuration decides over a resource: over a purchase that it declares, and over a variant of a model.
+func (s *Server) managed(ctx context.Context, account, arn string) (resource.Managed, error) {
+	a, ok := resource.Parse(arn)
+	if ok && a.Kind == resource.CustomModel {
+		return s.live.Load().managedVariant(account, arn), nil
+	}
+	if !ok || a.Kind != resource.ProvisionedModel {
+		return resource.Managed{}, nil
 	}
 	t, err := s.book.Get(ctx, account, arn)
 	switch {
 	case err == nil:
-		return s.book.ManagedBy(t), nil
+		return resource.Managed{At: s.book.ManagedBy(t)}, nil
 	case fault.KindOf(err) == fault.NotFound: // for who looks it up to tell
-		return "", nil
+		return resource.Managed{}, nil
 	default:
-		return "", err
+		return resource.Managed{}, err
 	}
+}
+
+// managedVariant is a variant that is declared, or was made by the admin API: the operator's.
+func (p *serving) managedVariant(account, arn string) resource.Managed {
+	m := p.variants[arn]
+	if m == nil || m.ID == arn || account != p.cfg.Account.ID {
+		return resource.Managed{}
+	}
+	return resource.Managed{At: cmp.Or(m.ManagedBy, madeByModels), Declared: true, Tags: p.cfg.Models[m.ID].Tags}
 }

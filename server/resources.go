@@ -19,7 +19,7 @@ import (
 func (s *Server) control() bedrock.Control {
 	st := resourceStore{s}
 	return bedrock.Control{
-		Tags:        resource.Tagger{Store: st, Managed: s.managedPurchase},
+		Tags:        resource.Tagger{Store: st, Managed: s.managed},
 		Profiles:    &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
 		Provisioned: s.book,
 		Custom:      s.custom,

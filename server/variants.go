@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -174,6 +175,9 @@ func printable(s string) string {
 	}, s[:min(len(s), 256)])
 }
 
+// madeByModels is what manages variants that were made at run time.
+const madeByModels = "forebay models"
+
 // Declared implements custom.Models.
 func (c customModels) Declared(account string) []custom.Model {
 	p := c.s.live.Load()
@@ -186,11 +190,7 @@ func (c customModels) Declared(account string) []custom.Model {
 		if m.ID == arn {
 			continue
 		}
-		by := m.ManagedBy
-		if by == "" {
-			by = "forebay models"
-		}
-		out = append(out, custom.Model{ARN: arn, Account: account, Name: m.ID, Created: c.s.started, ManagedBy: by, Base: m.Base, Status: custom.Active})
+		out = append(out, custom.Model{ARN: arn, Account: account, Name: m.ID, Created: c.s.started, ManagedBy: cmp.Or(m.ManagedBy, madeByModels), Base: m.Base, Status: custom.Active})
 	}
 	return out
 }

@@ -1,10 +1,11 @@
-"""A purchase that the server's configuration declares: used and read like any other, and changed by no client."""
+"""What the server's configuration declares, a purchase and a variant of a model: used and read like any other, and changed by no client."""
 
 import json
+import uuid
 
 import pytest
 
-from conftest import admin
+from conftest import NOVA, admin
 from test_cli import HELLO, aws
 from test_provisioned import ask
 
@@ -43,3 +44,13 @@ def test_cli(url):
     said = aws(url, "bedrock-runtime", "converse", "--model-id", NAME, "--messages", HELLO)
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["usage"]["outputTokens"] > 0
+
+
+def test_tags_of_a_variant(control):
+    variant = "variant-" + uuid.uuid4().hex[:8]
+    admin("POST", "models/" + variant, {"base": NOVA, "engines": [{"engine": "declared", "model": "lora"}], "tags": {"team": "search"}})
+    arn = control.get_custom_model(modelIdentifier=variant)["modelArn"]
+    assert control.list_tags_for_resource(resourceARN=arn)["tags"] == [{"key": "team", "value": "search"}]
+    with pytest.raises(control.exceptions.ValidationException, match="managed by forebay models"):
+        control.tag_resource(resourceARN=arn, tags=[{"key": "a", "value": "b"}])
+    admin("DELETE", "models/" + variant)
