@@ -139,20 +139,47 @@ func TestByTheMinute(t *testing.T) {
 	}
 }
 
+// A preset gives its rule with what is published, asks for what is not, and sells in its steps.
 func TestPresets(t *testing.T) {
-	all := clouds.Presets()
-	b, err := all[1].Bucket(15, 3)
-	if err != nil || b.PerMinute != 37_500 || b.OutputWeight != 3 {
-		t.Error(b, err)
+	preset := func(name string) clouds.Preset {
+		p, err := clouds.Named(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	gpt4o := preset("azure-ptu-gpt-4o")
+	rule, err := gpt4o.Apply(clouds.Bought{Units: 15, OutputWeight: 3, MaxOutput: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := rule.Take(0, clouds.Call{Input: 40_000}, 1); a.Verdict != clouds.Admit || a.Charged != 43_000 { // of 37,500 a minute, in one go
+		t.Error(a)
+	}
+	if a := rule.Take(0, clouds.Call{Input: 1}, 1); a.Verdict != clouds.Refuse || a.RetryAfter != 8_800*ms { // 5,500 at 625 a second
+		t.Error(a)
+	}
+	for units, sold := range map[int64]int64{0: 15, 15: 15, 16: 20, 20: 20, 21: 25} {
+		if got := gpt4o.Sold(units); got != sold {
+			t.Errorf("%d units are sold as %d, want %d", units, got, sold)
+		}
 	}
 	for want, f := range map[string]func() error{
-		"from 15 on in steps of 5": func() error { _, err := all[1].Bucket(17, 3); return err },
-		"an output token counts":   func() error { _, err := all[1].Bucket(15, 0); return err },
-		"what a unit holds":        func() error { _, err := all[0].Bucket(15, 0); return err },
-		"is no leaky bucket":       func() error { _, err := all[3].Bucket(15, 0); return err },
+		"from 15 on in steps of 5": func() error { _, err := gpt4o.Apply(clouds.Bought{Units: 17, OutputWeight: 3}); return err },
+		"an output token counts":   func() error { _, err := gpt4o.Apply(clouds.Bought{Units: 15}); return err },
+		"what a unit holds":        func() error { _, err := preset("azure-ptu-gpt-5").Apply(clouds.Bought{Units: 15}); return err },
+		"no rules are known":       func() error { _, err := clouds.Named("azure"); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	for _, p := range clouds.Presets() {
+		if p.Rule == "" || p.Assumed == "" || p.Source == "" {
+			t.Errorf("%+v does not say where it is from", p)
+		}
+		if _, err := p.Apply(clouds.Bought{Units: p.Min, PerMinute: 1000, OutputWeight: 1, Output: 10, MaxOutput: 100}); err != nil {
+			t.Error(err)
 		}
 	}
 }

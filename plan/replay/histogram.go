@@ -60,6 +60,18 @@ func (h *Histogram) Mean() time.Duration {
 	return time.Duration(h.sum/h.n) * time.Microsecond
 }
 
+// Above returns how many times may be longer than one: those of its bucket are counted as if they were.
+func (h *Histogram) Above(d time.Duration) int64 {
+	if d >= h.most {
+		return 0
+	}
+	var n int64
+	for i := place(int64(max(d, 0))); i < len(h.counts); i++ {
+		n += h.counts[i]
+	}
+	return n
+}
+
 // Quantile returns the least time that a share of them, per mille, does not exceed, rounded up to the end of its bucket; 0 of none.
 func (h *Histogram) Quantile(permille int64) time.Duration {
 	rank := (h.n*permille + 999) / 1000

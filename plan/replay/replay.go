@@ -49,15 +49,19 @@ type Serving struct {
 	// OnDemand says that calls are served on demand, within Quota: all of them, or those that Bought does not take.
 	OnDemand bool
 	Quota    Quota
-	// Engines are the engines of one's own, each with the profile and slots for Slots calls; 0 engines is a cloud's, which take every call at
-	// once and for which the profile tells only how long a call holds its quota.
+	// Engines are the engines of one's own, each with the profile and slots for Slots calls: they take all calls, those that Bought does not take, or, with
+	// OnDemand, as many as they can within MaxWait. 0 engines is a cloud's, which take every call at once and for which the profile tells only how long a
+	// call holds its quota.
 	Engines int
 	Slots   int
 	Profile perf.Profile
 	// Elastic says that they come and go; nil is all of them all the time.
 	Elastic *Elastic
-	// MaxQueue bounds the calls that wait for an engine of one's own.
+	// MaxQueue bounds the calls that wait for an engine of one's own, and MaxWait for how long one does where the next lane is on demand.
 	MaxQueue int32
+	MaxWait  time.Duration
+	// Waiting are the calls that may wait.
+	Waiting Waiting
 	// Retry is how clients go on after a refusal.
 	Retry Retry
 }
@@ -76,10 +80,16 @@ type Result struct {
 	// Tokens served in all, and of those the ones of calls on what was bought.
 	Input, Output             int64
 	BoughtInput, BoughtOutput int64
+	// OwnInput and OwnOutput are those of calls that somebody waited for on engines of one's own, LaterInput and LaterOutput those of the calls that may wait.
+	OwnInput, OwnOutput     int64
+	LaterInput, LaterOutput int64
 	// Refusals of attempts by what refused them, in words.
 	Reasons map[string]int64
-	// First and Whole are the times to the first token and to the last one of the calls served, from their first attempt on.
-	First, Whole Histogram
+	// First and Whole are the times to the first token and to the last one of the calls served that somebody waited for, from their first attempt on, and
+	// Waited the time to the last token of those that may wait.
+	First, Whole, Waited Histogram
+	// Recalled is how often a call that may wait was stopped for another and began again, and Lost the tokens that were produced in vain.
+	Recalled, Lost int64
 	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
 	Length, Busy time.Duration
 	// Paid is the sum of the times that instances of one's own were paid for, and Starts how often one was started; of elastic ones only.
@@ -100,6 +110,7 @@ const (
 	unitInput  capacity.BucketID      = 3
 	unitOutput capacity.BucketID      = 4
 	purchase   capacity.ReservationID = 1
+	own        capacity.PoolID        = 3
 
 	// cloudSlots are more calls at once than any traffic here has.
 	cloudSlots = 1 << 20
@@ -147,6 +158,7 @@ type run struct {
 	last    capacity.CallID
 	again   map[capacity.CallID]*attempt // calls under way that were refused before
 	fleet   *fleet                       // nil where engines do not come and go
+	tier    tiers                        // who may wait
 	now     capacity.Instant             // of the last end of a call
 }
 
@@ -175,8 +187,7 @@ func (r *run) build() error {
 			engines = append(engines, sim.Replica{ID: id, Profile: p})
 		}
 	}
-	cloud := s.Profile
-	cloud.MaxBatch, cloud.Chunk, cloud.KV, cloud.Block = cloudSlots, math.MaxInt32, math.MaxInt64/4, 1
+	cloud := s.cloud()
 	if s.OnDemand {
 		if s.Quota.Requests > 0 {
 			c.Buckets = append(c.Buckets, capacity.Bucket{ID: requests, Measure: capacity.MeasureRequests, Rate: s.Quota.Requests})
@@ -185,10 +196,10 @@ func (r *run) build() error {
 			c.Buckets = append(c.Buckets, capacity.Bucket{ID: tokens, Measure: capacity.MeasureTokens, Rate: s.Quota.Tokens})
 		}
 	}
-	switch {
-	case s.Engines > 0:
-		add(rented, s.Engines, int32(min(s.Slots, s.Profile.MaxBatch)), s.Profile, s.MaxQueue, capacity.PoolOwned)
-	case s.OnDemand:
+	if s.Engines > 0 { // the first replicas: those that come and go are told by their number
+		add(own, s.Engines, int32(min(s.Slots, s.Profile.MaxBatch)), s.Profile, s.MaxQueue, capacity.PoolOwned)
+	}
+	if s.rents() {
 		add(rented, 1, cloudSlots, cloud, 0, capacity.PoolRented)
 	}
 	if s.buys() {
@@ -215,6 +226,19 @@ func (r *run) build() error {
 	return nil
 }
 
+// cloud are engines that take every call at once. Beside those of one's own their speed is not known: 20 ms a token.
+func (s *Serving) cloud() perf.Profile {
+	cloud := s.Profile
+	if s.Engines > 0 {
+		cloud = perf.Profile{Step: 20_000_000_000}
+	}
+	cloud.MaxBatch, cloud.Chunk, cloud.KV, cloud.Block = cloudSlots, math.MaxInt32, math.MaxInt64/4, 1
+	return cloud
+}
+
+// rents says whether any call goes to a cloud, on demand or at a tier at which it may wait.
+func (s *Serving) rents() bool { return s.OnDemand || s.Engines == 0 && s.Waiting != (Waiting{}) }
+
 func (s *Serving) buys() bool { return s.Bought != (Rate{}) || len(s.Later) > 0 }
 
 func unitBuckets(r Rate) []capacity.Bucket {
@@ -224,33 +248,52 @@ func unitBuckets(r Rate) []capacity.Bucket {
 // offer makes a call arrive.
 func (r *run) offer(at capacity.Instant, q *workload.Request) {
 	r.last++
+	s := &r.serving
 	c := &sim.Call{Input: max(q.Input, 1), Output: max(q.Output, 1)}
 	e := &c.Arrive
-	e.Call, e.Tier, e.Account, e.Principal = r.last, capacity.TierDefault, 1, capacity.PrincipalID(q.Tenant)+1
+	e.Call, e.Tier, e.Account, e.Principal = r.last, r.tier.next(s.Waiting), 1, capacity.PrincipalID(q.Tenant)+1
+	e.Preemptible = e.Tier != capacity.TierDefault
 	e.Input, e.CacheRead, e.MaxOutput, e.Prefix = max(q.Input-q.Cached, 0), q.Cached, q.MaxOutput, q.Prefix
 	c.Input = max(e.Input, 1)
 	r.result.OfferedInput += c.Input
 	r.result.OfferedOutput += c.Output
+	if e.Preemptible {
+		r.result.LaterInput += c.Input
+		r.result.LaterOutput += c.Output
+	}
 	r.lanes(e)
 	r.world.Offer(at, c)
 }
 
-// lanes gives a call the lanes of the way of serving, and the buckets of each.
+// lanes gives a call the lanes of the way of serving, and the buckets of each. Calls that may wait take nothing of what was bought, and go on demand
+// only where there are no engines of one's own; those of batch count against no quota.
 func (r *run) lanes(e *capacity.Event) {
 	s := &r.serving
 	var lanes []capacity.Lane
-	if s.buys() {
+	if s.buys() && !e.Preemptible {
 		l := capacity.Lane{Pool: bought, Model: model, Reservation: purchase}
 		if s.OnDemand || s.Engines > 0 {
 			l.Spill = capacity.SpillOverRate
 		}
 		lanes = append(lanes, l)
 	}
-	if s.OnDemand || s.Engines > 0 {
-		lanes = append(lanes, capacity.Lane{Pool: rented, Model: model, Buckets: capacity.AllLimits})
+	if s.Engines > 0 {
+		l := capacity.Lane{Pool: own, Model: model}
+		if s.OnDemand && !e.Preemptible {
+			l.Spill, l.MaxWait = capacity.SpillOverLatency, s.MaxWait
+		}
+		lanes = append(lanes, l)
+	}
+	metered := s.OnDemand && e.Tier != capacity.TierBatch
+	if s.OnDemand && !e.Preemptible || e.Preemptible && s.Engines == 0 {
+		l := capacity.Lane{Pool: rented, Model: model}
+		if metered {
+			l.Buckets = capacity.AllLimits
+		}
+		lanes = append(lanes, l)
 	}
 	e.SetLanes(lanes...)
-	if !s.OnDemand {
+	if !metered {
 		return
 	}
 	var ids []capacity.BucketID
@@ -303,12 +346,21 @@ func (r *run) done(o *sim.Outcome) {
 	res.Input += o.Call.Input
 	res.Output += o.Call.Output
 	res.Busy += time.Duration(o.Ended - o.Admitted)
+	if o.Call.Arrive.Preemptible {
+		res.Waited.Add(time.Duration(o.Ended - arrived))
+		res.Recalled += int64(o.Attempts - 1)
+		res.Lost += o.Lost
+		return
+	}
 	res.First.Add(time.Duration(o.First - arrived))
 	res.Whole.Add(time.Duration(o.Ended - arrived))
 	switch {
 	case o.Admission.Reservation == purchase:
 		res.BoughtInput += o.Call.Input
 		res.BoughtOutput += o.Call.Output
+	case o.Admission.Pool == own:
+		res.OwnInput += o.Call.Input
+		res.OwnOutput += o.Call.Output
 	case o.Spilled > 0:
 		res.Spilled++
 	}

@@ -36,8 +36,11 @@ func (r *run) retry(o *sim.Outcome, before *attempt) {
 	c := *o.Call
 	c.Arrive.Call = r.last
 	r.again[r.last] = before
-	limit := min(policy.Cap, policy.Base<<min(before.tries-1, 20))
-	// The wait hangs on the call alone, so that runs of other ways of serving draw the same ones.
-	wait := rand.New(rand.NewPCG(policy.Seed, uint64(before.arrived)<<8|uint64(before.tries))).Int64N(int64(limit) + 1) //nolint:gosec // a client's wait
-	r.world.Offer(o.Ended+capacity.Instant(wait), &c)
+	r.world.Offer(o.Ended+capacity.Instant(policy.wait(int64(before.arrived), before.tries)), &c)
+}
+
+// wait is how long a client waits after so many attempts. It hangs on the call alone, so that runs of other ways of serving draw the same ones.
+func (p *Retry) wait(arrived int64, tries int) time.Duration {
+	limit := min(p.Cap, p.Base<<min(tries-1, 20))
+	return time.Duration(rand.New(rand.NewPCG(p.Seed, uint64(arrived)<<8|uint64(tries))).Int64N(int64(limit) + 1)) //nolint:gosec // a client's wait
 }
