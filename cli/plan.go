@@ -26,6 +26,7 @@ import (
 type planCmd struct {
 	planTraffic
 	planOffers
+	planWatch
 	Model      string  `help:"Model that the traffic is for." placeholder:"ID"`
 	Substitute string  `help:"Also compare this model in its place, such as an open one that runs on machines of one's own." placeholder:"ID"`
 	Region     string  `help:"Region whose quotas hold." default:"us-east-1"`
@@ -33,7 +34,8 @@ type planCmd struct {
 	Days       int64   `help:"Days of a month." default:"30"`
 	Deadline   string  `help:"When an answer is of no use any more: a duration such as 30s, or whose it is: lambda (3 s, its default), lambda-max (15 min), sagemaker (60 s), sdk (60 s, the default read time-out of botocore)." placeholder:"TIME"`
 	MaxTokens  int64   `help:"The max_tokens that callers send, where the traffic does not say; left out, the model's maximum." placeholder:"N"`
-	MayWait    float64 `help:"Share of the calls that may wait for a day, from 0 to 1."`
+	Flex       float64 `help:"Share of the calls that may wait for minutes and be stopped and begun again, from 0 to 1: they go by the tier flex."`
+	Batch      float64 `help:"Share of the calls that may wait for a day: they go by batch."`
 	Seed       uint64  `help:"Seed of everything random." default:"1"`
 	Calls      int64   `help:"Calls of one replay at most: the busiest part of the busiest day." default:"60000"`
 
@@ -78,6 +80,9 @@ func bad(err error) error {
 
 // Run implements the verb.
 func (c *planCmd) Run(e *env) error {
+	if c.Watch {
+		return c.watch(e)
+	}
 	q, done, err := c.question(e.ctx)
 	if err != nil {
 		return bad(err)
@@ -109,7 +114,7 @@ func (c *planCmd) asked() (*plan.Question, error) {
 	if err := c.given(); err != nil {
 		return nil, err
 	}
-	q := &plan.Question{Region: c.Region, Days: c.Days, MaxOutput: c.MaxTokens, MayWait: int64(c.MayWait*1000 + 0.5), Seed: c.Seed, Calls: c.Calls}
+	q := &plan.Question{Region: c.Region, Days: c.Days, MaxOutput: c.MaxTokens, Flex: permille(c.Flex), Batch: permille(c.Batch), Seed: c.Seed, Calls: c.Calls}
 	var err error
 	if q.Model, err = planModel("--model", c.Model); err != nil {
 		return nil, err
@@ -154,21 +159,14 @@ func planModel(flag, id string) (*catalog.Model, error) {
 	return r.Model, nil
 }
 
-// deadlines are those of callers that do not say more. Sources: AWS Lambda's quotas (3 s default and 900 s maximum of a function), SageMaker's
-// real-time invocations (60 s), and botocore's default read time-out (60 s).
-var deadlines = map[string]struct {
-	after time.Duration
-	of    string
-}{
-	"lambda":     {3 * time.Second, "a Lambda function's default"},
-	"lambda-max": {15 * time.Minute, "a Lambda function's maximum"},
-	"sagemaker":  {time.Minute, "a SageMaker invocation"},
-	"sdk":        {time.Minute, "botocore's default read time-out"},
-}
-
 func deadline(s string) (time.Duration, string, error) {
-	if d, ok := deadlines[s]; ok || s == "" {
-		return d.after, d.of, nil
+	if s == "" {
+		return 0, "", nil
+	}
+	for _, c := range plan.Callers() {
+		if c.ID == s {
+			return c.After, c.Of, nil
+		}
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {

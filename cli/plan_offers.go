@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -10,26 +11,31 @@ import (
 	"forebay/meter"
 	"forebay/perf"
 	"forebay/plan"
+	"forebay/plan/clouds"
 )
 
 // planOffers are prices and sizes in place of those of the catalogue, or where it has none.
 type planOffers struct {
-	Quota           string        `help:"Quota on demand: requests and tokens a minute." placeholder:"REQUESTS/TOKENS"`
-	UnitSize        string        `help:"What one model unit delivers: input and output tokens a minute." placeholder:"INPUT/OUTPUT"`
-	UnitPrice       []string      `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
-	InstancePrice   string        `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
-	Profile         string        `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
-	InstanceStart   time.Duration `help:"How long an instance takes to be up, where instances follow the demand." default:"5m"`
-	InstanceIdle    time.Duration `help:"How long fewer instances must have been enough before one goes." default:"15m"`
-	ServerlessPrice string        `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
-	ServerlessCall  string        `help:"Price of a million calls of it." placeholder:"PRICE"`
-	IdleTimeout     time.Duration `help:"How long a serverless engine stays up without a call." default:"5m"`
-	ColdStart       time.Duration `help:"How long a serverless engine takes to start." default:"60s"`
+	Quota           string             `help:"Quota on demand: requests and tokens a minute." placeholder:"REQUESTS/TOKENS"`
+	UnitSize        string             `help:"What one model unit delivers: input and output tokens a minute." placeholder:"INPUT/OUTPUT"`
+	UnitPrice       []string           `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
+	Rules           []string           `help:"Also consider units under the rules of other clouds: azure-ptu, vertex-gsu, by-the-minute, or a unit that is published, such as azure-ptu-gpt-4o." placeholder:"NAME"`
+	RuleUnit        string             `help:"What a unit of those holds, in input tokens a minute, and how many an output token counts for; left out, as much as --unit-size." placeholder:"TOKENS[/WEIGHT]"`
+	ReservedPrice   []string           `help:"Price of an hour of 1,000 input and 1,000 output tokens a minute of the reserved tier, by term: none, 1-month, 3-months; one without a term is of no commitment." placeholder:"[TERM=]INPUT/OUTPUT"`
+	TierFactor      map[string]float64 `help:"Price of the tiers flex and batch over that of the default tier, such as flex=0.5,batch=0.5, where the catalogue knows none." placeholder:"TIER=FACTOR" mapsep:","`
+	InstancePrice   string             `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
+	Profile         string             `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
+	InstanceStart   time.Duration      `help:"How long an instance takes to be up, where instances follow the demand." default:"5m"`
+	InstanceIdle    time.Duration      `help:"How long fewer instances must have been enough before one goes." default:"15m"`
+	ServerlessPrice string             `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
+	ServerlessCall  string             `help:"Price of a million calls of it." placeholder:"PRICE"`
+	IdleTimeout     time.Duration      `help:"How long a serverless engine stays up without a call." default:"5m"`
+	ColdStart       time.Duration      `help:"How long a serverless engine takes to start." default:"60s"`
 }
 
 // offers puts them into the question.
 func (c *planOffers) offers(q *plan.Question) error {
-	for _, take := range []func(*plan.Question) error{c.quota, c.unit, c.machine, c.serverless} {
+	for _, take := range []func(*plan.Question) error{c.tiers, c.quota, c.unit, c.rules, c.reserved, c.machine, c.serverless} {
 		if err := take(q); err != nil {
 			return err
 		}
@@ -58,6 +64,43 @@ func priced(flag, s string) (int64, error) {
 		return 0, fault.Newf(fault.Invalid, "%s %q: prices are in USD here, and nothing is exchanged", flag, s)
 	}
 	return n, nil
+}
+
+// tiers gives the model the factors of tiers that the asker says.
+func (c *planOffers) tiers(q *plan.Question) error {
+	if len(c.TierFactor) == 0 {
+		return nil
+	}
+	if q.Model.Price == nil {
+		return fault.Newf(fault.Invalid, "--tier-factor: no price on demand is known of %s that it could be a factor of", q.Model.ID)
+	}
+	m, price := *q.Model, *q.Model.Price
+	m.Price = &price
+	for name, factor := range c.TierFactor {
+		n := permille(factor)
+		if n < 1 {
+			return fault.Newf(fault.Invalid, "--tier-factor %s=%v: a factor is above 0 and at most 1, such as 0.5", name, factor)
+		}
+		switch name {
+		case "flex":
+			price.FlexPermille = n
+		case "batch":
+			price.BatchPermille = n
+		default:
+			return fault.Newf(fault.Invalid, "--tier-factor %s: the tiers at which calls wait are flex and batch", name)
+		}
+	}
+	price.Source += ", factors of tiers " + givenOffer
+	q.Model = &m
+	return nil
+}
+
+// permille is a share in thousandths, -1 of what is none.
+func permille(share float64) int64 {
+	if share >= 0 && share <= 1 {
+		return int64(math.Round(share * 1000))
+	}
+	return -1
 }
 
 func (c *planOffers) quota(q *plan.Question) error {
@@ -101,6 +144,68 @@ func (c *planOffers) unit(q *plan.Question) error {
 			q.UnitPrices.SixMonths = &n
 		default:
 			return fault.Newf(fault.Invalid, "--unit-price %q: the term is none, 1-month or 6-months", s)
+		}
+	}
+	return nil
+}
+
+// rules are those of other clouds.
+func (c *planOffers) rules(q *plan.Question) error {
+	var perUnit, weight int64
+	if c.RuleUnit != "" {
+		text := c.RuleUnit
+		if !strings.Contains(text, "/") {
+			text += "/1"
+		}
+		var err error
+		if perUnit, weight, err = pair("--rule-unit", text, "TOKENS a minute or TOKENS/WEIGHT of output, such as 2500/4"); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.Rules {
+		p, err := clouds.Named(name)
+		if err != nil {
+			return fault.Newf(fault.Invalid, "--rules: %s", fault.From(err).Message)
+		}
+		q.Rules = append(q.Rules, plan.RuleOffer{Preset: p, PerUnit: perUnit, Weight: weight})
+	}
+	return nil
+}
+
+// reserved are the prices of the reserved tier.
+func (c *planOffers) reserved(q *plan.Question) error {
+	for _, s := range c.ReservedPrice {
+		term, both, ok := strings.Cut(s, "=")
+		if !ok {
+			term, both = "none", s
+		}
+		in, out, ok := strings.Cut(both, "/")
+		if !ok {
+			return fault.Newf(fault.Invalid, "--reserved-price %q is not [TERM=]INPUT/OUTPUT, such as 1-month=0.02/0.08", s)
+		}
+		input, err := priced("--reserved-price", in)
+		if err != nil {
+			return err
+		}
+		output, err := priced("--reserved-price", out)
+		if err != nil {
+			return err
+		}
+		if input > catalog.MaxTierPrice || output > catalog.MaxTierPrice {
+			return fault.Newf(fault.Invalid, "--reserved-price %q: at most %s an hour of a thousand tokens a minute", s, plan.Amount(catalog.MaxTierPrice))
+		}
+		if q.Reserved == nil {
+			q.Reserved = &catalog.TierPrices{Currency: "USD", Date: time.Now().UTC().Format(time.DateOnly), Source: givenOffer}
+		}
+		switch term {
+		case "none":
+			q.Reserved.Input.None, q.Reserved.Output.None = &input, &output
+		case "1-month":
+			q.Reserved.Input.OneMonth, q.Reserved.Output.OneMonth = &input, &output
+		case "3-months":
+			q.Reserved.Input.ThreeMonths, q.Reserved.Output.ThreeMonths = &input, &output
+		default:
+			return fault.Newf(fault.Invalid, "--reserved-price %q: the term is none, 1-month or 3-months", s)
 		}
 	}
 	return nil

@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"forebay/catalog"
+	"forebay/meter"
 	"forebay/plan"
 
 	"github.com/go-json-experiment/json"
@@ -107,6 +110,13 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		"nothing is exchanged":    {model, "--shape", workedShape, "--currency", "EUR"},
 		"--deadline":              {model, "--shape", workedShape, "--deadline", "soon"},
 		"REQUESTS/TOKENS":         {model, "--shape", workedShape, "--quota", "0/5"},
+		"no rules are known":      {model, "--shape", workedShape, "--rules", "gcp"},
+		"TOKENS/WEIGHT":           {model, "--shape", workedShape, "--rules", "azure-ptu", "--rule-unit", "x"},
+		"INPUT/OUTPUT, such":      {model, "--shape", workedShape, "--reserved-price", "3"},
+		"1-month or 3-months":     {model, "--shape", workedShape, "--reserved-price", "6-months=1/2"},
+		"a factor is above":       {model, "--shape", workedShape, "--tier-factor", "flex=0"},
+		"flex and batch":          {model, "--shape", workedShape, "--tier-factor", "priority=0.5"},
+		"by flex and by batch":    {model, "--shape", workedShape, "--flex", "0.6", "--batch", "0.5"},
 		"--days must be":          {model, "--shape", workedShape, "--days", "0"},
 		"--calls must be":         {model, "--shape", workedShape, "--calls", "0"},
 		"--instance-start must":   {model, "--shape", workedShape, "--instance-start", "0s"},
@@ -115,5 +125,74 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		if code, out, errs := runCLI(t, append([]string{"plan"}, args...)...); code != exitUsage || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 || out != "" {
 			t.Errorf("%q: %d, want %q, got %q %s", args, code, want, errs, out)
 		}
+	}
+}
+
+// minutely writes a trace of one call a minute, for some days.
+func minutely(t *testing.T, days int) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("time,input_tokens,output_tokens\n")
+	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	for range days * 24 * 60 {
+		b.WriteString(at.Format(time.RFC3339) + ",2000,500\n")
+		at = at.Add(time.Minute)
+	}
+	file := filepath.Join(t.TempDir(), "trace.csv")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A call a minute, each 0.0018 USD on demand, would have saved in three days what a unit for it costs in a month at 0.01 USD an hour: buy it.
+func TestPlanWatches(t *testing.T) {
+	args := []string{
+		"plan", "--watch", "--every", "0s", "--trace", minutely(t, 5), "--model", "meta.llama3-1-70b-instruct-v1:0", "--unit-size", "2000/500", "--unit-price", "1-month=0.01",
+	}
+	code, out, errs := runCLI(t, args...)
+	if code != 0 || !strings.Contains(out, "reserve 1 unit now, on one month") || !strings.Contains(out, "at most 2 times what the best purchases would have cost") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	code, out, errs = runCLI(t, append(args, "--json", "--held", "1")...)
+	var list []plan.Advice
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || list[0].More != 0 || list[0].Units != 1 {
+		t.Errorf("%d %v %s %s", code, err, out, errs)
+	}
+	for want, args := range map[string][]string{
+		"has no past":       {"--shape", workedShape, "--unit-price", "1-month=1", "--unit-size", "2000/500"},
+		"not be negative":   {"--trace", minutely(t, 1), "--every=-1s"},
+		"with a commitment": {"--trace", minutely(t, 1), "--every", "0s", "--unit-size", "2000/500"},
+	} {
+		if code, _, errs := runCLI(t, append([]string{"plan", "--watch", "--model", "meta.llama3-1-70b-instruct-v1:0"}, args...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%d %q, want %q", code, errs, want)
+		}
+	}
+}
+
+// Usage by the hour that was paid for by the token is what advice is given on; calls on what was bought are not.
+func TestAdviceOnUsage(t *testing.T) {
+	month := int64(10_000_000)
+	var m catalog.Model
+	for _, x := range catalog.Builtin() {
+		if x.ID == "meta.llama3-1-70b-instruct-v1:0" {
+			m = *x
+		}
+	}
+	m.Unit = &catalog.Unit{Input: 2000, Output: 500, Basis: catalog.BasisGiven}
+	m.UnitPrices = &catalog.UnitPrices{Currency: "USD", OneMonth: &month, Date: "2026-01-01", Source: "test"}
+	since := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	rows := func(mode string) (out []meter.UsageRow) {
+		for h := range 24 * 5 {
+			out = append(out, meter.UsageRow{Group: []string{since.Add(time.Duration(h) * time.Hour).Format("2006-01-02T15:00Z"), m.ID, mode}, Requests: 60, Input: 60 * 2000, Output: 60 * 500})
+		}
+		return append(out, meter.UsageRow{Group: []string{"", "", ""}})
+	}
+	models := map[string]*catalog.Model{m.ID: &m}
+	if list := adviceOf(models, rows("on-demand"), since, 720); len(list) != 1 || list[0].More != 1 || !strings.Contains(adviceText(&list[0]), "reserve 1 unit now") {
+		t.Errorf("%+v", list)
+	}
+	if list := adviceOf(models, rows("provisioned"), since, 720); len(list) != 0 {
+		t.Errorf("%+v", list)
 	}
 }

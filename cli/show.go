@@ -17,6 +17,7 @@ import (
 	"forebay/accrual"
 	"forebay/api/admin"
 	"forebay/meter"
+	"forebay/plan"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -124,9 +125,13 @@ func (c *usageCmd) Run(e *env) error {
 		Rows     []meter.UsageRow `json:"rows"`
 		Reserved []accrual.Row    `json:"reserved"`
 		GaveUp   []meter.GaveUp   `json:"clientsGaveUp"`
+		Advice   []plan.Advice    `json:"advice,omitempty"`
 	}
 	if err := c.call(e.ctx, http.MethodGet, "usage?"+q.Encode(), nil, &out); err != nil {
 		return err
+	}
+	if !c.Reserved && !c.CSV {
+		out.Advice = c.advice(e)
 	}
 	switch {
 	case c.JSON && c.Reserved:
@@ -149,6 +154,9 @@ func (c *usageCmd) Run(e *env) error {
 			return err
 		}
 		totals(e, out.Rows, out.Reserved)
+	}
+	for i := range out.Advice {
+		_, _ = fmt.Fprint(e.Out, "\n", adviceText(&out.Advice[i]))
 	}
 	for _, g := range out.GaveUp {
 		if g.Times > 1 {

@@ -25,9 +25,18 @@ type Answer struct {
 	Bounds    []Bound     `json:"bounds,omitempty"`
 	Flips     []Flip      `json:"flips,omitempty"`
 	Frontier  []Point     `json:"frontier,omitempty"`
-	Idle      []IdlePoint `json:"idleTimeouts,omitempty"`
-	Regrets   []Regret    `json:"regrets,omitempty"`
-	Sizing    *Sizing     `json:"sizing,omitempty"`
+	// Searches say how the mixes of several kinds were searched.
+	Searches []Search    `json:"searches,omitempty"`
+	Idle     []IdlePoint `json:"idleTimeouts,omitempty"`
+	Regrets  []Regret    `json:"regrets,omitempty"`
+	// Certainty is how sure the best number of units of each term is, and Courses what each term costs as traffic may go on.
+	Certainty []Certainty `json:"certainty,omitempty"`
+	Courses   []Course    `json:"courses,omitempty"`
+	// Callers says who waits long enough for the answers of the best option whose latency is known, and Instead what is best without waiting, where the deadline
+	// rules something out.
+	Callers []Fit    `json:"callers,omitempty"`
+	Instead *Instead `json:"instead,omitempty"`
+	Sizing  *Sizing  `json:"sizing,omitempty"`
 	// Complete is false where the answer was asked for before it was finished.
 	Complete bool     `json:"complete"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -46,6 +55,8 @@ const (
 	Mix         Mode = "provisioned+on-demand"
 	Endpoint    Mode = "endpoint"
 	Serverless  Mode = "serverless"
+	// ReservedTier is tokens a minute that are bought, with what exceeds them at the default tier.
+	ReservedTier Mode = "reserved-tier"
 )
 
 // State says whether a way of serving can be had.
@@ -83,6 +94,8 @@ type Option struct {
 
 	Units int64  `json:"units,omitzero"` // bought: model units, or instances
 	Term  string `json:"term,omitempty"`
+	// Rules names those of another cloud, by which calls are admitted to what is bought.
+	Rules string `json:"rules,omitempty"`
 
 	// Refused are calls that are not served at once, of a million, and Spilled those that a purchase leaves to on demand. Nil is not known.
 	Refused *PerMillion `json:"refused,omitempty"`
@@ -91,6 +104,10 @@ type Option struct {
 	First *Quantiles `json:"firstToken,omitempty"`
 	Whole *Quantiles `json:"endToEnd,omitempty"`
 	Speed string     `json:"speed,omitempty"`
+	// Waited is the time to the last token of the calls that may wait, nil where there are none or it is not known; Recalled how often, of a million of them, one was
+	// stopped for another call and began again.
+	Waited   *Quantiles  `json:"mayWaitEndToEnd,omitempty"`
+	Recalled *PerMillion `json:"recalled,omitempty"`
 	// Throttles are refusals of attempts by what refused them, in the order of the words.
 	Throttles []Throttle `json:"throttles,omitempty"`
 	// Idle is what a month costs of what is paid for and not used.
@@ -180,16 +197,6 @@ type Flip struct {
 	// At is where, in words with the figure, and To the option that is best from there on.
 	At string `json:"at"`
 	To string `json:"to"`
-}
-
-// Point is one option on the frontier of cost against latency and refusals: none is cheaper, quicker and refuses less.
-type Point struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`
-	Cost    int64  `json:"cost"`
-	P99     int64  `json:"p99FirstTokenNanos,omitzero"`
-	Refused int64  `json:"refusedPerMillion"`
-	Best    bool   `json:"frontier"`
 }
 
 // IdlePoint is a serverless endpoint with another idle timeout, by closed form.

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,8 +20,12 @@ func (p *planner) conclude() error {
 		}
 	}
 	p.frontier()
+	p.deadlines()
 	p.prune()
 	if err := p.regrets(); err != nil {
+		return err
+	}
+	if err := p.certainties(); err != nil {
 		return err
 	}
 	p.verdict()
@@ -45,6 +48,9 @@ func (p *planner) verdict() {
 	best := p.best()
 	if best == nil {
 		a.Verdict = "No recommendation: of no way of serving is enough known to compare it; the options say what is missing of each"
+		if a.Instead != nil {
+			a.Verdict += "; " + a.Instead.Says
+		}
 		return
 	}
 	a.Verdict = fmt.Sprintf("%s, %s %s per %d days", best.Name, Amount(best.Cost.Mid), a.Currency, a.Days)
@@ -56,8 +62,11 @@ func (p *planner) verdict() {
 			}
 		}
 	}
+	if a.Instead != nil {
+		a.Verdict += "; " + a.Instead.Says
+	}
 	for _, o := range p.offers {
-		if o.State == Possible && o.model != best.model {
+		if o.State == Possible && o.model != best.model && o.Rules == "" {
 			a.Verdict += fmt.Sprintf("; in its place: %s, %s %s", o.Name, Amount(o.Cost.Mid), a.Currency)
 			break
 		}
@@ -138,44 +147,20 @@ func (p *planner) prune() {
 
 // way is what options have in common that differ in their number of units alone.
 type way struct {
-	mode        Mode
-	model, term string
-	kind        string // of instance
+	mode               Mode
+	model, term, rules string
+	kind               string // of what is held
 }
 
 func (o *Option) way() way {
-	w := way{o.Mode, o.Model, o.Term, ""}
-	if o.Mode == Endpoint && o.Cost != nil {
-		w.kind = o.Cost.Rows[0].Unit
+	w := way{o.Mode, o.Model, o.Term, o.Rules, ""}
+	if o.Cost == nil {
+		return w
+	}
+	for i := range o.Cost.Rows {
+		if r := &o.Cost.Rows[i]; !strings.HasPrefix(r.Per, "million") { // of what is held, and not of what goes by the token
+			w.kind += r.What + " " + r.Unit + ";"
+		}
 	}
 	return w
-}
-
-// frontier marks the options that no other one beats in cost, latency and refusals at once.
-func (p *planner) frontier() {
-	p.a.Frontier = nil
-	for _, o := range p.offers {
-		if o.State != Possible || o.Cost == nil || o.Decided != Replayed {
-			continue
-		}
-		x := Point{Name: o.Name, ID: o.ID, Cost: o.Cost.Mid}
-		if o.First != nil {
-			x.P99 = o.First.P99
-		}
-		if o.Refused != nil {
-			x.Refused = o.Refused.Share
-		}
-		p.a.Frontier = append(p.a.Frontier, x)
-	}
-	for i := range p.a.Frontier {
-		x := &p.a.Frontier[i]
-		x.Best = !slices.ContainsFunc(p.a.Frontier, func(y Point) bool {
-			// A latency that is not known compares with none.
-			if (x.P99 == 0) != (y.P99 == 0) {
-				return false
-			}
-			no := y.Cost > x.Cost || y.P99 > x.P99 || y.Refused > x.Refused
-			return !no && cmp.Or(cmp.Compare(y.Cost, x.Cost), cmp.Compare(y.P99, x.P99), cmp.Compare(y.Refused, x.Refused)) < 0
-		})
-	}
 }

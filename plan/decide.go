@@ -11,6 +11,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/perf"
+	"forebay/plan/clouds"
 	"forebay/plan/replay"
 	"forebay/workload"
 )
@@ -18,8 +19,9 @@ import (
 // serving is how an offer is replayed, and what came of it.
 type serving struct {
 	replay.Serving
-	own    bool // engines of one's own, whose speed is known
-	bounds bool // what it refuses depends on a quota that is known
+	rule   func() (clouds.Rule, error) // of another cloud; nil is the scheduler of live calls
+	own    bool                        // engines of one's own, whose speed is known
+	bounds bool                        // what it refuses depends on a quota that is known
 	result *replay.Result
 	slower *replay.Result // with steps 5 % longer
 	faster *replay.Result // and shorter
@@ -62,7 +64,7 @@ func (p *planner) quotaServing(m *catalog.Model) *serving {
 
 func (p *planner) unitServing(m *catalog.Model, u *catalog.Unit, n int64, spills bool) *serving {
 	s := p.quotaServing(m)
-	s.Bought = replay.Rate{Input: u.Input * n, Output: u.Output * n}
+	s.Bought, s.Waiting = replay.Rate{Input: u.Input * n, Output: u.Output * n}, p.sold(m)
 	if s.OnDemand = spills; !spills {
 		s.Quota, s.bounds = replay.Quota{}, true
 	}
@@ -70,7 +72,7 @@ func (p *planner) unitServing(m *catalog.Model, u *catalog.Unit, n int64, spills
 }
 
 func (p *planner) engineServing(e *perf.Profile, engines, slots int) *serving {
-	return &serving{own: true, bounds: true, Serving: replay.Serving{Engines: engines, Slots: slots, Profile: *e, MaxQueue: waiting, Retry: p.retries()}}
+	return &serving{own: true, bounds: true, Serving: replay.Serving{Engines: engines, Slots: slots, Profile: *e, MaxQueue: waiting, Waiting: p.asked(), Retry: p.retries()}}
 }
 
 // correction is what the closed form of spill-over is multiplied with after the replay.
@@ -176,7 +178,8 @@ func (p *planner) undecided() []*offer {
 		} else if at > 0 {
 			continue
 		}
-		if (at < decided || o.Mode == OnDemand) && o.serving.result == nil {
+		asked := o.Mode == OnDemand || o.Rules != "" || p.q.Deadline > 0 && o.serving.own // whatever it costs
+		if (at < decided || asked) && o.serving.result == nil {
 			out = append(out, o)
 		}
 	}
@@ -193,7 +196,7 @@ func (p *planner) tasks(of []*offer, w window) []task {
 			s.Bought, s.Later = o.schedule(w)
 		}
 		out = append(out, task{o, s.Serving, func(r *replay.Result) { s.result = r }})
-		if s.own {
+		if s.own && !o.extra {
 			out = append(out, task{o, atSpeed(s.Serving, 1000+sensitivity), func(r *replay.Result) { s.slower = r }},
 				task{o, atSpeed(s.Serving, 1000-sensitivity), func(r *replay.Result) { s.faster = r }})
 		}
@@ -216,7 +219,7 @@ func (p *planner) replay(ctx context.Context, w window, tasks []task) error {
 	done := 0
 	for i := range tasks {
 		all.Go(func() {
-			results[i], errs[i] = replay.Run(ctx, p.within(w), tasks[i].how)
+			results[i], errs[i] = p.run(ctx, w, &tasks[i])
 			lock.Lock()
 			defer lock.Unlock()
 			done++
@@ -231,6 +234,18 @@ func (p *planner) replay(ctx context.Context, w window, tasks []task) error {
 		tasks[i].put(results[i])
 	}
 	return nil
+}
+
+// run replays one.
+func (p *planner) run(ctx context.Context, w window, t *task) (*replay.Result, error) {
+	if t.of.serving.rule == nil {
+		return replay.Run(ctx, p.within(w), t.how)
+	}
+	rule, err := t.of.serving.rule()
+	if err != nil {
+		return nil, err
+	}
+	return replay.RunRule(ctx, p.within(w), rule, t.how)
 }
 
 // learn takes what a replay found into the option.
@@ -257,8 +272,9 @@ func (p *planner) learn(o *offer, w window) error {
 	} else {
 		o.Speed = "no latencies of this service are published"
 	}
+	p.learnWaited(o)
 	values := fmt.Sprintf("%s calls in minutes %d to %d, seed %d: %s served, %s refused, %s tries again", Grouped(r.Calls), w.from, w.to, p.q.Seed, Grouped(r.Served), Grouped(r.Refused), Grouped(r.Retries))
-	if o.Mode == Mix {
+	if o.spills != nil {
 		if err := p.learnSpill(o, w); err != nil {
 			return err
 		}
@@ -271,9 +287,12 @@ func (p *planner) learn(o *offer, w window) error {
 		values += fmt.Sprintf(", engines paid for %v, %s starts", r.Paid.Round(time.Second), Grouped(r.Starts))
 	}
 	p.line(Line{
-		ID: o.ID + ".replay", What: o.Name + ", replayed", Formula: "the scheduler of live calls on a virtual clock", Values: values,
+		ID: o.ID + ".replay", What: o.Name + ", replayed", Formula: o.replayed(), Values: values,
 		Result: Grouped(r.Refused*million/r.Calls) + " of a million refused", Source: "engine: " + s.Profile.Name, Method: Replayed,
 	})
+	if o.extra {
+		return nil
+	}
 	if o.Mode == Provisioned && o.Refused != nil && o.Refused.Share > fewRefused {
 		o.State, o.Why = Impossible, fmt.Sprintf("it refuses %s of a million calls, in bursts that the minute's mean does not show: more units, or spill-over", Grouped(o.Refused.Share))
 		if err := o.more(); err != nil {
@@ -283,13 +302,24 @@ func (p *planner) learn(o *offer, w window) error {
 	return p.meetsDeadline(o)
 }
 
+// replayed says what decided.
+func (o *offer) replayed() string {
+	if o.Rules != "" {
+		return "the rule of " + o.Rules + " on a virtual clock"
+	}
+	return "the scheduler of live calls on a virtual clock"
+}
+
 // learnSpill corrects the cost of spill-over by what was replayed.
 func (p *planner) learnSpill(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
 	o.Spilled = &PerMillion{r.Spilled * million / r.Calls, Replayed}
 	fluid := o.spills(p.demand.part(w))
 	// What the quota then refuses counts as well: it would be paid for with a larger one.
-	spilled := Flow{Input: float64(r.OfferedInput - r.BoughtInput), Output: float64(r.OfferedOutput - r.BoughtOutput)}
+	spilled := Flow{
+		Input:  float64(r.OfferedInput - r.LaterInput - r.BoughtInput - r.OwnInput),
+		Output: float64(r.OfferedOutput - r.LaterOutput - r.BoughtOutput - r.OwnOutput),
+	}
 	if n := w.to - w.from; n < representative && n < len(p.demand.Minutes) {
 		o.Assumptions = append(o.Assumptions, fmt.Sprintf("spill-over is what the minute's mean says: the %d minutes that were replayed are too short a part to correct it (--calls)", w.to-w.from))
 		return nil
@@ -331,20 +361,4 @@ func quantiles(s *serving, of func(*replay.Result) *replay.Histogram) *Quantiles
 		q.Slower, q.Faster = int64(of(s.slower).Quantile(990)), int64(of(s.faster).Quantile(990))
 	}
 	return q
-}
-
-// meetsDeadline rules out what answers too late.
-func (p *planner) meetsDeadline(o *offer) error {
-	if p.q.Deadline == 0 {
-		return nil
-	}
-	if o.Whole == nil {
-		p.warn("whether %s answers within %v (%s) is not known: its latencies are not", o.Name, p.q.Deadline, p.q.DeadlineOf)
-		return nil
-	}
-	if o.Whole.P99 > int64(p.q.Deadline) {
-		o.State = Impossible
-		o.Why = fmt.Sprintf("one answer in a hundred takes longer than %v, and the caller (%s) waits %v: stream, call asynchronously, or use batch", time.Duration(o.Whole.P99).Round(time.Millisecond), p.q.DeadlineOf, p.q.Deadline)
-	}
-	return nil
 }

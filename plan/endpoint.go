@@ -125,32 +125,44 @@ func (p *planner) instances(m *catalog.Model, e *engine, x *machine) {
 		return
 	}
 	busiest, at := p.demand.peak(func(f *Flow) float64 { return f.Calls })
-	f := &p.demand.Minutes[at]
+	f := liveAt(&p.demand.Minutes[at], p.asked())
 	head, unfit := e.profile.Headroom(perf.Demand{Input: max(1, whole(f.Input+f.Cached)), Output: whole(f.Output), Prompt: mix.Input}, slots, mix, perf.Usual)
 	if unfit != nil {
 		p.add(ownMachines(m, "endpoint/"+x.Type, Impossible, "the busiest minute: "+unfit.Error()))
 		return
 	}
 	per := int64(slots) * x.engines
-	n := max(1, (head.Slots+per-1)/per)
+	n := max(1, (head.Slots+per-1)/per, p.holdsAll(&e.profile, x))
 	p.line(Line{
 		ID: "endpoint." + x.Type + ".slots", What: "instances that carry the busiest minute", Formula: "ceil(slots / (slots of an engine x engines of an instance)); slots: least n with n / W(n) above the rate, and a 99th percentile of waits of 0.5 s",
-		Values: fmt.Sprintf("%s calls in the busiest minute, W = %v: %d slots / (%d x %d)", Milli(whole(1000*busiest)), time.Duration(head.W).Round(time.Millisecond), head.Slots, slots, x.engines),
+		Values: fmt.Sprintf("%s calls in the busiest minute that somebody waits for, W = %v: %d slots / (%d x %d)", Milli(whole(1000*busiest*(1-waitingShare(p.asked())))), time.Duration(head.W).Round(time.Millisecond), head.Slots, slots, x.engines),
 		Result: Grouped(n), Source: e.profile.Name + ": " + e.profile.Source, Method: ClosedForm,
 	})
-	p.fleet(m, e, x, n)
+	p.add(p.fleet(m, e, x, n))
 	if n > 1 {
 		p.elastic(m, e, x, n)
 	}
 }
 
-// fleet adds n instances that are always up.
-func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) {
+// holdsAll is how many instances carry all of the traffic, were it spread evenly: those that may wait take what the others leave.
+func (p *planner) holdsAll(e *perf.Profile, x *machine) int64 {
+	per := e.Throughput(p.slots(e), p.mix()).Output * x.engines
+	if p.asked() == (replay.Waiting{}) || per == 0 {
+		return 1
+	}
+	return int64(p.demand.Total.Output/float64(len(p.demand.Minutes))/float64(per)) + 1
+}
+
+// fleet makes the offer of n instances that are always up.
+func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) *offer {
 	o := ownMachines(m, fmt.Sprintf("endpoint/%s/%d", x.Type, n), Possible, "")
 	o.Name = fmt.Sprintf("Endpoint of one's own, %s %s", Grouped(n), x.Type)
 	o.Units, o.Term = n, "none"
 	if e.note != "" {
 		o.Assumptions = append(o.Assumptions, "engine "+e.profile.Name+": "+e.note)
+	}
+	if p.asked() != (replay.Waiting{}) {
+		o.Assumptions = append(o.Assumptions, spread+", and run at the tiers flex and batch in what the others leave")
 	}
 	slots := p.slots(&e.profile)
 	rate := e.profile.Throughput(slots, p.mix())
@@ -165,7 +177,8 @@ func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) {
 		amount, err := product([]int64{x.Hour, n, hours}, []int64{1})
 		return []CostRow{{What: "instances", Quantity: n * hours, Unit: "instance hours of " + x.Type, Rate: x.Hour, Per: "instance hour", Amount: amount, Source: x.Source + ", " + x.Date}}, err
 	}
-	p.add(o)
+	o.sized = func(n int64) *offer { return p.fleet(m, e, x, n) }
+	return o
 }
 
 // elastic adds instances that follow the demand: as many as the calls in flight and those that wait take, between one and half as many again as

@@ -17,23 +17,28 @@ type family struct {
 func (p *planner) families(m *catalog.Model) []family {
 	var out []family
 	_, onDemand := p.rates(m)
+	w := p.sold(m)
 	if onDemand {
-		out = append(out, family{"on demand", func(d *Demand) (float64, bool) { return p.value(m, &d.Total), true }})
+		out = append(out, family{"on demand" + later(w), func(d *Demand) (float64, bool) {
+			return p.value(m, &d.Total)*(1-waitingShare(w)) + p.laterValue(m, d, w), true
+		}})
 	}
 	if size := p.unit(m); size != nil {
 		for _, t := range terms(p.unitPrices(m)) {
-			out = append(out, family{"provisioned throughput, " + termName(t.id) + ", with what spills over on demand", func(d *Demand) (float64, bool) {
-				peak, err := peakUnits(d, size)
+			k := needOf(size)
+			out = append(out, family{"provisioned throughput, " + termName(t.id) + ", with what spills over on demand" + later(w), func(all *Demand) (float64, bool) {
+				d := live(all, w)
+				peak, err := peakUnits(d, k)
 				if err != nil {
 					return 0, false
 				}
 				n := peak
 				var rest Flow
 				if onDemand {
-					n = max(1, p.cheapest(m, d, size, t.hour, peak))
-					rest = spill(d, size, n)
+					n = max(1, p.cheapest(m, d, k, t.hour, peak))
+					rest = spill(d, k, n)
 				}
-				return float64(n)*float64(t.hour)*float64(len(d.Minutes))/60 + p.value(m, &rest), true
+				return float64(n)*float64(t.hour)*float64(len(d.Minutes))/60 + p.value(m, &rest) + p.laterValue(m, all, w), true
 			}})
 		}
 	}
@@ -44,6 +49,7 @@ func (p *planner) families(m *catalog.Model) []family {
 			per := e.Throughput(p.slots(e), p.mix())
 			out = append(out, family{"an endpoint of one's own on " + x.Type, func(d *Demand) (float64, bool) {
 				most, _ := d.peak(func(f *Flow) float64 { return f.Output })
+				most = max(most*(1-waitingShare(p.asked())), d.Total.Output/float64(len(d.Minutes)))
 				n := math.Ceil(most / float64(max(per.Output*x.engines, 1)))
 				return max(n, 1) * float64(x.Hour) * float64(len(d.Minutes)) / 60, per.Output > 0
 			}})
@@ -129,7 +135,7 @@ func (p *planner) flipPrice(m *catalog.Model) {
 	perHour := p.perHour(m)
 	at := fmt.Sprintf("if units that carry all of it are offered below %s %s/h in total", Amount(perHour), p.a.Currency)
 	if size := p.unit(m); size != nil {
-		if peak, err := peakUnits(p.demand, size); err == nil && peak > 0 {
+		if peak, err := peakUnits(p.demand, needOf(size)); err == nil && peak > 0 {
 			at = fmt.Sprintf("if a unit is offered below %s %s/h, %s for all of it", Amount(perHour/peak), p.a.Currency, unitCount(peak))
 		}
 	}

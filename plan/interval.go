@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"forebay/plan/interval"
 	"forebay/plan/purchase"
@@ -22,16 +21,8 @@ func (p *planner) sampled() (*sample, error) {
 		return nil, nil //nolint:nilnil // a traffic that cannot be resampled is no error
 	}
 	s := &sample{}
-	midnight := time.Date(d.Start.Year(), d.Start.Month(), d.Start.Day(), 0, 0, 0, 0, d.Start.Location())
-	for day := midnight; ; day = day.AddDate(0, 0, 1) {
-		from, to := int(day.Sub(d.Start)/time.Minute), int(day.AddDate(0, 0, 1).Sub(d.Start)/time.Minute) // 23 or 25 hours on some days
-		if to > len(d.Minutes) {
-			break
-		}
-		if from < 0 || !d.known(window{from, to}) {
-			continue
-		}
-		part := d.part(window{from, to})
+	for _, day := range d.wholeDays() {
+		part := day.part
 		series := make([]int64, len(part.Minutes))
 		for i := range series {
 			f := &part.Minutes[i]
@@ -42,7 +33,7 @@ func (p *planner) sampled() (*sample, error) {
 			return nil, err
 		}
 		s.parts = append(s.parts, part)
-		s.days.Add(interval.Day{Weekday: day.Weekday(), Demand: demand})
+		s.days.Add(interval.Day{Weekday: day.weekday, Demand: demand})
 	}
 	if missing, _ := s.days.Missing(); missing != [2]int{} {
 		p.warn("no interval can be given: whole weekdays are short by %d, and whole weekend days by %d; costs are points", missing[0], missing[1])

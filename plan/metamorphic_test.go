@@ -68,7 +68,7 @@ func TestT17Metamorphic(t *testing.T) {
 		_, p := least(t, given(size, 0, 400_000_000))
 		big := &catalog.Unit{Input: k * size.Input, Output: k * size.Output}
 		for n := range int64(12) {
-			a, b := spill(p.demand, size, n), spill(p.demand.scaled(k), big, n)
+			a, b := spill(p.demand, needOf(size), n), spill(p.demand.scaled(k), needOf(big), n)
 			if math.Abs(b.Input-k*a.Input) > 1e-6*k*p.demand.Total.Input {
 				t.Errorf("%d units leave %v, and %v of the %d-fold", n, a.Input, b.Input, k)
 			}
@@ -84,7 +84,7 @@ func TestT17Metamorphic(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := spill(p.demand, size, n)
+			f := spill(p.demand, needOf(size), n)
 			if r.Spilled > spilled || f.Input > fluid {
 				t.Errorf("%d units: %d calls spill over, %d with fewer", n, r.Spilled, spilled)
 			}

@@ -27,48 +27,15 @@ func (p *planner) onDemand(m *catalog.Model) error {
 		Values: fmt.Sprintf("%d x %s + %d x %s per million tokens", p.a.Traffic.MeanInput, rate(*r.Input), p.a.Traffic.MeanOutput, rate(*r.Output)),
 		Result: fmt.Sprintf("%s %s", rate(whole(p.perCall(m))), p.a.Currency), Source: m.Price.Source, Method: ClosedForm,
 	})
-	return p.batch(m)
-}
-
-// batch considers batch inference for what may wait.
-func (p *planner) batch(m *catalog.Model) error {
-	if m.Price.BatchPermille == 0 {
-		return nil
-	}
-	o := &offer{model: m, Option: &Option{
-		ID: "batch", Mode: Batch, Name: "Batch for all calls", State: Impossible,
-		Why:        "answers come within a day and somebody waits for these calls; it is for the share that may wait (--may-wait)",
-		Commitment: "none", Control: "none", Upkeep: "files in, files out",
-		Assumptions: []string{"the share that may wait is spread as all calls are"},
-	}}
-	o.cost = func(d *Demand) ([]CostRow, error) { return p.tokenRows(m, d.Total, d, infer.TierBatch) }
-	switch share := p.q.MayWait; {
-	case share == 1000:
-		o.State, o.Why = Possible, ""
-	case share > 0:
-		part := *o.Option
-		x := &offer{model: m, Option: &part, serving: p.quotaServing(m)}
-		x.ID, x.Name, x.State, x.Why = "on-demand+batch", fmt.Sprintf("On demand, and batch for the %s %% that may wait", Milli(share*100)), Possible, ""
-		x.cost = func(d *Demand) ([]CostRow, error) {
-			rows, err := p.tokenRows(m, d.scaled(1-float64(share)/1000).Total, d, infer.TierDefault)
-			if err != nil {
-				return nil, err
-			}
-			later, err := p.tokenRows(m, d.scaled(float64(share)/1000).Total, d, infer.TierBatch)
-			return append(rows, later...), err
-		}
-		p.add(x)
-	}
-	p.add(o)
-	return nil
+	return p.tiered(m)
 }
 
 // tokenRows prices a total of a demand's tokens at a tier, by the month.
 func (p *planner) tokenRows(m *catalog.Model, total Flow, d *Demand, tier infer.Tier) ([]CostRow, error) {
 	r := m.Price.Rates(tier)
 	what := "on demand"
-	if tier == infer.TierBatch {
-		what = "batch"
+	if tier != infer.TierDefault {
+		what = tier.String()
 	}
 	var rows []CostRow
 	for _, x := range []struct {

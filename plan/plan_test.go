@@ -181,7 +181,7 @@ func TestCheapestIsTheBest(t *testing.T) {
 		}
 		m := catalog.Model{ID: "m", Price: &catalog.Price{Currency: "USD", Input: new(int64(720_000_000)), Output: new(int64(720_000_000))}}
 		p := &planner{q: &Question{Model: &m}, a: &Answer{Currency: "USD"}}
-		u := &catalog.Unit{Input: 10_000, Output: 3_000}
+		u := needOf(&catalog.Unit{Input: 10_000, Output: 3_000})
 		hour := rapid.Int64Range(1, 2_000_000_000).Draw(t, "price")
 		most, err := peakUnits(d, u)
 		if err != nil {
@@ -210,7 +210,7 @@ func TestQuestionsRefused(t *testing.T) {
 		"embeddings":            {Traffic: traffic, Model: model(t, "amazon.titan-embed-text-v1")},
 		"zero or negative":      {Traffic: traffic, Model: model(t, llama), UnitPrices: &catalog.UnitPrices{Currency: "USD", None: &zero}},
 		"less than one mean":    {Traffic: traffic, Model: model(t, llama), Unit: &catalog.Unit{Input: 999, Output: 300, Basis: catalog.BasisGiven}},
-		"share that may wait":   {Traffic: traffic, Model: model(t, llama), MayWait: 1001},
+		"that may wait":         {Traffic: traffic, Model: model(t, llama), Batch: 1001},
 		"has no calls":          {Traffic: &day{0, 1000, 300, 7}, Model: model(t, llama)},
 		"give 1 to 1000000000 ": {Traffic: traffic, Model: model(t, llama), Unit: &catalog.Unit{Input: 1 << 50, Output: 300, Basis: catalog.BasisGiven}},
 	} {

@@ -21,6 +21,7 @@ type planner struct {
 	sample   *sample // nil where nothing can be resampled
 	a        *Answer
 	offers   []*offer // what can be had, with what is needed to replay it
+	extra    []*offer // what was replayed for the frontier alone
 }
 
 // variant is the demand under a named assumption.
@@ -43,6 +44,11 @@ type offer struct {
 	schedule func(w window) (replay.Rate, []replay.Change)
 	// up is for how many engine-hours a window is paid for, by closed form; nil where engines do not come and go.
 	up func(w window) float64
+	// sized makes the same offer with another number of units or instances, for the frontier; nil where there is none. extra says that it is for that alone.
+	sized func(n int64) *offer
+	extra bool
+	// late says that it is ruled out because its answers come after the deadline.
+	late bool
 	// more adds the same purchase with more units, where bursts take them.
 	more func() error
 }
@@ -64,6 +70,7 @@ func Do(ctx context.Context, q *Question) (*Answer, error) {
 		Version: 1, Days: q.Days, Hours: q.Days * hoursOfDay, Model: q.Model.ID, Region: q.Region, Deadline: int64(q.Deadline), Seed: q.Seed,
 		Traffic: summary(q.Traffic, d),
 	}}
+	p.waiting()
 	if err := p.vary(ctx); err != nil {
 		return nil, err
 	}
@@ -73,7 +80,9 @@ func Do(ctx context.Context, q *Question) (*Answer, error) {
 	if err := p.screen(); err != nil {
 		return nil, err
 	}
-	err = p.decide(ctx)
+	if err = p.decide(ctx); err == nil {
+		err = p.explore(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
@@ -94,7 +103,7 @@ func (p *planner) screen() error {
 		models = append(models, p.q.Substitute)
 	}
 	for _, m := range models {
-		for _, consider := range []func(*catalog.Model) error{p.onDemand, p.provisioned, p.endpoint, p.serverless} {
+		for _, consider := range []func(*catalog.Model) error{p.onDemand, p.provisioned, p.rules, p.reservedTier, p.endpoint, p.serverless, p.mixes} {
 			if err := consider(m); err != nil {
 				return err
 			}
@@ -189,7 +198,7 @@ func (p *planner) warn(format string, args ...any) {
 	}
 }
 
-// rank puts the options into order. Those of a substitute come behind those of the model that was asked about: another model is another answer.
+// rank puts the options into order. Those of a substitute, and of another cloud, come behind those of the model that was asked about: another model, or cloud, is another answer.
 func (p *planner) rank() {
 	order := map[State]int{Possible: 0, Unknown: 1, Impossible: 2}
 	slices.SortStableFunc(p.offers, func(a, b *offer) int {
@@ -205,9 +214,9 @@ func (p *planner) rank() {
 	}
 }
 
-// other is 1 for an option of a substitute.
+// other is 1 for an option of a substitute, or of another cloud.
 func (p *planner) other(o *offer) int {
-	if o.model != p.q.Model {
+	if o.model != p.q.Model || o.Rules != "" {
 		return 1
 	}
 	return 0

@@ -24,14 +24,17 @@ type Question struct {
 	// Deadline is when the whole answer is of no use any more; 0 is never. DeadlineOf names whose it is.
 	Deadline   time.Duration
 	DeadlineOf string
-	// MayWait is the share of the calls, per mille, that may wait for a day.
-	MayWait int64
+	// Flex and Batch are the shares of the calls, per mille, that may wait: for minutes, and be stopped and begun again, and for a day.
+	Flex, Batch int64
 
 	// Quota is what the account may use on demand; nil is the published default.
 	Quota *catalog.Quota
 	// Unit and UnitPrices are those of a model unit of Model.
 	Unit       *catalog.Unit
 	UnitPrices *catalog.UnitPrices
+	// Rules are those of other clouds under which the units are considered, too, and Reserved the prices of the reserved tier; nil is those that are known.
+	Rules    []RuleOffer
+	Reserved *catalog.TierPrices
 	// Instance is a machine that Engine runs on, and Engine the engine of the model that runs on machines of one's own.
 	Instance *catalog.Instance
 	Engine   *perf.Profile
@@ -106,8 +109,8 @@ func (q *Question) check() error {
 		return invalid("the start and the idle time of an instance must not be negative")
 	case q.MaxOutput < 0 || q.Deadline < 0 || q.Calls < 1:
 		return invalid("max-tokens, the deadline and the number of replayed calls must not be negative")
-	case q.MayWait < 0 || q.MayWait > 1000:
-		return invalid("the share that may wait is between 0 and 1")
+	case q.Flex < 0 || q.Batch < 0 || q.Flex+q.Batch > 1000:
+		return invalid("the shares of the calls that may wait, by flex and by batch, are between 0 and 1, and no more than 1 together")
 	}
 	return errors.Join(q.checkOffers()...)
 }
@@ -127,6 +130,26 @@ func (q *Question) checkOffers() []error {
 	}
 	if u := q.Unit; u != nil && (u.Input < 1 || u.Output < 1 || u.Input > catalog.MaxUnit || u.Output > catalog.MaxUnit) {
 		errs = append(errs, fault.Newf(fault.Invalid, "a unit of %d input and %d output tokens a minute: give 1 to %d of each", u.Input, u.Output, catalog.MaxUnit))
+	}
+	for i := range q.Rules {
+		if r := &q.Rules[i]; r.PerUnit < 0 || r.Weight < 0 || r.PerUnit > catalog.MaxUnit || r.Weight > 1000 {
+			errs = append(errs, fault.Newf(fault.Invalid, "a unit of %s of %d tokens a minute, of which an output token counts %d: give 1 to %d, and at most 1000", r.Name, r.PerUnit, r.Weight, catalog.MaxUnit))
+		}
+	}
+	if t := q.Reserved; t != nil {
+		for _, x := range []struct {
+			of    string
+			price *int64
+		}{
+			{"input", t.Input.None},
+			{"input", t.Input.OneMonth},
+			{"input", t.Input.ThreeMonths},
+			{"output", t.Output.None},
+			{"output", t.Output.OneMonth},
+			{"output", t.Output.ThreeMonths},
+		} {
+			positive("the price of a thousand "+x.of+" tokens a minute of the reserved tier", x.price)
+		}
 	}
 	if i := q.Instance; i != nil {
 		positive("the price of an instance", &i.Hour)

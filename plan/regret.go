@@ -39,7 +39,7 @@ func (p *planner) regrets() error {
 		for _, x := range p.a.Options {
 			o := byID[x.ID]
 			days := daysOf(o.Term)
-			if o.State != Possible || o.cost == nil || days == 0 || o.model != p.q.Model {
+			if o.State != Possible || o.cost == nil || days == 0 || o.model != p.q.Model || o.Rules != "" {
 				continue
 			}
 			if o.Mode == Provisioned && v > 1000 {

@@ -25,10 +25,11 @@ func (d *Demand) slot(minute int) int {
 // the minutes that fall into it, the rest on demand.
 func (p *planner) scheduled(m *catalog.Model, t term, source string, u *catalog.Unit) {
 	var hours [hoursOfWeek]Demand
-	for i := range p.demand.Minutes {
-		h := &hours[p.demand.slot(i)]
-		h.Minutes = append(h.Minutes, p.demand.Minutes[i])
-		h.Total.add(p.demand.Minutes[i], 1)
+	d, k := live(p.demand, p.sold(m)), needOf(u)
+	for i := range d.Minutes {
+		h := &hours[d.slot(i)]
+		h.Minutes = append(h.Minutes, d.Minutes[i])
+		h.Total.add(d.Minutes[i], 1)
 	}
 	var units [hoursOfWeek]int64
 	same, most := true, int64(0)
@@ -36,11 +37,11 @@ func (p *planner) scheduled(m *catalog.Model, t term, source string, u *catalog.
 		if len(hours[i].Minutes) == 0 {
 			continue
 		}
-		peak, err := peakUnits(&hours[i], u)
+		peak, err := peakUnits(&hours[i], k)
 		if err != nil {
 			return // of a unit so small no number is bought
 		}
-		units[i] = p.cheapest(m, &hours[i], u, t.hour, peak)
+		units[i] = p.cheapest(m, &hours[i], k, t.hour, peak)
 		same = same && units[i] == units[p.demand.slot(0)]
 		most = max(most, units[i])
 	}
@@ -50,7 +51,7 @@ func (p *planner) scheduled(m *catalog.Model, t term, source string, u *catalog.
 	o := bought(m, "provisioned+on-demand/scheduled", Possible, "")
 	o.Mode, o.Term, o.Commitment, o.Control = Mix, "scheduled", t.words, "none: a rate that is never throttled, for some hours"
 	o.Upkeep = "a schedule that makes and ends units"
-	o.Name = fmt.Sprintf("Up to %s for some hours, no commitment, the rest on demand", unitCount(most))
+	o.Name = fmt.Sprintf("Up to %s for some hours, no commitment, the rest on demand", unitCount(most)) + later(p.sold(m))
 	o.Assumptions = []string{
 		"units are there when their hour begins, and the account's quota of units without commitment lets them be made",
 		"units by the hour of the week: " + p.words(&units),
@@ -64,13 +65,13 @@ func (p *planner) scheduled(m *catalog.Model, t term, source string, u *catalog.
 
 // planned gives the option its cost, its spill-over and its replay.
 func (p *planner) planned(o *offer, t term, source string, u *catalog.Unit, units *[hoursOfWeek]int64) {
-	base := p.demand
+	base, w, k := p.demand, p.sold(o.model), needOf(u)
 	o.spills = func(part *Demand) Flow {
 		var out Flow
 		for i := range part.Minutes {
-			f := &part.Minutes[i]
-			if n, k := units[base.slot(part.from+i)], need(f, u); k > float64(n) {
-				out.add(*f, 1-float64(n)/k)
+			f := liveAt(&part.Minutes[i], w)
+			if n, k := units[base.slot(part.from+i)], k(&f); k > float64(n) {
+				out.add(f, 1-float64(n)/k)
 			}
 		}
 		return out
@@ -89,8 +90,7 @@ func (p *planner) planned(o *offer, t term, source string, u *catalog.Unit, unit
 		if err != nil {
 			return nil, err
 		}
-		more, err := p.spillRows(o, d)
-		return append([]CostRow{{What: "provisioned", Quantity: hours, Unit: "unit hours", Rate: t.hour, Per: "unit hour", Amount: amount, Source: source}}, more...), err
+		return p.withRest(o, []CostRow{{What: "provisioned", Quantity: hours, Unit: "unit hours", Rate: t.hour, Per: "unit hour", Amount: amount, Source: source}}, d, w)
 	}
 	rate := func(minute int) replay.Rate {
 		n := units[base.slot(minute)]

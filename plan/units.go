@@ -10,6 +10,7 @@ import (
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/infer"
+	"forebay/plan/replay"
 )
 
 // term is a length of commitment with its price of a unit an hour.
@@ -98,15 +99,18 @@ func bought(m *catalog.Model, id string, s State, why string) *offer {
 }
 
 // need is how many units, not whole, carry the flow of a minute.
-func need(f *Flow, u *catalog.Unit) float64 {
-	return max(f.Input/float64(u.Input), f.Output/float64(u.Output))
+type need func(f *Flow) float64
+
+// needOf is the need of units of a size.
+func needOf(u *catalog.Unit) need {
+	return func(f *Flow) float64 { return max(f.Input/float64(u.Input), f.Output/float64(u.Output)) }
 }
 
 // spill is what n units leave of a demand: of each minute, the share that is beyond them.
-func spill(d *Demand, u *catalog.Unit, n int64) Flow {
+func spill(d *Demand, of need, n int64) Flow {
 	var out Flow
 	for i := range d.Minutes {
-		if k := need(&d.Minutes[i], u); k > float64(n) {
+		if k := of(&d.Minutes[i]); k > float64(n) {
 			out.add(d.Minutes[i], 1-float64(n)/k)
 		}
 	}
@@ -114,13 +118,13 @@ func spill(d *Demand, u *catalog.Unit, n int64) Flow {
 }
 
 // used is the share of n units that the demand uses, per mille, over all minutes.
-func used(d *Demand, u *catalog.Unit, n int64) int64 {
+func used(d *Demand, of need, n int64) int64 {
 	if n == 0 {
 		return 0
 	}
 	sum := 0.0
 	for i := range d.Minutes {
-		sum += min(1, need(&d.Minutes[i], u)/float64(n))
+		sum += min(1, of(&d.Minutes[i])/float64(n))
 	}
 	return whole(1000 * sum / float64(len(d.Minutes)))
 }
@@ -129,8 +133,8 @@ func used(d *Demand, u *catalog.Unit, n int64) int64 {
 const maxUnits = 1 << 30
 
 // peakUnits are the units that carry the busiest minute.
-func peakUnits(d *Demand, u *catalog.Unit) (int64, error) {
-	most, _ := d.peak(func(f *Flow) float64 { return need(f, u) })
+func peakUnits(d *Demand, of need) (int64, error) {
+	most, _ := d.peak(of)
 	if most > maxUnits {
 		return 0, fault.Newf(fault.Invalid, "the busiest minute takes more than %s units: the unit is too small for this traffic", Grouped(maxUnits))
 	}
@@ -140,26 +144,19 @@ func peakUnits(d *Demand, u *catalog.Unit) (int64, error) {
 // cheapest returns the number of units, of 0 to most, with the least sum of their price and of the spill on demand. What n units leave is worth
 // a sum over the minutes of v x max(0, 1 - n/k), each convex in n, and their price is linear: so the cost falls to its least and rises from
 // there on, and bisection of its slope finds it (the quantile of the news-vendor, weighed by value).
-func (p *planner) cheapest(m *catalog.Model, d *Demand, u *catalog.Unit, hour, most int64) int64 {
+func (p *planner) cheapest(m *catalog.Model, d *Demand, of need, hour, most int64) int64 {
 	hours := float64(len(d.Minutes)) / 60
 	cost := func(n int64) float64 {
-		f := spill(d, u, n)
+		f := spill(d, of, n)
 		return float64(n)*float64(hour)*hours + p.value(m, &f)
 	}
-	low, high := int64(0), most
-	for low < high {
-		if n := low + (high-low)/2; cost(n+1) < cost(n) {
-			low = n + 1
-		} else {
-			high = n
-		}
-	}
-	return low
+	return lowest(0, most, cost)
 }
 
 // sized considers one term where the price and the size of a unit are known.
 func (p *planner) sized(m *catalog.Model, t term, prices *catalog.UnitPrices, u *catalog.Unit) error {
-	peak, err := peakUnits(p.demand, u)
+	d, k := live(p.demand, p.sold(m)), needOf(u)
+	peak, err := peakUnits(d, k)
 	if err != nil {
 		return err
 	}
@@ -173,7 +170,7 @@ func (p *planner) sized(m *catalog.Model, t term, prices *catalog.UnitPrices, u 
 	if !onDemand {
 		return nil
 	}
-	best := p.cheapest(m, p.demand, u, t.hour, peak)
+	best := p.cheapest(m, d, k, t.hour, peak)
 	near := []int64{best - 1, best, best + 1}
 	if best == 0 {
 		near = []int64{1}
@@ -191,6 +188,11 @@ func (p *planner) sized(m *catalog.Model, t term, prices *catalog.UnitPrices, u 
 
 // purchase adds n units for a term, with or without spill-over to on demand.
 func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.Unit, n int64, spills bool) {
+	p.add(p.buy(m, t, source, u, n, spills))
+}
+
+// buy makes the offer of n units for a term.
+func (p *planner) buy(m *catalog.Model, t term, source string, u *catalog.Unit, n int64, spills bool) *offer {
 	o := bought(m, fmt.Sprintf("provisioned/%s/%d", t.id, n), Possible, "")
 	o.Units, o.Term, o.Commitment = n, t.id, t.words
 	o.Name = fmt.Sprintf("Provisioned throughput, %s, %s", unitCount(n), termName(t.id))
@@ -201,7 +203,9 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 	if days := p.demand.days(); !p.demand.Expected && days < daysOf(t.id) {
 		o.Assumptions = append(o.Assumptions, fmt.Sprintf("the term of %g days is longer than the traffic that was seen (%s days): the rest of it is taken to be alike", daysOf(t.id), Milli(whole(1000*days))))
 	}
-	share := used(p.demand, u, n)
+	w, k := p.sold(m), needOf(u)
+	o.Name += later(w)
+	share := used(live(p.demand, w), k, n)
 	o.Used = &share
 	o.serving = p.unitServing(m, u, n, spills)
 	o.cost = func(d *Demand) ([]CostRow, error) {
@@ -211,22 +215,32 @@ func (p *planner) purchase(m *catalog.Model, t term, source string, u *catalog.U
 			return nil, err
 		}
 		rows := []CostRow{{What: "provisioned", Quantity: n * hours, Unit: "unit hours", Rate: t.hour, Per: "unit hour", Amount: amount, Source: source}}
-		if !spills {
-			return rows, nil
-		}
-		more, err := p.spillRows(o, d)
-		return append(rows, more...), err
+		return p.withRest(o, rows, d, w)
 	}
+	o.sized = func(n int64) *offer { return p.buy(m, t, source, u, n, spills) }
 	o.more = func() error {
 		p.purchase(m, t, source, u, n+max(1, n/20), spills)
 		return p.price(p.offers[len(p.offers)-1])
 	}
 	if spills {
-		o.spills = func(part *Demand) Flow { return spill(part, u, n) }
-		rest := spill(p.demand, u, n)
+		o.spills = func(part *Demand) Flow { return spill(live(part, w), k, n) }
+		rest := o.spills(p.demand)
 		o.Spilled = &PerMillion{whole(million * rest.Calls / p.demand.Total.Calls), ClosedForm}
 	}
-	p.add(o)
+	return o
+}
+
+// withRest adds to the rows of what is bought those of what it leaves to on demand, if anything, and of the calls that wait.
+func (p *planner) withRest(o *offer, rows []CostRow, d *Demand, w replay.Waiting) ([]CostRow, error) {
+	if o.spills != nil {
+		more, err := p.spillRows(o, d)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	more, err := p.laterRows(o.model, d, w)
+	return append(rows, more...), err
 }
 
 // spillRows prices what a purchase leaves to on demand.
@@ -250,6 +264,8 @@ func daysOf(term string) float64 {
 	switch term {
 	case "1-month":
 		return 30
+	case "3-months":
+		return 90
 	case "6-months":
 		return 180
 	default:
@@ -263,6 +279,8 @@ func termName(id string) string {
 		return "no commitment"
 	case "1-month":
 		return "one month"
+	case "3-months":
+		return "three months"
 	default:
 		return "six months"
 	}
@@ -323,7 +341,7 @@ func (p *planner) boundPrice(m *catalog.Model, o *offer, size *catalog.Unit, per
 	o.Why = "no price of a unit of " + m.Name + " is published, nor what a unit delivers"
 	if size != nil {
 		o.Why = "no price of a unit of " + m.Name + " is published"
-		n, err := peakUnits(p.demand, size)
+		n, err := peakUnits(p.demand, needOf(size))
 		if err != nil {
 			return err
 		}
@@ -396,7 +414,7 @@ func (p *planner) payingUnit(m *catalog.Model, hour int64) int64 {
 	for low < high {
 		size := low + (high-low)/2
 		u := catalog.Unit{Input: max(1, whole(float64(size)*p.demand.Total.Input/mix)), Output: max(1, whole(float64(size)*p.demand.Total.Output/mix))}
-		rest := spill(p.demand, &u, 1)
+		rest := spill(p.demand, needOf(&u), 1)
 		if total-p.value(m, &rest) >= float64(hour)*hours {
 			high = size
 		} else {

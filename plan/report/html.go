@@ -16,7 +16,7 @@ import (
 var pageHTML string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"amount": plan.Amount, "grouped": plan.Grouped, "milli": plan.Milli, "share": Share, "times": Times, "used": Used, "span": Span,
+	"amount": plan.Amount, "grouped": plan.Grouped, "milli": plan.Milli, "share": Share, "times": Times, "used": Used, "span": Span, "waited": waited,
 	"percent":    func(permille int64) string { return plan.Milli(permille * 100) },
 	"permillion": func(n int64) string { return plan.Milli(n/10) + " %" },
 	"join":       strings.Join,
@@ -33,11 +33,18 @@ func HTML(w io.Writer, a *plan.Answer) error {
 	if err != nil {
 		return err
 	}
+	refusals, latency := frontiers(a)
+	var charts strings.Builder
+	for _, s := range scatters(a) {
+		charts.WriteString(frontierSVG(a, &s))
+	}
 	return page.Execute(w, map[string]any{
-		"A": a, "Sheet": sheet.String(), "Frontier": frontier(a), "Regrets": regrets(a),
-		"Cost":  template.HTML(costSVG(a)),  //nolint:gosec // made here, every text in it escaped
-		"Hours": template.HTML(hoursSVG(a)), //nolint:gosec // likewise
-		"Lines": template.JS(lines),         //nolint:gosec // likewise: the encoder escapes what ends a script
+		"A": a, "Sheet": sheet.String(), "Refusals": refusals, "Latency": latency, "Regrets": regrets(a), "Searches": searches(a), "Callers": callers(a),
+		"Certainty": certainty(a), "Courses": courses(a),
+		"Charts": template.HTML(charts.String()), //nolint:gosec // as those below
+		"Cost":   template.HTML(costSVG(a)),      //nolint:gosec // made here, every text in it escaped
+		"Hours":  template.HTML(hoursSVG(a)),     //nolint:gosec // likewise
+		"Lines":  template.JS(lines),             //nolint:gosec // likewise: the encoder escapes what ends a script
 	})
 }
 

@@ -27,10 +27,11 @@ var (
 // pngScale is pixels of the picture to a pixel of the page.
 const pngScale = 2
 
-// PNG draws the chart of costs.
+// PNG draws the chart of costs, and those of the frontiers.
 func PNG(w io.Writer, a *plan.Answer) error {
-	list := barsOf(a)
-	c, err := newCanvas(chartWidth, chartTop+rowHeight*len(list)+10)
+	list, charts := barsOf(a), scatters(a)
+	end := chartTop + rowHeight*len(list) + 10
+	c, err := newCanvas(chartWidth, end+scatterHeight*len(charts))
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,9 @@ func PNG(w io.Writer, a *plan.Answer) error {
 			c.fill(x(r.high), y+5, x(r.high)+1, y+17, ink)
 		}
 		c.text(max(x(r.high), x(r.mid))+8, y+15, r.note, false)
+	}
+	for i := range charts {
+		c.scatter(a, &charts[i], end+i*scatterHeight)
 	}
 	return png.Encode(w, c.image)
 }

@@ -179,6 +179,9 @@ func details(out io.Writer, a *plan.Answer) {
 			if o.Idle > 0 {
 				fmt.Fprintf(out, "  Of its cost, %s %s pays for capacity that nobody uses.\n", plan.Amount(o.Idle), a.Currency)
 			}
+			if x := waited(o); x != "" {
+				fmt.Fprintln(out, wrap(strings.ToUpper(x[:1])+x[1:]+".", "  "))
+			}
 			for _, x := range o.Throttles {
 				fmt.Fprintf(out, "  Refused %s attempts: %s.\n", plan.Grouped(x.Attempts), x.By)
 			}
@@ -223,11 +226,17 @@ func notes(out io.Writer, a *plan.Answer) {
 	for _, x := range a.Idle {
 		idle = append(idle, fmt.Sprintf("%v: %s %s, and %s %% of the calls wait for a start", time.Duration(x.Idle), plan.Amount(x.Cost), a.Currency, plan.Milli(x.Cold/10)))
 	}
-	section("Frontier of cost against refusals and the first token, of what was replayed", frontier(a))
+	refusals, latency := frontiers(a)
+	section("Frontier of cost against refusals, of what was replayed", refusals)
+	section("Frontier of cost against the time to the first token, of what was replayed", latency)
+	section("Search over mixes", searches(a))
+	section("Who waits long enough", callers(a))
+	section("How sure the number of units is", certainty(a))
 	section("Break-even with on demand", even)
 	section("Idle time-outs of the serverless endpoint, by closed form", idle)
 	section("What would change the answer", flips)
 	section("Regret of commitments: lost over the term against the best choice, if traffic changes on the first day", regrets(a))
+	section("Terms on the courses that traffic may take: bought for the month just past, renewed at each end", courses(a))
 	section("Bounds", a.Reasons)
 	section("Notes on the traffic", a.Traffic.Notes)
 	var faults []string
@@ -236,26 +245,6 @@ func notes(out io.Writer, a *plan.Answer) {
 	}
 	section("Rows left out", faults)
 	section("Warnings", a.Warnings)
-}
-
-// frontier are the options that no other one beats in everything, if there is more than one.
-func frontier(a *plan.Answer) []string {
-	var out []string
-	for i := range a.Frontier {
-		p := &a.Frontier[i]
-		if !p.Best {
-			continue
-		}
-		first := "latency not known"
-		if p.P99 > 0 {
-			first = "first token within " + Span(p.P99) + " for 99 %"
-		}
-		out = append(out, fmt.Sprintf("%s %s: %s %% refused, %s: %s", plan.Amount(p.Cost), a.Currency, plan.Milli(p.Refused/10), first, p.Name))
-	}
-	if len(out) < 2 {
-		return nil
-	}
-	return out
 }
 
 func regrets(a *plan.Answer) []string {
