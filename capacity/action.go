@@ -95,6 +95,8 @@ const (
 	ReasonMemory
 	// ReasonSoldOut is a pool whose slots all back purchases: work under quota that cannot be recalled has none; waiting does not help.
 	ReasonSoldOut
+	// ReasonStarting is a call that waited, or would wait, too long for the first replica of an elastic pool: RetryAfter estimated, of when one is up.
+	ReasonStarting
 
 	numReasons = int(iota)
 )
@@ -102,7 +104,7 @@ const (
 var reasonNames = [numReasons]string{
 	"none", "bucket", "counter", "over-depth", "zero-limit", "share-ended", "queue-full", "deadline", "latency", "waited", "no-replica",
 	"replicas-failed", "retry-budget", "unknown", "recall", "cancelled", "expired", "reservation", "concurrent", "memory",
-	"sold-out",
+	"sold-out", "starting",
 }
 
 // String returns the reason's stable lower-case name.

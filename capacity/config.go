@@ -10,6 +10,8 @@ type Config struct {
 	Buckets  []Bucket
 	Counters []Counter
 	Pools    []Pool
+	// Scalings make pools elastic; their pools must be known by then.
+	Scalings []Scaling
 	// Reservations are purchases and their parts, a part after its parent. Their pools and buckets must be known by then.
 	Reservations []Reservation
 	Replicas     []Replica
@@ -18,6 +20,7 @@ type Config struct {
 	RemoveBuckets  []BucketID
 	RemoveCounters []CounterID
 	RemovePools    []PoolID // its waiting calls are refused
+	RemoveScalings []PoolID // which stay as they are
 	RemoveReplicas []ReplicaID
 	// RemoveReservations end purchases and parts, a purchase with its parts: their waiting calls are refused, those that run end as usual.
 	RemoveReservations []ReservationID
@@ -119,13 +122,6 @@ type Pool struct {
 	AffinityLoad int32
 	// RetryBudget is the share of retries per admitted call, per mille, above a small constant; 0 is no bound.
 	RetryBudget int32
-	// MaxReplicas > 0 makes the pool elastic: calls wait even when nothing is up, and WantReplicas follows demand
-	// between MinReplicas and MaxReplicas, assuming SlotsPerReplica (0 counts as 1). A lower number is wanted
-	// after demand has been lower for ShrinkAfter.
-	MinReplicas     int32
-	MaxReplicas     int32
-	SlotsPerReplica int32
-	ShrinkAfter     time.Duration
 }
 
 // Replica is one engine instance or upstream. It takes calls after ReplicaUp.

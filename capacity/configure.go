@@ -35,6 +35,9 @@ func (s *State) configure(cfg *Config) {
 	for _, p := range cfg.Pools {
 		s.configurePool(p)
 	}
+	for _, g := range cfg.Scalings {
+		s.configureScaling(g)
+	}
 	for _, r := range cfg.Reservations {
 		s.configureReservation(r)
 	}
@@ -179,6 +182,9 @@ func (s *State) remove(cfg *Config) {
 			s.removeReservation(i)
 		}
 	}
+	for _, id := range cfg.RemoveScalings {
+		s.removeScaling(id)
+	}
 	for _, id := range cfg.RemoveModels {
 		if i := s.modelByID[id]; i != 0 {
 			delete(s.modelByID, id)
@@ -211,6 +217,7 @@ func (s *State) remove(cfg *Config) {
 		if i == 0 {
 			continue
 		}
+		s.removeScaling(id)
 		s.pools.items[i].removed = true
 		for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == i }) {
 			s.dequeue(ci)
@@ -276,7 +283,7 @@ func (s *State) forgetPool(i int32) {
 			}
 		}
 	}
-	s.stopShrinking(i)
+	s.sleepScaling(i)
 	s.stopWaking(i)
 	delete(s.poolByID, p.ID)
 	s.pools.put(i)

@@ -84,7 +84,7 @@ const (
 	// SpillOverRate leaves the lane when one of its buckets or counters refuses.
 	SpillOverRate Spill = 1 << iota
 	// SpillOverLatency leaves the lane when its queue is full, the deadline cannot be met, the wait exceeds Lane.MaxWait as it is
-	// expected or as it was, the pool's bound of waiting has come, or the call is larger than the memory that it could get.
+	// expected or as it was, the pool's bound of waiting has come, no replica comes up in time, or the call is larger than the memory that it could get.
 	SpillOverLatency
 	// FailOver leaves the lane when no replica of it is up, or when each has failed this call.
 	FailOver

@@ -33,10 +33,8 @@ type pool struct {
 	common   room          // common use
 	service  time.Duration // how long a call occupies a slot, smoothed
 	affinity []affinity
-	retries  int64 // retry budget left, per mille of a retry
-	wanted   int32
-	lowSince Instant
-	shrinks  bool
+	retries  int64    // retry budget left, per mille of a retry
+	scaling  *scaling // nil is not elastic
 }
 
 // affinity remembers which replica served a prompt prefix last.
@@ -376,7 +374,7 @@ func (s *State) seatAll(pi int32) {
 // stranded refuses what waits in a pool that bars it, or lets it go on to the next lane of its route.
 func (s *State) stranded(pi int32) {
 	p := &s.pools.items[pi]
-	if p.MaxReplicas > 0 || p.waiting == 0 || p.shared.up+p.standby.up > 0 && !p.short() {
+	if p.elastic() || p.waiting == 0 || p.shared.up+p.standby.up > 0 && !p.short() {
 		return
 	}
 	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && s.barred(&s.pools.items[pi], c) != ReasonNone }) {

@@ -3,6 +3,8 @@ package capacity
 import (
 	"math"
 	"time"
+
+	"forebay/capacity/scale"
 )
 
 // list is a doubly linked list of calls.
@@ -86,8 +88,10 @@ func (s *State) enqueue(ci int32, again bool) {
 			c.waitEnds = end
 		}
 	}
-	if end := c.moveOn(); end != 0 && (c.waitEnds == 0 || end < c.waitEnds) {
-		c.waitEnds = end
+	for _, end := range [2]Instant{c.moveOn(), s.holdEnds(p, c)} {
+		if end != 0 && (c.waitEnds == 0 || end < c.waitEnds) {
+			c.waitEnds = end
+		}
 	}
 	if c.waitEnds != 0 {
 		s.deadlines = s.deadlines.push(&s.calls, ci)
@@ -133,8 +137,13 @@ func (s *State) waitEnded(ci int32) {
 	} else {
 		v := estimate(s.expectedWait(c))
 		v.reason = ReasonWaited
-		if end := c.moveOn(); end != 0 && end <= s.now {
+		p := &s.pools.items[pi]
+		switch end := c.moveOn(); {
+		case end != 0 && end <= s.now:
 			v.reason = ReasonLatency
+		case p.up == 0 && p.scaling != nil:
+			v = estimate(p.scaling.scaler.ReadyIn(scale.Instant(s.now)))
+			v.reason = ReasonStarting
 		}
 		s.nextLane(ci, v)
 	}
@@ -146,6 +155,9 @@ func (s *State) checkPool(c *call) verdict {
 	p := &s.pools.items[c.pool]
 	if why := s.barred(p, c); why != ReasonNone {
 		return verdict{reason: why}
+	}
+	if v := s.whileDown(p, c); v.reason != ReasonNone {
+		return v
 	}
 	late := c.deadline != 0 && c.deadline <= s.now
 	if s.canStart(p, c) && !late {
@@ -199,7 +211,7 @@ func (s *State) canStart(p *pool, c *call) bool {
 // one under quota, for which purchases leave no slot, or too little memory. A pool that can grow bars nobody.
 func (s *State) barred(p *pool, c *call) Reason {
 	switch {
-	case p.MaxReplicas > 0:
+	case p.elastic():
 		return ReasonNone
 	case !s.served(p, c):
 		return ReasonNoReplica
@@ -329,7 +341,7 @@ func (s *State) pump(pi, subject int32) {
 	}
 	s.recall(pi, subject)
 	s.awaitQuota(pi)
-	s.wantReplicas(pi)
+	s.scale(pi)
 	s.forgetPool(pi)
 }
 

@@ -3,6 +3,8 @@ package capacity
 import (
 	"time"
 
+	"forebay/capacity/scale"
+
 	"pgregory.net/rapid"
 )
 
@@ -46,8 +48,9 @@ func worldOf(t *rapid.T) Event {
 		Pools: []Pool{
 			{ID: 1, MaxQueue: 20, Service: time.Second, AffinityEntries: 4, RetryBudget: 200},
 			{ID: 2, MaxQueue: 3, MaxWait: 20 * time.Second, Service: 2 * time.Second},
-			{ID: 3, MaxQueue: 50, MinReplicas: 0, MaxReplicas: 5, SlotsPerReplica: 2, ShrinkAfter: 30 * time.Second},
+			{ID: 3, MaxQueue: 50},
 		},
+		Scalings: []Scaling{randomScaling(t, 3)},
 		Replicas: []Replica{
 			{ID: 1, Pool: 1, Slots: 2, Quota: [2]BucketID{11, 12}},
 			{ID: 2, Pool: 1, Slots: 1, KV: 300},
@@ -58,6 +61,27 @@ func worldOf(t *rapid.T) Event {
 		},
 	}
 	return Event{Kind: EventConfigure, Config: cfg}
+}
+
+// randomScaling draws rules of every kind.
+func randomScaling(t *rapid.T, pool PoolID) Scaling {
+	g := Scaling{
+		Pool: pool, Group: rapid.Int32Range(0, 2).Draw(t, "group"), Desired: rapid.Int32Range(0, 2).Draw(t, "desired"),
+		MaxHeld: rapid.Int32Range(0, 4).Draw(t, "held"), MaxHold: rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "hold"),
+		Rules: scale.Rules{Max: rapid.Int32Range(0, 5).Draw(t, "max"), Slots: 2, Idle: 30 * time.Second, Start: rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "start")},
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "rules") {
+	case 0:
+		g.Rules.Follow = true
+	case 1:
+		g.Rules.Policies = []scale.Policy{
+			{Kind: scale.Tracking, Metric: scale.MetricConcurrency, Target: 1500, OutCooldown: time.Minute, InCooldown: 2 * time.Minute},
+			{Kind: scale.Stepping, Metric: scale.MetricNoCapacity, Target: 1000, Points: 1, Adjust: scale.Change, Steps: []scale.Step{{From: 0, To: scale.Open, By: 1}}},
+		}
+	default:
+		g.Rules.Policies = []scale.Policy{{Kind: scale.Tracking, Metric: scale.MetricInvocations, Target: 3000}}
+	}
+	return g
 }
 
 // event draws the next event and lets some time pass before it.
@@ -160,7 +184,7 @@ func (s *script) ofLimit() Event {
 func (s *script) change() Event {
 	t := s.t
 	cfg := &Config{}
-	switch rapid.IntRange(0, 12).Draw(t, "change") {
+	switch rapid.IntRange(0, 14).Draw(t, "change") {
 	case 0:
 		cfg.RemoveBuckets = []BucketID{BucketID(rapid.IntRange(1, 5).Draw(t, "bucket"))}
 	case 1:
@@ -175,8 +199,11 @@ func (s *script) change() Event {
 	case 5:
 		cfg.Pools = []Pool{{
 			ID: PoolID(rapid.IntRange(1, 3).Draw(t, "pool")), MaxQueue: rapid.Int32Range(0, 9).Draw(t, "queue"), AffinityEntries: rapid.Int32Range(0, 5).Draw(t, "table"),
-			MaxReplicas: rapid.Int32Range(0, 3).Draw(t, "elastic"), ShrinkAfter: time.Second,
 		}}
+	case 12:
+		cfg.Scalings = []Scaling{randomScaling(t, PoolID(rapid.IntRange(1, 4).Draw(t, "pool")))}
+	case 13:
+		cfg.RemoveScalings = []PoolID{PoolID(rapid.IntRange(1, 3).Draw(t, "pool"))}
 	case 6:
 		cfg.Counters = []Counter{{ID: 1, Measure: MeasureTokens, Calendar: CalendarID(rapid.IntRange(1, 2).Draw(t, "calendar")), Limit: 30_000}}
 	case 7:

@@ -15,14 +15,14 @@ import (
 //
 //	version, time, order, totals,
 //	models, calendars, buckets with their layers, counters,
-//	pools, each with its replicas and its prefixes, pools that may want fewer replicas,
+//	pools, each with its replicas, its prefixes and its rules of scaling, pools whose rules have something to do,
 //	accounts and principals per pool and tier, calls
 //
 // Lists of objects are in ascending order of their handles; other lists are in their own order, which is that of service.
 
 const (
 	snapshotMagic   = "forebay state"
-	snapshotVersion = 4
+	snapshotVersion = 5
 )
 
 // Snapshot appends the State to buf, and changes nothing that Step could tell. It takes time in proportion to the objects and calls that the State knows.
@@ -73,7 +73,7 @@ func (x *snapshot) state() {
 	objects(x, &s.buckets, s.bucketByID, x.bucket)
 	objects(x, &s.counters, s.counterByID, x.counter)
 	objects(x, &s.pools, s.poolByID, x.pool)
-	x.shrinking()
+	x.wakes()
 	x.waking()
 	objects(x, &s.reservations, s.reservationByID, x.reservation)
 	x.linkReservations()
@@ -247,27 +247,5 @@ func (x *snapshot) waking() {
 		}
 		s.pools.items[i].wakes = at
 		s.waking = append(s.waking, i)
-	}
-}
-
-func (x *snapshot) shrinking() {
-	s := x.s
-	n := x.Len(len(s.shrinking))
-	for k := range n {
-		var id PoolID
-		if !x.Reading() {
-			id = s.pools.items[s.shrinking[k]].ID
-		}
-		codec.Uint(x.Codec, &id)
-		if !x.Reading() {
-			continue
-		}
-		i := s.poolByID[id]
-		if i == 0 || s.pools.items[i].shrinks {
-			x.Fail("pool %d shrinks", id)
-			return
-		}
-		s.pools.items[i].shrinks = true
-		s.shrinking = append(s.shrinking, i)
 	}
 }

@@ -13,17 +13,15 @@ func (x *snapshot) pool(i int32) PoolID {
 	p := &x.s.pools.items[i]
 	codec.Uint(x.Codec, &p.ID)
 	below(x, &p.Kind, numPoolKinds)
-	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget, &p.MinReplicas, &p.MaxReplicas, &p.SlotsPerReplica} {
+	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget} {
 		codec.Int(x.Codec, n)
 	}
 	codec.Int(x.Codec, &p.MaxWait)
 	codec.Int(x.Codec, &p.Service)
-	codec.Int(x.Codec, &p.ShrinkAfter)
 	x.Bool(&p.removed)
 	codec.Int(x.Codec, &p.service)
 	codec.Int(x.Codec, &p.retries)
-	codec.Int(x.Codec, &p.wanted)
-	codec.Int(x.Codec, &p.lowSince)
+	x.scaling(p)
 	for k := range x.Len(len(p.replicas)) {
 		x.replica(i, k)
 	}

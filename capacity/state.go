@@ -31,7 +31,7 @@ type State struct {
 	calendars       map[CalendarID]calendar
 
 	deadlines deadlines
-	shrinking []int32  // pools that may soon want fewer replicas
+	scaling   []int32  // pools whose rules have something to do at a time
 	waking    []int32  // pools in which calls wait for quota of replicas
 	touched   []PoolID // pools whose objects a configuration has changed
 	stamp     uint64   // tells a list that names an object twice
@@ -200,9 +200,8 @@ func (s *State) NextWake() (Instant, bool) {
 	if len(s.deadlines) > 0 {
 		at, ok = s.deadlines[0].at, true
 	}
-	for _, p := range s.shrinking {
-		pool := &s.pools.items[p]
-		at, ok = min(at, pool.lowSince.add(pool.ShrinkAfter)), true
+	for _, p := range s.scaling {
+		at, ok = min(at, s.pools.items[p].scaling.wakes), true
 	}
 	for _, p := range s.waking {
 		at, ok = min(at, s.pools.items[p].wakes), true

@@ -1,7 +1,5 @@
 package capacity
 
-import "slices"
-
 // Step applies an event at a time and appends the resulting actions to out. A time before the last one counts as
 // the last one. An event that names an unknown call, or a call in another state than it expects, changes nothing and is
 // counted in Stats.Ignored.
@@ -27,9 +25,7 @@ func (s *State) passTime() {
 		}
 		s.waitEnded(ci)
 	}
-	for _, pi := range slices.Backward(s.shrinking) { // which may leave the list
-		s.wantReplicas(pi)
-	}
+	s.scalePools()
 	s.wakePools()
 }
 
@@ -159,6 +155,9 @@ func (s *State) offer(ci int32, lane uint8) {
 			s.pump(c.pool, ci)
 			return
 		}
+		if c.pool != 0 {
+			s.scale(c.pool) // which has been called
+		}
 		if lane+1 >= c.numLanes || !c.lanes[lane].Spill.covers(v.reason) {
 			s.reject(ci, v)
 			return
@@ -182,7 +181,7 @@ func (sp Spill) covers(r Reason) bool {
 	switch r {
 	case ReasonBucket, ReasonCounter, ReasonConcurrent, ReasonReservation, ReasonOverDepth, ReasonZeroLimit, ReasonShareEnded:
 		return sp&SpillOverRate != 0
-	case ReasonQueueFull, ReasonDeadline, ReasonLatency, ReasonWaited, ReasonMemory, ReasonSoldOut:
+	case ReasonQueueFull, ReasonDeadline, ReasonLatency, ReasonWaited, ReasonMemory, ReasonSoldOut, ReasonStarting:
 		return sp&SpillOverLatency != 0
 	case ReasonNoReplica, ReasonReplicasFailed:
 		return sp&FailOver != 0
@@ -191,7 +190,8 @@ func (sp Spill) covers(r Reason) bool {
 	}
 }
 
-// tryLane says whether a lane takes the call: first its limits, then its pool. It changes nothing but where the call stands.
+// tryLane says whether a lane takes the call: first its limits, then its pool. It changes nothing but where the call stands, and what the pool
+// knows of its demand.
 func (s *State) tryLane(c *call, lane uint8) verdict {
 	c.lane = lane
 	c.pool = s.poolByID[c.lanes[lane].Pool]
@@ -211,6 +211,7 @@ func (s *State) tryLane(c *call, lane uint8) verdict {
 	if v.reason != ReasonNone {
 		return v
 	}
+	s.called(c.pool)
 	return s.checkPool(c)
 }
 

@@ -138,7 +138,7 @@ func (c *planCmd) given() error {
 	for _, x := range []struct {
 		flag  string
 		value int64
-	}{{"--days", c.Days}, {"--calls", c.Calls}, {"--instance-start", int64(c.InstanceStart)}, {"--instance-idle", int64(c.InstanceIdle)}} {
+	}{{"--days", c.Days}, {"--calls", c.Calls}, {"--instance-start", int64(c.InstanceStart)}} {
 		if x.value <= 0 {
 			return fault.Newf(fault.Invalid, "%s must be more than 0: give more, or leave it out", x.flag)
 		}

@@ -16,26 +16,47 @@ import (
 
 // planOffers are prices and sizes in place of those of the catalogue, or where it has none.
 type planOffers struct {
-	Quota           string             `help:"Quota on demand: requests and tokens a minute." placeholder:"REQUESTS/TOKENS"`
-	UnitSize        string             `help:"What one model unit delivers: input and output tokens a minute." placeholder:"INPUT/OUTPUT"`
-	UnitPrice       []string           `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
-	Rules           []string           `help:"Also consider units under the rules of other clouds: azure-ptu, vertex-gsu, by-the-minute, or a unit that is published, such as azure-ptu-gpt-4o." placeholder:"NAME"`
-	RuleUnit        string             `help:"What a unit of those holds, in input tokens a minute, and how many an output token counts for; left out, as much as --unit-size." placeholder:"TOKENS[/WEIGHT]"`
-	ReservedPrice   []string           `help:"Price of an hour of 1,000 input and 1,000 output tokens a minute of the reserved tier, by term: none, 1-month, 3-months; one without a term is of no commitment." placeholder:"[TERM=]INPUT/OUTPUT"`
-	TierFactor      map[string]float64 `help:"Price of the tiers flex and batch over that of the default tier, such as flex=0.5,batch=0.5, where the catalogue knows none." placeholder:"TIER=FACTOR" mapsep:","`
-	InstancePrice   string             `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
-	Profile         string             `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
-	InstanceStart   time.Duration      `help:"How long an instance takes to be up, where instances follow the demand." default:"5m"`
-	InstanceIdle    time.Duration      `help:"How long fewer instances must have been enough before one goes." default:"15m"`
-	ServerlessPrice string             `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
-	ServerlessCall  string             `help:"Price of a million calls of it." placeholder:"PRICE"`
-	IdleTimeout     time.Duration      `help:"How long a serverless engine stays up without a call." default:"5m"`
-	ColdStart       time.Duration      `help:"How long a serverless engine takes to start." default:"60s"`
+	Quota         string             `help:"Quota on demand: requests and tokens a minute." placeholder:"REQUESTS/TOKENS"`
+	UnitSize      string             `help:"What one model unit delivers: input and output tokens a minute." placeholder:"INPUT/OUTPUT"`
+	UnitPrice     []string           `help:"Price of a unit an hour, by term: none=24.00, 1-month=21.18, 6-months=13.08; one without a term is of no commitment." placeholder:"[TERM=]PRICE"`
+	Rules         []string           `help:"Also consider units under the rules of other clouds: azure-ptu, vertex-gsu, by-the-minute, or a unit that is published, such as azure-ptu-gpt-4o." placeholder:"NAME"`
+	RuleUnit      string             `help:"What a unit of those holds, in input tokens a minute, and how many an output token counts for; left out, as much as --unit-size." placeholder:"TOKENS[/WEIGHT]"`
+	ReservedPrice []string           `help:"Price of an hour of 1,000 input and 1,000 output tokens a minute of the reserved tier, by term: none, 1-month, 3-months; one without a term is of no commitment." placeholder:"[TERM=]INPUT/OUTPUT"`
+	TierFactor    map[string]float64 `help:"Price of the tiers flex and batch over that of the default tier, such as flex=0.5,batch=0.5, where the catalogue knows none." placeholder:"TIER=FACTOR" mapsep:","`
+	InstancePrice string             `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
+	Profile       string             `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
+
+	planScaling
+	planServerless
+}
+
+// planScaling is how instances of an endpoint follow the demand.
+type planScaling struct {
+	InstanceStart    time.Duration `help:"How long an instance takes to be up." default:"5m"`
+	ScaleMetric      string        `help:"What target tracking follows: concurrency (calls in flight), invocations (calls a minute), utilisation (slots in use)." default:"concurrency"`
+	ScaleTarget      int64         `help:"At which share of what an instance does at most it is kept, per cent." default:"70"`
+	ScaleOutCooldown time.Duration `help:"Cooldown of more instances." default:"5m"`
+	ScaleInCooldown  time.Duration `help:"Cooldown of fewer instances." default:"5m"`
+	ScaleSchedule    []string      `help:"Scheduled action of the least and most instances, in the traffic's time zone: cron(55 8 ? * MON-FRI *)=4-12; also at(...) and rate(...)." placeholder:"WHEN=MIN-MAX" sep:"none"`
+}
+
+// planServerless are the price and the behaviour of a serverless endpoint.
+type planServerless struct {
+	ServerlessPrice       string        `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
+	ServerlessCall        string        `help:"Price of a million calls of it." placeholder:"PRICE"`
+	ServerlessWindow      time.Duration `help:"What an engine's time is paid in, each begun one in whole; 0s is by the second." default:"0s"`
+	ServerlessConcurrency int64         `help:"Most calls at once; others are refused." placeholder:"N"`
+	Provisioned           int64         `name:"serverless-provisioned" help:"Engines that are always up." placeholder:"N"`
+	ProvisionedPrice      string        `name:"serverless-provisioned-price" help:"Price of an hour of such an engine; left out, that of others." placeholder:"PRICE"`
+	IdleTimeout           time.Duration `help:"How long a serverless engine stays up without a call." default:"5m"`
+	ColdStart             time.Duration `help:"How long a serverless engine takes to start." default:"60s"`
+	HoldTime              time.Duration `help:"How long a call that finds no engine up is held; then it is refused." default:"55s"`
+	HoldCalls             int64         `help:"How many such calls are held at once." default:"1000"`
 }
 
 // offers puts them into the question.
 func (c *planOffers) offers(q *plan.Question) error {
-	for _, take := range []func(*plan.Question) error{c.tiers, c.quota, c.unit, c.rules, c.reserved, c.machine, c.serverless} {
+	for _, take := range []func(*plan.Question) error{c.tiers, c.quota, c.unit, c.rules, c.reserved, c.machine, c.scaling, c.serverless} {
 		if err := take(q); err != nil {
 			return err
 		}
@@ -219,7 +240,6 @@ func (c *planOffers) machine(q *plan.Question) error {
 		}
 		q.Engine = &p
 	}
-	q.InstanceStart, q.InstanceIdle = c.InstanceStart, c.InstanceIdle
 	if c.InstancePrice == "" {
 		return nil
 	}
@@ -239,23 +259,5 @@ func (c *planOffers) machine(q *plan.Question) error {
 	}
 	x.Hour, x.Currency, x.Date, x.Source = n, "USD", time.Now().UTC().Format(time.DateOnly), givenOffer
 	q.Instance = &x
-	return nil
-}
-
-func (c *planOffers) serverless(q *plan.Question) error {
-	if c.ServerlessPrice == "" {
-		return nil
-	}
-	s := &plan.ServerlessOffer{Currency: "USD", Idle: c.IdleTimeout, Cold: c.ColdStart, Source: givenOffer}
-	var err error
-	if s.Hour, err = priced("--serverless-price", c.ServerlessPrice); err != nil {
-		return err
-	}
-	if c.ServerlessCall != "" {
-		if s.Invocation, err = priced("--serverless-call", c.ServerlessCall); err != nil {
-			return err
-		}
-	}
-	q.Serverless = s
 	return nil
 }

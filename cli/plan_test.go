@@ -91,6 +91,32 @@ func TestPlanPrintsNamesPlainly(t *testing.T) {
 	}
 }
 
+// Instances that are scaled by a schedule, and a serverless endpoint with engines that are always up, are in the answer.
+func TestPlanOfEndpointsThatScale(t *testing.T) {
+	code, out, errs := runCLI(t, "plan", "--shape", "900000/day, 80% 09-17, America/New_York, no weekends, peak x2, in 1000, out 300", "--model", "meta.llama3-1-70b-instruct-v1:0",
+		"--calls", "3000", "--scale-metric", "invocations", "--scale-schedule", "cron(30 8 ? * MON-FRI *)=2-6", "--scale-schedule", "cron(0 18 ? * MON-FRI *)=1-2",
+		"--serverless-price", "40", "--serverless-provisioned", "1", "--serverless-provisioned-price", "30", "--serverless-concurrency", "900", "--serverless-window", "5m", "--json")
+	var a plan.Answer
+	if err := json.Unmarshal([]byte(out), &a); err != nil || code != 0 {
+		t.Fatalf("%d %v %s", code, err, errs)
+	}
+	found := map[string]string{}
+	for _, o := range a.Options {
+		found[o.ID[strings.LastIndexByte(o.ID, '/')+1:]] = o.Name + " " + strings.Join(o.Assumptions, " ")
+	}
+	for id, words := range map[string][]string{
+		"tracking":   {"up to 6", "a schedule", "invocations of 70 %"},
+		"scheduled":  {"cron(55 9 ? * MON,TUE,WED,THU,FRI *) 2", "started 5m0s before"},
+		"serverless": {"1 engine always up, at 30.00", "at most 900 calls at once", "held for 55s at most", "windows of 5m0s"},
+	} {
+		for _, w := range words {
+			if !strings.Contains(found[id], w) {
+				t.Errorf("%s: %q is missing in %q", id, w, found[id])
+			}
+		}
+	}
+}
+
 // Bad input is named, says what to do, and ends with code 2.
 func TestPlanRefusesBadInput(t *testing.T) {
 	const model = "--model=meta.llama3-1-70b-instruct-v1:0"
@@ -120,6 +146,13 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		"--days must be":          {model, "--shape", workedShape, "--days", "0"},
 		"--calls must be":         {model, "--shape", workedShape, "--calls", "0"},
 		"--instance-start must":   {model, "--shape", workedShape, "--instance-start", "0s"},
+		"--scale-metric":          {model, "--shape", workedShape, "--scale-metric", "luck"},
+		"a target of 0 %":         {model, "--shape", workedShape, "--scale-target", "0"},
+		"WHEN=MIN-MAX":            {model, "--shape", workedShape, "--scale-schedule", "cron(0 9 * * ? *)"},
+		"5 fields":                {model, "--shape", workedShape, "--scale-schedule", "cron(0 9 * * ?)=1-2"},
+		"the least and the most":  {model, "--shape", workedShape, "--scale-schedule", "cron(0 9 * * ? *)=many"},
+		"to 5 to 2 instances":     {model, "--shape", workedShape, "--scale-schedule", "cron(0 9 * * ? *)=5-2"},
+		"must not be negative":    {model, "--shape", workedShape, "--serverless-price", "3", "--serverless-provisioned=-1"},
 		"--model ?[2J":            {"--shape", workedShape, "--model", "\x1b[2J"},
 	} {
 		if code, out, errs := runCLI(t, append([]string{"plan"}, args...)...); code != exitUsage || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 || out != "" {

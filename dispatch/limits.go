@@ -224,6 +224,10 @@ func (c *call) rejectionKind(a *capacity.Action) *fault.Error {
 		e := fault.New(fault.Overloaded, "")
 		e.Reason = "the queue of the model's engines refused the call: " + a.Reason.String()
 		return e
+	case capacity.ReasonStarting:
+		e := fault.New(fault.NotReady, "")
+		e.Reason = "the model's engines are starting, which takes longer than the call may wait"
+		return e
 	case capacity.ReasonSoldOut:
 		e := fault.New(fault.Overloaded, "")
 		e.Reason = "every slot of the model's engines backs purchases, and none is left for work on demand; call what was bought, or add engines"

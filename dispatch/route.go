@@ -342,7 +342,7 @@ const (
 // whySpilled names the rule under which a call has left a lane.
 func whySpilled(r capacity.Reason) string {
 	switch r {
-	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency, capacity.ReasonWaited, capacity.ReasonMemory, capacity.ReasonSoldOut:
+	case capacity.ReasonQueueFull, capacity.ReasonDeadline, capacity.ReasonLatency, capacity.ReasonWaited, capacity.ReasonMemory, capacity.ReasonSoldOut, capacity.ReasonStarting:
 		return whyOverLatency
 	case capacity.ReasonNoReplica, capacity.ReasonReplicasFailed:
 		return whyFailover

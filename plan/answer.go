@@ -100,6 +100,8 @@ type Option struct {
 	// Refused are calls that are not served at once, of a million, and Spilled those that a purchase leaves to on demand. Nil is not known.
 	Refused *PerMillion `json:"refused,omitempty"`
 	Spilled *PerMillion `json:"spilled,omitempty"`
+	// Held are calls, of a million, that found no engine up and waited for one to start.
+	Held *PerMillion `json:"held,omitempty"`
 	// First is the time to the first token, Whole that to the last one; nil is not known, and Speed says why.
 	First *Quantiles `json:"firstToken,omitempty"`
 	Whole *Quantiles `json:"endToEnd,omitempty"`

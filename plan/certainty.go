@@ -50,8 +50,8 @@ type Course struct {
 // Lost is what the best purchases would have saved more.
 func (c *Course) Lost() int64 { return c.Cost - c.Best }
 
-// scale makes needs whole numbers, which package purchase works with.
-type scale struct {
+// grid makes needs whole numbers, which package purchase works with.
+type grid struct {
 	of   need
 	unit int64 // of one unit, in a minute
 }
@@ -59,12 +59,12 @@ type scale struct {
 // levels is how many numbers the busiest minute is told apart in, at least.
 const levels = 4096
 
-func scaleOf(d *Demand, of need) scale {
+func scaleOf(d *Demand, of need) grid {
 	most, _ := d.peak(of)
-	return scale{of, max(1, min(catalog.MaxUnit, int64(math.Ceil(levels/max(most, 1e-9)))))}
+	return grid{of, max(1, min(catalog.MaxUnit, int64(math.Ceil(levels/max(most, 1e-9)))))}
 }
 
-func (v scale) demand(d *Demand) (*purchase.Demand, error) {
+func (v grid) demand(d *Demand) (*purchase.Demand, error) {
 	series := make([]int64, len(d.Minutes))
 	for i := range series {
 		series[i] = whole(v.of(&d.Minutes[i]) * float64(v.unit))
@@ -73,7 +73,7 @@ func (v scale) demand(d *Demand) (*purchase.Demand, error) {
 }
 
 // price is what a million of volume costs on demand, as the mean of a demand.
-func (v scale) price(p *planner, m *catalog.Model, d *Demand) int64 {
+func (v grid) price(p *planner, m *catalog.Model, d *Demand) int64 {
 	sum := 0.0
 	for i := range d.Minutes {
 		sum += v.of(&d.Minutes[i]) * float64(v.unit)

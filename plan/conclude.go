@@ -15,8 +15,8 @@ func (p *planner) conclude() error {
 		return err
 	}
 	for _, o := range p.offers {
-		if o.Used != nil && o.Cost != nil && len(o.Cost.Rows) > 0 {
-			o.Idle = max(0, whole(float64(o.Cost.Rows[0].Amount)*float64(1000-*o.Used)/1000))
+		if o.Used != nil && o.Cost != nil {
+			o.Idle = max(0, whole(float64(o.Cost.byTheHour())*float64(1000-*o.Used)/1000))
 		}
 	}
 	p.frontier()
@@ -30,6 +30,17 @@ func (p *planner) conclude() error {
 	}
 	p.verdict()
 	return nil
+}
+
+// byTheHour is what is paid for time and not for use.
+func (c *Cost) byTheHour() int64 {
+	sum := int64(0)
+	for i := range c.Rows {
+		if strings.HasSuffix(c.Rows[i].Per, "hour") {
+			sum += c.Rows[i].Amount
+		}
+	}
+	return sum
 }
 
 // best is the recommended option, nil where there is none.

@@ -34,7 +34,7 @@ var standIn = perf.Profile{Name: "20 ms a token", Step: 20_000_000_000, MaxBatch
 
 const (
 	// decided is how many of the cheapest ways are replayed.
-	decided = 4
+	decided = 6
 	// representative is how many minutes a replay must cover to correct the spill-over of a month: a bucket's depth of one minute is free once.
 	representative = 6 * 60
 	// rounds is how often options are looked at again after replays have changed their order.
@@ -191,9 +191,12 @@ func (p *planner) tasks(of []*offer, w window) []task {
 	var out []task
 	for _, o := range of {
 		s := o.serving
-		s.Start = time.Duration(w.from) * time.Minute
+		s.Start, s.End = time.Duration(w.from)*time.Minute, time.Duration(w.to)*time.Minute
 		if o.schedule != nil {
 			s.Bought, s.Later = o.schedule(w)
+		}
+		if o.elastic != nil {
+			s.Elastic = o.elastic(w)
 		}
 		out = append(out, task{o, s.Serving, func(r *replay.Result) { s.result = r }})
 		if s.own && !o.extra {
@@ -334,17 +337,21 @@ func (p *planner) learnSpill(o *offer, w window) error {
 // learnPaid corrects the cost of engines that come and go by what was replayed.
 func (p *planner) learnPaid(o *offer, w window) error {
 	s, r := o.serving, o.serving.result
-	hours := o.up(w)
-	if hours <= 0 {
+	if r.Calls > 0 {
+		o.Held = &PerMillion{r.Held * million / r.Calls, Replayed}
+	}
+	hours, length := o.up(w), float64(w.to-w.from)/60
+	if hours <= 0 && o.always == 0 {
 		return nil
 	}
-	s.extra = r.Paid.Hours() - hours
+	paid := r.Paid.Hours() - o.always*length
+	s.extra = (paid - hours) / max(1, length/hoursOfDay)
 	per := s.Profile.Throughput(s.Slots, p.mix()).Output * int64(max(s.Elastic.Group, 1))
-	if paid := o.paid(o.up(window{0, len(p.demand.Minutes)}), p.demand); paid > 0 && per > 0 {
-		o.Used = new(min(1000, whole(1000*p.demand.Total.Output/(paid*60*float64(per)))))
+	if all := o.paid(o.up(window{0, len(p.demand.Minutes)}), p.demand) + o.always*hoursOfDay*p.demand.days(); all > 0 && per > 0 {
+		o.Used = new(min(1000, whole(1000*p.demand.Total.Output/(all*60*float64(per)))))
 	}
 	o.Assumptions = append(o.Assumptions, fmt.Sprintf("in the replay of %s hours engines were started %s times and paid for %.1f hours, %.1f by the closed form: the difference is counted once a day",
-		Milli(whole(1000*float64(w.to-w.from)/60)), Grouped(r.Starts), r.Paid.Hours(), hours))
+		Milli(whole(1000*length)), Grouped(r.Starts), paid, hours))
 	return p.reprice(o)
 }
 

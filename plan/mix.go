@@ -248,7 +248,7 @@ func (x *mixture) search(t term, rest bool) error {
 }
 
 // options are what is combined: units on the term first, then those by the hour of each class, then instances.
-func (x *mixture) options(t term, v scale, parts []*Demand) (out []purchase.Option, kinds []string, err error) {
+func (x *mixture) options(t term, v grid, parts []*Demand) (out []purchase.Option, kinds []string, err error) {
 	month := x.p.q.Days * hoursOfDay
 	add := func(name string, unit, hour int64, covers []int) {
 		minutes := int64(len(x.demand.Minutes))

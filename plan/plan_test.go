@@ -287,7 +287,7 @@ func TestElasticInstances(t *testing.T) {
 		Instance: &catalog.Instance{Type: "ml.g5.xlarge", Accelerator: "a10g", Accelerators: 1, Currency: "USD", Hour: hour, Date: "2026-01-01", Source: "test"},
 	}
 	a := ask(t, q)
-	o := option(t, a, "endpoint/ml.g5.xlarge/elastic")
+	o := option(t, a, "endpoint/ml.g5.xlarge/tracking")
 	var fixed *Option
 	for _, x := range a.Options {
 		if x.Mode == Endpoint && x.Units > 1 {
@@ -296,6 +296,60 @@ func TestElasticInstances(t *testing.T) {
 	}
 	if fixed == nil || o.Decided != Replayed || o.Cost.Mid >= fixed.Cost.Mid || o.First.P99 < fixed.First.P99 || o.Used == nil || *o.Used <= *fixed.Used {
 		t.Errorf("%+v\n%+v", o, fixed)
+	}
+}
+
+// A schedule has in each hour what its busiest minute takes, started ahead: the calls of an hour that begins at once find their instances.
+func TestScheduledInstances(t *testing.T) {
+	e, err := perf.Named("llama-2-7b/a10g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := ask(t, &Question{
+		Traffic: &day{500_000, 300, 100, 7}, Model: model(t, llama), Engine: &e, Calls: 60_000, InstanceStart: 7 * time.Minute,
+		Instance: &catalog.Instance{Type: "ml.g5.xlarge", Accelerator: "a10g", Accelerators: 1, Currency: "USD", Hour: 3_000_000_000, Date: "2026-01-01", Source: "test"},
+	})
+	o, tracked := option(t, a, "endpoint/ml.g5.xlarge/scheduled"), option(t, a, "endpoint/ml.g5.xlarge/tracking")
+	words := strings.Join(o.Assumptions, " ")
+	for _, want := range []string{"cron(53 8 * * ? *)", "cron(0 17 * * ? *)", "cron(0 22 * * ? *)", "cron(53 5 * * ? *)"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%s is not in %s", want, words)
+		}
+	}
+	if o.Decided != Replayed || o.First.P99 > tracked.First.P99 || o.First.P99 > int64(5*time.Second) {
+		t.Errorf("%+v %+v", o.First, tracked.First)
+	}
+	// 8 h of the day with most, 8 with fewer, 8 with one.
+	if c := o.Cost.Rows[0]; c.Unit != "instance seconds of ml.g5.xlarge" || c.Amount != o.Cost.Mid {
+		t.Errorf("%+v", o.Cost)
+	}
+}
+
+// Engines that are always up answer at once, and cost what they cost at rest; a bound of calls at once refuses; a short hold sends callers to try again.
+func TestServerlessBounds(t *testing.T) {
+	ask := func(s ServerlessOffer) *Option {
+		s.Currency, s.Hour, s.Source = "USD", 10_000_000_000, "test"
+		return option(t, ask(t, &Question{Traffic: &day{5_000, 1000, 300, 7}, Model: model(t, llama), Serverless: &s}), "serverless")
+	}
+	free := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second})
+	if free.Held == nil || free.Held.Share == 0 || free.Refused.Share != 0 {
+		t.Errorf("%+v %+v", free.Held, free.Refused)
+	}
+	always := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second, Provisioned: 1, ProvisionedHour: 6_000_000_000})
+	if always.Held.Share != 0 || always.First.P99 > int64(2*time.Second) || always.Cost.Mid < 6_000_000_000*720 {
+		t.Errorf("%+v %+v %+v", always.Held, always.First, always.Cost)
+	}
+	windows := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second, Window: 5 * time.Minute})
+	if windows.Cost.Mid <= free.Cost.Mid || windows.Held.Share != free.Held.Share {
+		t.Errorf("%d in windows, %d by the second", windows.Cost.Mid, free.Cost.Mid)
+	}
+	few := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second, Concurrency: 1})
+	if len(few.Throttles) == 0 || few.Throttles[0].By != "calls at once" {
+		t.Errorf("%+v", few.Throttles)
+	}
+	short := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second, Hold: 10 * time.Second})
+	if len(short.Throttles) == 0 || short.Throttles[0].By != "no engine up in time" || short.Refused.Share == 0 {
+		t.Errorf("%+v %+v", short.Throttles, short.Refused)
 	}
 }
 

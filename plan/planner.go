@@ -42,6 +42,8 @@ type offer struct {
 	spills func(part *Demand) Flow
 	// schedule is what is bought in a window: at its start, and the changes in it; nil for the same at all times.
 	schedule func(w window) (replay.Rate, []replay.Change)
+	// elastic is how engines come and go in a window; nil where they are always there.
+	elastic func(w window) *replay.Elastic
 	// up is for how many engine-hours a window is paid for, by closed form; nil where engines do not come and go.
 	up func(w window) float64
 	// sized makes the same offer with another number of units or instances, for the frontier; nil where there is none. extra says that it is for that alone.
@@ -49,6 +51,8 @@ type offer struct {
 	extra bool
 	// late says that it is ruled out because its answers come after the deadline.
 	late bool
+	// always are engines that are up at all times and paid for apart from those.
+	always float64
 	// more adds the same purchase with more units, where bursts take them.
 	more func() error
 }

@@ -38,9 +38,10 @@ type Question struct {
 	// Instance is a machine that Engine runs on, and Engine the engine of the model that runs on machines of one's own.
 	Instance *catalog.Instance
 	Engine   *perf.Profile
-	// InstanceStart is how long an instance takes to be up, and InstanceIdle how long fewer must have been enough before one goes; of
-	// instances that follow the demand. 0 is 5 and 15 minutes.
-	InstanceStart, InstanceIdle time.Duration
+	// InstanceStart is how long an instance takes to be up, and Scaling by what rules they come and go, where they follow the demand. 0 is 5 minutes, and nil
+	// the usual rules.
+	InstanceStart time.Duration
+	Scaling       *Scaling
 	// Serverless is a serverless endpoint's price and behaviour; nil is unknown.
 	Serverless *ServerlessOffer
 
@@ -59,7 +60,16 @@ type ServerlessOffer struct {
 	Hour, Invocation int64
 	// Idle is how long an engine stays up without a call, Cold how long it takes to start.
 	Idle, Cold time.Duration
-	Source     string
+	// Window is what an engine's time is paid in, each begun one in whole; 0 is by the second.
+	Window time.Duration
+	// Concurrency bounds the calls in flight; 0 is no bound but that of the engines counted on.
+	Concurrency int64
+	// Provisioned are engines that are always up, and ProvisionedHour the price of an hour of one.
+	Provisioned, ProvisionedHour int64
+	// Hold is how long a call that finds no engine up waits for one, and Held how many may; 0 is no bound.
+	Hold   time.Duration
+	Held   int64
+	Source string
 }
 
 // The defaults of a question.
@@ -67,7 +77,6 @@ const (
 	defaultDays  = 30
 	defaultCalls = 60_000
 	defaultStart = 5 * time.Minute
-	defaultIdle  = 15 * time.Minute
 	hoursOfDay   = 24
 )
 
@@ -81,8 +90,8 @@ func (q *Question) complete() error {
 	if q.InstanceStart == 0 {
 		q.InstanceStart = defaultStart
 	}
-	if q.InstanceIdle == 0 {
-		q.InstanceIdle = defaultIdle
+	if q.Scaling == nil {
+		q.Scaling = &usualScaling
 	}
 	if q.Progress == nil {
 		q.Progress = func(int64, string) {}
@@ -105,8 +114,8 @@ func (q *Question) check() error {
 		return invalid("models of embeddings are not planned for yet: name a model that makes text")
 	case q.Days < 1 || q.Days > 366:
 		return invalid("a month of %d days: give 1 to 366", q.Days)
-	case q.InstanceStart < 0 || q.InstanceIdle < 0:
-		return invalid("the start and the idle time of an instance must not be negative")
+	case q.InstanceStart < 0:
+		return invalid("the start of an instance must not be negative")
 	case q.MaxOutput < 0 || q.Deadline < 0 || q.Calls < 1:
 		return invalid("max-tokens, the deadline and the number of replayed calls must not be negative")
 	case q.Flex < 0 || q.Batch < 0 || q.Flex+q.Batch > 1000:
@@ -156,10 +165,9 @@ func (q *Question) checkOffers() []error {
 	}
 	if s := q.Serverless; s != nil {
 		positive("the price of a serverless hour", &s.Hour)
-		if s.Idle < 0 || s.Cold < 0 || s.Invocation < 0 {
-			errs = append(errs, fault.New(fault.Invalid, "a serverless endpoint's idle timeout, cold start and price of calls must not be negative"))
-		}
+		errs = append(errs, s.check())
 	}
+	errs = append(errs, q.Scaling.check())
 	if e := q.Engine; e != nil {
 		if err := e.Validate(); err != nil {
 			errs = append(errs, fault.Newf(fault.Invalid, "the engine profile %s: %v", e.Name, err))

@@ -121,7 +121,7 @@ func advise(q *Question, d *Demand, held int64) ([]Advice, error) {
 }
 
 // follow goes through the hours and does what is advised.
-func (p *planner) follow(t term, v scale, spill int64, hours []*purchase.Demand, held int64) (*Advice, error) {
+func (p *planner) follow(t term, v grid, spill int64, hours []*purchase.Demand, held int64) (*Advice, error) {
 	periods := int64(daysOf(t.id)) * hoursOfDay
 	price, err := product([]int64{t.hour, periods}, []int64{1})
 	if err != nil {

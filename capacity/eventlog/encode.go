@@ -135,12 +135,14 @@ func config(c *codec.Codec, ev *capacity.Event) {
 	list(c, &cfg.Buckets, bucket)
 	list(c, &cfg.Counters, counter)
 	list(c, &cfg.Pools, pool)
+	list(c, &cfg.Scalings, scaling)
 	list(c, &cfg.Reservations, reservation)
 	list(c, &cfg.Replicas, replica)
 	list(c, &cfg.RemoveModels, codec.Uint[capacity.ModelID])
 	list(c, &cfg.RemoveBuckets, codec.Uint[capacity.BucketID])
 	list(c, &cfg.RemoveCounters, codec.Uint[capacity.CounterID])
 	list(c, &cfg.RemovePools, codec.Uint[capacity.PoolID])
+	list(c, &cfg.RemoveScalings, codec.Uint[capacity.PoolID])
 	list(c, &cfg.RemoveReplicas, codec.Uint[capacity.ReplicaID])
 	list(c, &cfg.RemoveReservations, codec.Uint[capacity.ReservationID])
 }
@@ -171,12 +173,20 @@ func counter(c *codec.Codec, k *capacity.Counter) {
 func pool(c *codec.Codec, p *capacity.Pool) {
 	codec.Uint(c, &p.ID)
 	codec.Uint(c, &p.Kind)
-	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget, &p.MinReplicas, &p.MaxReplicas, &p.SlotsPerReplica} {
+	for _, n := range []*int32{&p.MaxQueue, &p.AffinityEntries, &p.AffinityLoad, &p.RetryBudget} {
 		codec.Int(c, n)
 	}
 	codec.Int(c, &p.MaxWait)
 	codec.Int(c, &p.Service)
-	codec.Int(c, &p.ShrinkAfter)
+}
+
+func scaling(c *codec.Codec, g *capacity.Scaling) {
+	codec.Uint(c, &g.Pool)
+	for _, n := range []*int32{&g.Group, &g.Desired, &g.MaxHeld} {
+		codec.Int(c, n)
+	}
+	codec.Int(c, &g.MaxHold)
+	g.Rules.Describe(c)
 }
 
 func replica(c *codec.Codec, r *capacity.Replica) {

@@ -15,7 +15,7 @@ import (
 
 const (
 	magic   = "FBEVLOG"
-	version = 3
+	version = 4
 	// maxBlock bounds what a reader takes for a block.
 	maxBlock = 256 << 20
 )

@@ -9,14 +9,21 @@ import (
 
 // ParseObject reads an object of a configuration ("bucket id=1 measure=tokens rate=60", "remove-bucket id=1") into cfg.
 func ParseObject(s string, cfg *capacity.Config) error {
-	verb, words, lanes, err := split(s)
+	verb, words, groups, err := split(s)
 	if err != nil {
 		return err
 	}
 	l := &line{parsing: true, words: words}
 	switch {
-	case len(lanes) > 0:
-		return fmt.Errorf("%s has no lanes", verb)
+	case verb == "scaling":
+		var g capacity.Scaling
+		l.scaling(&g)
+		cfg.Scalings = append(cfg.Scalings, g)
+		if err := parsePolicies(groups, &cfg.Scalings[len(cfg.Scalings)-1].Rules); err != nil {
+			return err
+		}
+	case len(groups) > 0:
+		return fmt.Errorf("%s has no %s( )", verb, groups[0].name)
 	case verb == "model":
 		add(l, &cfg.Models, (*line).model)
 	case verb == "bucket":
@@ -37,6 +44,8 @@ func ParseObject(s string, cfg *capacity.Config) error {
 		add(l, &cfg.RemoveCounters, id[capacity.CounterID])
 	case verb == "remove-pool":
 		add(l, &cfg.RemovePools, id[capacity.PoolID])
+	case verb == "remove-scaling":
+		add(l, &cfg.RemoveScalings, id[capacity.PoolID])
 	case verb == "remove-replica":
 		add(l, &cfg.RemoveReplicas, id[capacity.ReplicaID])
 	case verb == "remove-reservation":
@@ -53,12 +62,16 @@ func formatConfig(cfg *capacity.Config) []string {
 	out = append(out, formatAll("bucket", cfg.Buckets, (*line).bucket)...)
 	out = append(out, formatAll("counter", cfg.Counters, (*line).counter)...)
 	out = append(out, formatAll("pool", cfg.Pools, (*line).pool)...)
+	for i := range cfg.Scalings {
+		out = append(out, formatScaling(&cfg.Scalings[i]))
+	}
 	out = append(out, formatAll("reservation", cfg.Reservations, (*line).reservation)...)
 	out = append(out, formatAll("replica", cfg.Replicas, (*line).replica)...)
 	out = append(out, formatAll("remove-model", cfg.RemoveModels, id[capacity.ModelID])...)
 	out = append(out, formatAll("remove-bucket", cfg.RemoveBuckets, id[capacity.BucketID])...)
 	out = append(out, formatAll("remove-counter", cfg.RemoveCounters, id[capacity.CounterID])...)
 	out = append(out, formatAll("remove-pool", cfg.RemovePools, id[capacity.PoolID])...)
+	out = append(out, formatAll("remove-scaling", cfg.RemoveScalings, id[capacity.PoolID])...)
 	out = append(out, formatAll("remove-replica", cfg.RemoveReplicas, id[capacity.ReplicaID])...)
 	return append(out, formatAll("remove-reservation", cfg.RemoveReservations, id[capacity.ReservationID])...)
 }
@@ -113,10 +126,6 @@ func (l *line) pool(p *capacity.Pool) {
 	number(l, "prefixes", &p.AffinityEntries)
 	number(l, "prefix-load", &p.AffinityLoad)
 	number(l, "retry-budget", &p.RetryBudget)
-	number(l, "min-replicas", &p.MinReplicas)
-	number(l, "max-replicas", &p.MaxReplicas)
-	number(l, "slots-per-replica", &p.SlotsPerReplica)
-	span(l, "shrink-after", &p.ShrinkAfter)
 }
 
 func (l *line) replica(r *capacity.Replica) {

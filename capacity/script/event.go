@@ -51,7 +51,7 @@ func FormatAction(a *capacity.Action) string {
 // ParseEvent reads an event from its line. The objects of a configuration follow through ParseObject.
 func ParseEvent(s string) (capacity.Event, error) {
 	var ev capacity.Event
-	verb, words, lanes, err := split(s)
+	verb, words, groups, err := split(s)
 	if err != nil {
 		return ev, err
 	}
@@ -63,11 +63,14 @@ func ParseEvent(s string) (capacity.Event, error) {
 	}
 	l := &line{parsing: true, words: words}
 	l.event(&ev)
-	for i, in := range lanes {
+	for i, g := range groups {
+		if g.name != "lane" {
+			return ev, fmt.Errorf("an event has no %s( )", g.name)
+		}
 		if i == capacity.MaxLanes {
 			return ev, fmt.Errorf("more than %d lanes", i)
 		}
-		w, err := wordsOf(strings.Fields(in))
+		w, err := wordsOf(strings.Fields(g.in))
 		if err != nil {
 			return ev, err
 		}

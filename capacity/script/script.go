@@ -191,26 +191,30 @@ func mask[T ~uint32](l *line, name string, of []T, x *uint16) {
 	}
 }
 
-// split parts a line into its verb, its words, and the contents of its lane( ) groups.
-func split(s string) (verb string, words map[string]string, lanes []string, err error) {
+// group are words in brackets behind a name: lane(pool=1 model=1).
+type group struct{ name, in string }
+
+// split parts a line into its verb, its words, and its groups.
+func split(s string) (verb string, words map[string]string, groups []group, err error) {
 	for {
-		before, rest, ok := strings.Cut(s, "lane(")
+		before, rest, ok := strings.Cut(s, "(")
 		if !ok {
 			break
 		}
+		name := before[strings.LastIndexByte(before, ' ')+1:]
 		in, after, ok := strings.Cut(rest, ")")
 		if !ok {
-			return "", nil, nil, fmt.Errorf("%q: lane( without )", s)
+			return "", nil, nil, fmt.Errorf("%q: %s( without )", s, name)
 		}
-		lanes = append(lanes, in)
-		s = before + after
+		groups = append(groups, group{name, in})
+		s = strings.TrimSuffix(before, name) + after
 	}
 	fields := strings.Fields(s)
 	if len(fields) == 0 {
 		return "", nil, nil, errors.New("an empty line")
 	}
 	words, err = wordsOf(fields[1:])
-	return fields[0], words, lanes, err
+	return fields[0], words, groups, err
 }
 
 func wordsOf(fields []string) (map[string]string, error) {

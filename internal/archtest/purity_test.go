@@ -16,6 +16,7 @@ var pure = map[string][]string{
 	"capacity":          nil,
 	"capacity/codec":    nil,
 	"capacity/eventlog": nil,
+	"capacity/scale":    nil,
 	"capacity/script":   nil,
 	"perf":              nil,
 	"plan/clouds":       nil,
@@ -28,7 +29,7 @@ var pure = map[string][]string{
 }
 
 // integral are the pure packages without floats: their results must be the same on every machine.
-var integral = []string{"capacity", "capacity/codec", "capacity/eventlog", "capacity/script", "perf", "sim"}
+var integral = []string{"capacity", "capacity/codec", "capacity/eventlog", "capacity/scale", "capacity/script", "perf", "sim"}
 
 // impure are packages, and groups, that reach outside of the arguments.
 var impure = []string{"os", "os/", "net", "net/", "log", "log/", "sync", "sync/", "syscall", "unsafe", "context", "math/rand", "crypto/rand", "runtime", "runtime/", "database/", "testing"}

@@ -4,26 +4,63 @@ import (
 	"time"
 
 	"forebay/capacity"
+	"forebay/capacity/scale"
 )
 
-// Elastic is how engines of one's own come and go: the scheduler asks for as many as its calls take, between Min and Serving.Engines.
+// Elastic is how engines of one's own come and go: the scheduler asks for them by the rules that live endpoints follow.
 type Elastic struct {
-	// Min engines are always up.
-	Min int
-	// Group is how many engines an instance has, which come and go together; 0 is 1. Min and Serving.Engines are multiples of it.
+	// Rules count instances. What they leave open of the calls that one takes at once is Serving.Slots of each of its engines.
+	Rules scale.Rules
+	// Group is how many engines an instance has, which come and go together; 0 is 1. Serving.Engines is a multiple of it.
 	Group int
-	// Cold is how long an engine takes to be up; Idle how long fewer must have been enough before one goes.
-	Cold, Idle time.Duration
+	// Initial are the instances that are up at the start; fewer than the least are the least.
+	Initial int
+	// Later are the changes of the least and most instances, in order of time from the start of the run on.
+	Later []Bounds
+	// MaxHeld bounds the calls that wait while no engine is up, and MaxHold for how long; 0 is no bound but Serving.MaxQueue.
+	MaxHeld int32
+	MaxHold time.Duration
+	// Window is what the time of an instance is paid in, each begun one in whole; 0 is by the instant. An end that comes with the end of the run ends no
+	// window.
+	Window time.Duration
 }
 
-// fleet carries out what the scheduler wants of engines, and adds up for how long they are there. An engine is paid from the moment it is
+// Bounds are the least and most instances from an instant on.
+type Bounds struct {
+	At       time.Duration
+	Min, Max int32
+}
+
+// scaling is the scheduler's part of it.
+func (e *Elastic) scaling(slots int32) capacity.Scaling {
+	g := capacity.Scaling{Pool: own, Group: int32(max(e.Group, 1)), Rules: e.Rules, Desired: int32(e.Initial), MaxHeld: e.MaxHeld, MaxHold: e.MaxHold}
+	if g.Rules.Slots == 0 {
+		g.Rules.Slots = slots * g.Group
+	}
+	return g
+}
+
+// reschedule tells the scheduler of the bounds to come.
+func (r *run) reschedule(slots int32) {
+	g := r.serving.Elastic.scaling(slots)
+	g.Desired = 0
+	for _, b := range r.serving.Elastic.Later {
+		g.Rules.Min, g.Rules.Max = b.Min, b.Max
+		r.world.At(capacity.Instant(b.At), capacity.Event{Kind: capacity.EventConfigure, Config: &capacity.Config{Scalings: []capacity.Scaling{g}}})
+	}
+}
+
+// fleet carries out what the scheduler wants of engines, and adds up for how long they are there. An instance is paid from the moment it is
 // asked for until it has no call left after it was let go.
 type fleet struct {
 	of      *Elastic
 	group   int
-	engines []member // instances
+	members []member // instances
+	up      []bool   // engines, as the scheduler knows them
+	serving int      // of these, how many are
 	paid    time.Duration
 	starts  int64
+	end     capacity.Instant // of what is paid for, once all calls have come
 }
 
 // member is one instance of a fleet.
@@ -40,14 +77,14 @@ const (
 	off memberState = iota
 	starting
 	up
-	leaving // takes no call, has some left
+	leaving // takes no call, and goes when it has none left
 )
 
 func newFleet(e *Elastic, engines int) *fleet {
 	group := max(e.Group, 1)
-	f := &fleet{of: e, group: group, engines: make([]member, (engines+group-1)/group)}
-	for i := range min((e.Min+group-1)/group, len(f.engines)) {
-		f.engines[i].state = up
+	f := &fleet{of: e, group: group, members: make([]member, (engines+group-1)/group), up: make([]bool, engines)}
+	for i := range min(max(int(e.Rules.Min), int(e.Rules.Provisioned), e.Initial), int(e.Rules.Max), len(f.members)) {
+		f.members[i].state = up
 	}
 	return f
 }
@@ -63,15 +100,39 @@ func (f *fleet) tell(r *run, i int, at capacity.Instant, kind capacity.EventKind
 func (f *fleet) member(replica capacity.ReplicaID) int { return int(replica-1) / f.group }
 
 // observe follows one step of the scheduler.
-func (r *run) observe(now capacity.Instant, _ *capacity.Event, actions []capacity.Action) {
+func (r *run) observe(now capacity.Instant, ev *capacity.Event, actions []capacity.Action) {
+	switch ev.Kind {
+	case capacity.EventReplicaUp:
+		r.fleet.turn(int(ev.Replica)-1, true)
+	case capacity.EventReplicaDown:
+		r.fleet.turn(int(ev.Replica)-1, false)
+		r.fleet.gone(r.fleet.member(ev.Replica), now)
+	case capacity.EventArrive:
+		if r.fleet.serving == 0 && r.again[ev.Call] == nil {
+			r.result.Held++
+		}
+	default:
+	}
 	for i := range actions {
 		switch a := &actions[i]; a.Kind {
 		case capacity.ActionWantReplicas:
 			r.fleet.want(r, now, int(a.N))
 		case capacity.ActionAdmit:
-			r.fleet.engines[r.fleet.member(a.Replica)].running++
+			r.fleet.members[r.fleet.member(a.Replica)].running++
 		default:
 		}
+	}
+}
+
+// turn notes that the scheduler knows an engine as up, or as down.
+func (f *fleet) turn(engine int, on bool) {
+	if f.up[engine] == on {
+		return
+	}
+	if f.up[engine] = on; on {
+		f.serving++
+	} else {
+		f.serving--
 	}
 }
 
@@ -79,22 +140,23 @@ func (r *run) observe(now capacity.Instant, _ *capacity.Event, actions []capacit
 func (f *fleet) want(r *run, now capacity.Instant, n int) {
 	n = (n + f.group - 1) / f.group
 	have := 0
-	for i := range f.engines {
+	for i := range f.members {
 		f.settle(i, now)
-		if s := f.engines[i].state; s == starting || s == up {
+		if s := f.members[i].state; s == starting || s == up {
 			have++
 		}
 	}
-	for i := 0; i < len(f.engines) && have < n; i++ {
-		switch m := &f.engines[i]; m.state {
+	for i := 0; i < len(f.members) && have < n; i++ {
+		switch m := &f.members[i]; m.state {
 		case off:
 			f.starts++
-			*m = member{state: starting, since: now, at: now + capacity.Instant(f.of.Cold)}
+			*m = member{state: starting, since: now, at: now + capacity.Instant(f.of.Rules.Start)}
 			f.tell(r, i, m.at, capacity.EventReplicaUp)
 			have++
 		case leaving:
-			m.state = up
-			f.tell(r, i, now, capacity.EventReplicaUp)
+			m.state = starting
+			f.tell(r, i, max(now, m.at), capacity.EventReplicaUp)
+			f.settle(i, now)
 			have++
 		case starting, up:
 		}
@@ -106,38 +168,46 @@ func (f *fleet) want(r *run, now capacity.Instant, n int) {
 
 // settle notes that a starting engine is up by now.
 func (f *fleet) settle(i int, now capacity.Instant) {
-	if m := &f.engines[i]; m.state == starting && m.at <= now {
+	if m := &f.members[i]; m.state == starting && m.at <= now {
 		m.state = up
 	}
 }
 
-// dismiss lets one engine go.
+// dismiss lets one instance go.
 func (f *fleet) dismiss(r *run, now capacity.Instant) {
 	best := -1
-	for i := range f.engines {
-		m := &f.engines[i]
+	for i := range f.members {
+		m := &f.members[i]
 		if m.state != starting && m.state != up {
 			continue
 		}
-		if best < 0 || m.state < f.engines[best].state || m.state == f.engines[best].state && m.running <= f.engines[best].running {
+		if best < 0 || m.state < f.members[best].state || m.state == f.members[best].state && m.running <= f.members[best].running {
 			best = i
 		}
 	}
-	m := &f.engines[best]
-	f.tell(r, best, max(now, m.at), capacity.EventReplicaDown)
-	if m.state == starting {
-		f.pay(best, m.at) // a start is not undone
-		return
-	}
-	if m.state = leaving; m.running == 0 {
-		f.pay(best, now)
+	m := &f.members[best]
+	m.state = leaving
+	f.tell(r, best, max(now, m.at), capacity.EventReplicaDown) // a start is not undone
+}
+
+// gone ends the time of an instance that was let go, and has no call left.
+func (f *fleet) gone(i int, now capacity.Instant) {
+	if m := &f.members[i]; m.state == leaving && m.running == 0 && m.at <= now {
+		f.pay(i, now)
 	}
 }
 
-// pay ends the time of an engine.
+// pay ends the time of an instance.
 func (f *fleet) pay(i int, now capacity.Instant) {
-	m := &f.engines[i]
-	f.paid += time.Duration(now - m.since)
+	m := &f.members[i]
+	d := time.Duration(now - m.since)
+	if w := f.of.Window; w > 0 {
+		d = (d + w - 1) / w * w
+	}
+	if f.end > 0 {
+		d = min(d, max(0, time.Duration(f.end-m.since)))
+	}
+	f.paid += d
 	m.state = off
 }
 
@@ -147,17 +217,15 @@ func (f *fleet) ended(replica capacity.ReplicaID, now capacity.Instant) {
 		return
 	}
 	i := f.member(replica)
-	m := &f.engines[i]
-	if m.running--; m.running == 0 && m.state == leaving {
-		f.pay(i, now)
-	}
+	f.members[i].running--
+	f.gone(i, now)
 }
 
-// close ends the time of all engines at the end of a run.
-func (f *fleet) close(now capacity.Instant) {
-	for i := range f.engines {
-		if f.engines[i].state != off {
-			f.pay(i, max(now, f.engines[i].since))
+// close ends the time of all instances with that of the traffic.
+func (f *fleet) close() {
+	for i := range f.members {
+		if m := &f.members[i]; m.state != off {
+			f.paid += max(0, time.Duration(f.end-m.since))
 		}
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"forebay/capacity/scale"
 	"forebay/internal/testenv"
 	"forebay/perf"
+	"forebay/workload"
 )
 
 // An endpoint that goes to nothing after an idle time: with Poisson calls that take T each, of which any number run at once, it is up for
@@ -23,7 +25,7 @@ func TestT10ActiveShare(t *testing.T) {
 		for seed := range uint64(30) {
 			r := must(t, poisson(seed, 2000, c.rate, 1, tokens), Serving{
 				Engines: 1, Slots: 1 << 20, MaxQueue: 1 << 20, MaxOutput: tokens, Profile: e,
-				Elastic: &Elastic{Idle: time.Duration(c.idle * 1e9)},
+				Elastic: &Elastic{Rules: scale.Rules{Max: 1, Follow: true, Idle: time.Duration(c.idle * 1e9)}},
 			})
 			shares, cold = append(shares, r.Paid.Seconds()/r.Length.Seconds()), append(cold, float64(r.Starts)/r.Length.Hours())
 		}
@@ -56,7 +58,7 @@ func interval(v []float64) (mean, half float64) {
 // Engines come when calls wait and go when none are left; calls wait for a cold start, and none is lost.
 func TestEnginesComeAndGo(t *testing.T) {
 	p := profile(t, "llama-3.1-8b/a100-80")
-	s := Serving{Engines: 4, Slots: 8, MaxQueue: 10_000, MaxOutput: 4096, Profile: p, Elastic: &Elastic{Cold: 30 * time.Second, Idle: time.Minute}}
+	s := Serving{Engines: 4, Slots: 8, MaxQueue: 10_000, MaxOutput: 4096, Profile: p, Elastic: &Elastic{Rules: scale.Rules{Max: 4, Follow: true, Start: 30 * time.Second, Idle: time.Minute}}}
 	elastic := must(t, poisson(1, 3000, 1, 1000, 300), s)
 	s.Elastic = nil
 	always := must(t, poisson(1, 3000, 1, 1000, 300), s)
@@ -68,5 +70,70 @@ func TestEnginesComeAndGo(t *testing.T) {
 	}
 	if !slices.Equal([]int64{elastic.Input, elastic.Output}, []int64{always.Input, always.Output}) {
 		t.Errorf("%d and %d tokens, and %d and %d", elastic.Input, elastic.Output, always.Input, always.Output)
+	}
+}
+
+// Target tracking and bounds by the clock, replayed: what is paid for is what the rules ask for, worked out by hand. The calls come 10 a minute and take
+// two seconds each.
+func TestInstancesFollowTheRules(t *testing.T) {
+	const service, tokens = 2 * time.Second, 500
+	e := perf.Profile{Name: "flat", Step: int64(service) * 1000 / tokens, MaxBatch: 8, Chunk: 1 << 40, KV: 1 << 50, Block: 1}
+	even := func(yield func(workload.Request, error) bool) {
+		for at := time.Duration(0); at < 2*time.Hour; at += 6 * time.Second {
+			if !yield(workload.Request{At: at, Input: 1, Output: tokens}, nil) {
+				return
+			}
+		}
+	}
+	run := func(e perf.Profile, x Elastic) *Result {
+		return must(t, even, Serving{Engines: 6, Slots: 8, MaxQueue: 100, MaxOutput: tokens, Profile: e, End: 2 * time.Hour, Elastic: &x})
+	}
+	track := scale.Policy{Kind: scale.Tracking, Metric: scale.MetricInvocations, Target: 4000, OutCooldown: 5 * time.Minute, InCooldown: 5 * time.Minute}
+	for _, c := range []struct {
+		what   string
+		x      Elastic
+		paid   time.Duration
+		starts int64
+	}{
+		// Ten a minute, four on each: three instances after the third minute, the two new ones paid from then on.
+		{"more", Elastic{Rules: scale.Rules{Min: 1, Max: 6, Start: time.Minute, Policies: []scale.Policy{track}}}, 2*time.Hour + 2*117*time.Minute, 2},
+		// Six at first, 1.7 on each: three after 15 minutes.
+		{"fewer", Elastic{Initial: 6, Rules: scale.Rules{Min: 1, Max: 6, Start: time.Minute, Policies: []scale.Policy{track}}}, 3*2*time.Hour + 3*15*time.Minute, 0},
+		// Four from 30 to 90 minutes, and two at other times; in windows of 50 minutes, the 60 of each of two instances are 100.
+		{"by the clock", Elastic{
+			Rules: scale.Rules{Min: 2, Max: 2, Start: time.Minute}, Window: 50 * time.Minute,
+			Later: []Bounds{{30 * time.Minute, 4, 4}, {90 * time.Minute, 2, 2}},
+		}, 2*2*time.Hour + 2*100*time.Minute, 2},
+	} {
+		r := run(e, c.x)
+		if d := r.Paid - c.paid; d < -15*time.Second || d > 15*time.Second || r.Starts != c.starts || r.Served != 1200 || r.Held != 0 {
+			t.Errorf("%s: paid for %v, want %v; %d starts, %d served, %d held", c.what, r.Paid, c.paid, r.Starts, r.Served, r.Held)
+		}
+	}
+}
+
+// Calls that find nothing up wake one instance and are held, within the bounds of number and time; nobody is served twice, and none is lost.
+func TestCallsAreHeldWhileAnEngineStarts(t *testing.T) {
+	p := profile(t, "llama-3.1-8b/a100-80")
+	burst := func(yield func(workload.Request, error) bool) {
+		for range 200 {
+			if !yield(workload.Request{At: time.Second, Input: 1000, Output: 10}, nil) {
+				return
+			}
+		}
+	}
+	run := func(held int32, hold time.Duration) *Result {
+		return must(t, burst, Serving{Engines: 1, Slots: 256, MaxQueue: 1000, MaxOutput: 100, Profile: p, Elastic: &Elastic{
+			Rules: scale.Rules{Max: 1, Start: 40 * time.Second, Idle: time.Minute}, MaxHeld: held, MaxHold: hold,
+		}})
+	}
+	if r := run(0, 0); r.Served != 200 || r.Held != 200 || r.Starts != 1 || r.First.Quantile(1) < 40*time.Second {
+		t.Errorf("%+v", r)
+	}
+	if r := run(50, 0); r.Served != 50 || r.Refused != 150 || r.Starts != 1 || r.Reasons["no engine up in time"] != 150 {
+		t.Errorf("%+v", r)
+	}
+	if r := run(0, 30*time.Second); r.Served != 0 || r.Refused != 200 || r.Starts != 1 {
+		t.Errorf("%+v", r)
 	}
 }

@@ -37,8 +37,8 @@ type Quota struct {
 
 // Serving is one way to serve a traffic, as the scheduler sees it.
 type Serving struct {
-	// Start is the instant of the traffic that the run begins at: no call is earlier.
-	Start time.Duration
+	// Start is the instant of the traffic that the run begins at: no call is earlier. End is when engines are paid for no longer; 0 is with the last call.
+	Start, End time.Duration
 	// Burndown and MaxOutput are those of the model: see capacity.Model.
 	Burndown  int32
 	MaxOutput int64
@@ -62,6 +62,8 @@ type Serving struct {
 	MaxWait  time.Duration
 	// Waiting are the calls that may wait.
 	Waiting Waiting
+	// Concurrent bounds the calls in flight, those that wait included; 0 is no bound.
+	Concurrent int64
 	// Retry is how clients go on after a refusal.
 	Retry Retry
 }
@@ -92,9 +94,11 @@ type Result struct {
 	Recalled, Lost int64
 	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
 	Length, Busy time.Duration
-	// Paid is the sum of the times that instances of one's own were paid for, and Starts how often one was started; of elastic ones only.
+	// Paid is the sum of the times that instances of one's own were paid for, Starts how often one was started, and Held the calls that found none up;
+	// of elastic ones only.
 	Paid   time.Duration
 	Starts int64
+	Held   int64
 }
 
 // ErrUnfinished is returned when calls are in flight that never end: a fault of this package.
@@ -111,6 +115,7 @@ const (
 	unitOutput capacity.BucketID      = 4
 	purchase   capacity.ReservationID = 1
 	own        capacity.PoolID        = 3
+	concurrent capacity.CounterID     = 1
 
 	// cloudSlots are more calls at once than any traffic here has.
 	cloudSlots = 1 << 20
@@ -118,7 +123,7 @@ const (
 
 // Run replays the requests, in order of time. It ends early, with what it knows, when ctx does.
 func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serving) (*Result, error) {
-	r := &run{serving: s, result: &Result{Reasons: map[string]int64{}}}
+	r := &run{serving: s, result: &Result{Reasons: map[string]int64{}}, again: map[capacity.CallID]*attempt{}}
 	if err := r.build(); err != nil {
 		return nil, err
 	}
@@ -140,11 +145,14 @@ func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serv
 		r.world.Run(capacity.Instant(r.result.Length + 1))
 		r.offer(capacity.Instant(r.result.Length+1), &q)
 	}
+	if r.fleet != nil {
+		r.fleet.end = capacity.Instant(max(r.result.Length, s.End-s.Start))
+	}
 	if left := r.world.Run(0); left != 0 {
 		return nil, fmt.Errorf("%w: %d", ErrUnfinished, left)
 	}
 	if r.fleet != nil {
-		r.fleet.close(max(r.now, capacity.Instant(r.result.Length)))
+		r.fleet.close()
 		r.result.Paid, r.result.Starts = r.fleet.paid, r.fleet.starts
 	}
 	return r.result, nil
@@ -159,7 +167,6 @@ type run struct {
 	again   map[capacity.CallID]*attempt // calls under way that were refused before
 	fleet   *fleet                       // nil where engines do not come and go
 	tier    tiers                        // who may wait
-	now     capacity.Instant             // of the last end of a call
 }
 
 // attempt is what a call went through before it was offered again.
@@ -176,11 +183,10 @@ func (r *run) build() error {
 	c := &capacity.Config{Models: []capacity.Model{{ID: model, Burndown: s.Burndown, MaxOutput: s.MaxOutput}}}
 	var engines []sim.Replica
 	add := func(pool capacity.PoolID, n int, slots int32, p perf.Profile, queue int32, kind capacity.PoolKind) {
-		x := capacity.Pool{ID: pool, Kind: kind, MaxQueue: queue}
-		if e := s.Elastic; e != nil && kind == capacity.PoolOwned {
-			x.MinReplicas, x.MaxReplicas, x.SlotsPerReplica, x.ShrinkAfter = int32(e.Min), int32(n), slots, e.Idle
+		c.Pools = append(c.Pools, capacity.Pool{ID: pool, Kind: kind, MaxQueue: queue})
+		if s.Elastic != nil && kind == capacity.PoolOwned {
+			c.Scalings = append(c.Scalings, s.Elastic.scaling(slots))
 		}
-		c.Pools = append(c.Pools, x)
 		for range n {
 			id := capacity.ReplicaID(len(c.Replicas) + 1)
 			c.Replicas = append(c.Replicas, capacity.Replica{ID: id, Pool: pool, Slots: slots})
@@ -197,7 +203,7 @@ func (r *run) build() error {
 		}
 	}
 	if s.Engines > 0 { // the first replicas: those that come and go are told by their number
-		add(own, s.Engines, int32(min(s.Slots, s.Profile.MaxBatch)), s.Profile, s.MaxQueue, capacity.PoolOwned)
+		add(own, s.Engines, r.slots(), s.Profile, s.MaxQueue, capacity.PoolOwned)
 	}
 	if s.rents() {
 		add(rented, 1, cloudSlots, cloud, 0, capacity.PoolRented)
@@ -206,6 +212,9 @@ func (r *run) build() error {
 		c.Buckets = append(c.Buckets, unitBuckets(s.Bought)...)
 		add(bought, 1, cloudSlots, cloud, 0, capacity.PoolBought)
 		c.Reservations = append(c.Reservations, capacity.Reservation{ID: purchase, Pool: bought, Input: unitInput, Output: unitOutput, Slots: cloudSlots})
+	}
+	if s.Concurrent > 0 {
+		c.Counters = append(c.Counters, capacity.Counter{ID: concurrent, Measure: capacity.MeasureConcurrent, Limit: s.Concurrent})
 	}
 	state := capacity.New()
 	state.Step(0, capacity.Event{Kind: capacity.EventConfigure, Config: c}, nil)
@@ -216,13 +225,13 @@ func (r *run) build() error {
 	}
 	r.world = sim.New(opt)
 	if r.fleet != nil {
-		for i := range r.fleet.engines {
-			if r.fleet.engines[i].state == off {
+		for i := range r.fleet.members {
+			if r.fleet.members[i].state == off {
 				r.fleet.tell(r, i, 0, capacity.EventReplicaDown)
 			}
 		}
+		r.reschedule(r.slots())
 	}
-	r.again = map[capacity.CallID]*attempt{}
 	return nil
 }
 
@@ -238,6 +247,9 @@ func (s *Serving) cloud() perf.Profile {
 
 // rents says whether any call goes to a cloud, on demand or at a tier at which it may wait.
 func (s *Serving) rents() bool { return s.OnDemand || s.Engines == 0 && s.Waiting != (Waiting{}) }
+
+// slots are the calls that one of the engines has at once.
+func (r *run) slots() int32 { return int32(min(r.serving.Slots, r.serving.Profile.MaxBatch)) }
 
 func (s *Serving) buys() bool { return s.Bought != (Rate{}) || len(s.Later) > 0 }
 
@@ -278,7 +290,7 @@ func (r *run) lanes(e *capacity.Event) {
 		lanes = append(lanes, l)
 	}
 	if s.Engines > 0 {
-		l := capacity.Lane{Pool: own, Model: model}
+		l := capacity.Lane{Pool: own, Model: model, Counters: capacity.AllLimits}
 		if s.OnDemand && !e.Preemptible {
 			l.Spill, l.MaxWait = capacity.SpillOverLatency, s.MaxWait
 		}
@@ -293,6 +305,9 @@ func (r *run) lanes(e *capacity.Event) {
 		lanes = append(lanes, l)
 	}
 	e.SetLanes(lanes...)
+	if s.Concurrent > 0 {
+		e.SetCounters(concurrent)
+	}
 	if !metered {
 		return
 	}
@@ -317,6 +332,10 @@ func because(a *capacity.Action) string {
 		return "a hold larger than the quota of a minute"
 	case a.Reason == capacity.ReasonReservation:
 		return "what was bought"
+	case a.Reason == capacity.ReasonConcurrent:
+		return "calls at once"
+	case a.Reason == capacity.ReasonStarting:
+		return "no engine up in time"
 	default:
 		return a.Reason.String()
 	}
@@ -328,7 +347,6 @@ func (r *run) done(o *sim.Outcome) {
 	before := r.again[id]
 	delete(r.again, id)
 	res := r.result
-	r.now = o.Ended
 	if r.fleet != nil {
 		r.fleet.ended(o.Admission.Replica, o.Ended)
 	}

@@ -179,6 +179,9 @@ func details(out io.Writer, a *plan.Answer) {
 			if o.Idle > 0 {
 				fmt.Fprintf(out, "  Of its cost, %s %s pays for capacity that nobody uses.\n", plan.Amount(o.Idle), a.Currency)
 			}
+			if o.Held != nil && o.Held.Share > 0 {
+				fmt.Fprintf(out, "  %s of the calls find nothing up, and are held until it is.\n", Share(o.Held))
+			}
 			if x := waited(o); x != "" {
 				fmt.Fprintln(out, wrap(strings.ToUpper(x[:1])+x[1:]+".", "  "))
 			}
