@@ -138,7 +138,7 @@ func (p *planner) instances(m *catalog.Model, e *engine, x *machine) error {
 	n, head, unfit := p.carry(e, x, &p.demand.Minutes[at])
 	if unfit != nil {
 		p.add(ownMachines(m, "endpoint/"+x.Type, Impossible, "the busiest minute: "+unfit.Error()))
-		return nil
+		return nil //nolint:nilerr // it is why the option is impossible
 	}
 	p.line(Line{
 		ID: "endpoint." + x.Type + ".slots", What: "instances that carry the busiest minute", Formula: "ceil(slots / (slots of an engine x engines of an instance)); slots: least n with n / W(n) above the rate, and a 99th percentile of waits of 0.5 s",

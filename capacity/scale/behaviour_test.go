@@ -100,7 +100,7 @@ func (g *stage) command(line string) {
 	case "calls":
 		g.calls(uint64(g.number(f[1])))
 	case "each":
-		for end := g.time(f[2]); g.now+scale.Instant(g.time(f[1])) <= end; {
+		for end := g.time(f[2]); g.now+g.time(f[1]) <= end; {
 			g.until(g.now + g.time(f[1]))
 			g.calls(1)
 		}

@@ -136,7 +136,7 @@ func TestScalerKeepsItsPromises(t *testing.T) {
 		w := &watch{t: t, s: scale.New(0, r), r: r, changed: -1}
 		w.last = w.s.Desired()
 		often, seldom := scale.New(0, r), scale.New(0, r)
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			from, to := w.now, w.now+scale.Instant(rapid.SampledFrom(gaps).Draw(t, "gap"))
 			seen := w.seen
 			w.pass(to)

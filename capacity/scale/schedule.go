@@ -24,6 +24,9 @@ type Schedule struct {
 // rateOrigin is what rates count from: a Monday, so that days and weeks begin where people's do, in UTC.
 var rateOrigin = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// maxSchedule bounds the text of a schedule, as Application Auto Scaling does.
+const maxSchedule = 1600
+
 // ParseSchedule reads an expression; the times in it are those of a location.
 //
 //	at(2026-11-27T08:00:00)        once
@@ -33,6 +36,9 @@ func ParseSchedule(text string, loc *time.Location) (Schedule, error) {
 	s := Schedule{text: text, loc: loc}
 	kind, rest, ok := strings.Cut(strings.TrimSpace(text), "(")
 	inner, closed := strings.CutSuffix(rest, ")")
+	if len(text) > maxSchedule {
+		return s, fmt.Errorf("a schedule of %d characters: give at most %d", len(text), maxSchedule)
+	}
 	if !ok || !closed {
 		return s, fmt.Errorf("schedule %q: give cron(55 8 ? * MON-FRI *), at(2026-11-27T08:00:00) or rate(6 hours)", text)
 	}
@@ -76,11 +82,11 @@ func (s Schedule) Next(after time.Time) (time.Time, bool) {
 	switch {
 	case s.every > 0:
 		since := after.Sub(rateOrigin)
-		n := since / s.every
-		if since < 0 && since%s.every != 0 {
-			n--
+		last := since - since%s.every
+		if since < last {
+			last -= s.every
 		}
-		return rateOrigin.Add((n + 1) * s.every).In(s.loc), true
+		return rateOrigin.Add(last + s.every).In(s.loc), true
 	case s.cron != nil:
 		return s.cron.next(after, s.loc)
 	default:

@@ -51,7 +51,7 @@ func TestSchedules(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for range strings.Fields(c.want) {
+		for range strings.FieldsSeq(c.want) {
 			next, ok := s.Next(at)
 			if !ok {
 				got = append(got, "never")

@@ -202,7 +202,9 @@ func (f *fleet) pay(i int, now capacity.Instant) {
 	m := &f.members[i]
 	d := time.Duration(now - m.since)
 	if w := f.of.Window; w > 0 {
-		d = (d + w - 1) / w * w
+		if rest := d % w; rest > 0 {
+			d += w - rest
+		}
 	}
 	if f.end > 0 {
 		d = min(d, max(0, time.Duration(f.end-m.since)))
