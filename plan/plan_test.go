@@ -306,7 +306,7 @@ func TestScheduledInstances(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := ask(t, &Question{
-		Traffic: &day{500_000, 300, 100, 7}, Model: model(t, llama), Engine: &e, Calls: 60_000, InstanceStart: 7 * time.Minute,
+		Traffic: &day{500_000, 300, 100, 7}, Model: model(t, llama), Engine: &e, Calls: 15_000, InstanceStart: 7 * time.Minute,
 		Instance: &catalog.Instance{Type: "ml.g5.xlarge", Accelerator: "a10g", Accelerators: 1, Currency: "USD", Hour: 3_000_000_000, Date: "2026-01-01", Source: "test"},
 	})
 	o, tracked := option(t, a, "endpoint/ml.g5.xlarge/scheduled"), option(t, a, "endpoint/ml.g5.xlarge/tracking")
@@ -329,7 +329,7 @@ func TestScheduledInstances(t *testing.T) {
 func TestServerlessBounds(t *testing.T) {
 	ask := func(s ServerlessOffer) *Option {
 		s.Currency, s.Hour, s.Source = "USD", 10_000_000_000, "test"
-		return option(t, ask(t, &Question{Traffic: &day{5_000, 1000, 300, 7}, Model: model(t, llama), Serverless: &s}), "serverless")
+		return option(t, ask(t, &Question{Traffic: &day{5_000, 1000, 300, 7}, Model: model(t, llama), Serverless: &s, Calls: 2000}), "serverless")
 	}
 	free := ask(ServerlessOffer{Idle: 2 * time.Minute, Cold: 45 * time.Second})
 	if free.Held == nil || free.Held.Share == 0 || free.Refused.Share != 0 {
