@@ -75,7 +75,7 @@ func TestCertaintyAndCourses(t *testing.T) {
 func TestCoursesOfAShape(t *testing.T) {
 	hour := int64(300_000_000)
 	a := ask(t, &Question{
-		Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Unit: &catalog.Unit{Input: 20_000, Output: 6_000, Basis: catalog.BasisGiven},
+		Calls: 2_000, Traffic: &day{50_000, 1000, 300, 7}, Model: model(t, llama), Unit: &catalog.Unit{Input: 20_000, Output: 6_000, Basis: catalog.BasisGiven},
 		UnitPrices: &catalog.UnitPrices{Currency: "USD", SixMonths: &hour, Date: "2026-01-01", Source: "test"},
 	})
 	if len(a.Certainty) != 0 || len(a.Courses) != 3 || a.Courses[0].Name != "flat" || a.Courses[0].Lost() != 0 {

@@ -50,6 +50,14 @@ func second(t *testing.T) *plan.Answer {
 	})
 }
 
+// quick is the same, of fewer calls that are replayed.
+func quick(t *testing.T) *plan.Answer {
+	t.Helper()
+	return answer(t, "meta.llama3-1-70b-instruct-v1:0", func(q *plan.Question) {
+		q.Unit, q.Calls = &catalog.Unit{Input: 200_000, Output: 20_000, Basis: catalog.BasisGiven}, 5_000
+	})
+}
+
 // The chart of the documentation is that of the second worked example.
 func TestChartOfTheDocumentation(t *testing.T) {
 	got := costSVG(second(t)) + "\n"
@@ -67,7 +75,7 @@ func TestChartOfTheDocumentation(t *testing.T) {
 
 // The page is whole, its charts are well-formed, it loads nothing, and what comes from outside cannot break out of its text.
 func TestPage(t *testing.T) {
-	a := second(t)
+	a := quick(t)
 	a.Warnings = append(a.Warnings, `</script><script>alert("x")</script>`)
 	a.Options[0].Name += ` <img src=x onerror=alert(1)> "'&`
 	var b bytes.Buffer
@@ -102,7 +110,7 @@ func TestPage(t *testing.T) {
 }
 
 func TestPictureAndTable(t *testing.T) {
-	a := second(t)
+	a := quick(t)
 	var b bytes.Buffer
 	if err := PNG(&b, a); err != nil {
 		t.Fatal(err)
