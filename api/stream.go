@@ -58,7 +58,7 @@ func wholeBody(resp *infer.Response, d infer.Dialect, head dialect.Head) ([]byte
 		return nil, fault.Newf(fault.Internal, "event of kind %d in the answer of a call without streaming", ev.Kind)
 	}
 	if ev.Raw != nil {
-		return nameTier(restoreModel(ev.Raw, head.Model, modelOf(ev.Raw)), d, head.Tier), nil
+		return nameTier(restoreModel(ev.Raw, head.Model, ev.Model), d, head.Tier), nil
 	}
 	codec, ok := dialect.Get(d)
 	if !ok {

@@ -140,7 +140,7 @@ func (x *loader) open(ctx context.Context) {
 	gap := time.Duration(float64(time.Second) / x.Rate)
 	due := time.Now()
 	for end := due.Add(x.Duration); due.Before(end) && ctx.Err() == nil; due = due.Add(gap) {
-		time.Sleep(time.Until(due))
+		sleepUntil(due)
 		from := due
 		wg.Go(func() { x.one(ctx, from) })
 	}

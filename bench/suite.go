@@ -22,7 +22,7 @@ type suiteOptions struct {
 // phase is a load with the figures that are read from it.
 type phase struct {
 	load
-	fresh   bool // the target is started anew, so that its memory is this phase's own
+	fresh   bool // the target is started anew: its memory is this phase's own, and where the machine puts a process is not the same in every round
 	figures []figure
 }
 
@@ -62,7 +62,7 @@ func phases(d time.Duration) []phase {
 			},
 		},
 		{
-			load: load{Name: "latency", Model: "mock-0ms", Rate: 300, BodyKB: 1, Duration: d}, figures: []figure{
+			fresh: true, load: load{Name: "latency", Model: "mock-0ms", Rate: 300, BodyKB: 1, Duration: d}, figures: []figure{
 				{name: "added to the p50 at 300 requests/s, open loop", unit: "ms", added: true, read: func(m *measurement) float64 { return m.quantile(.5).Seconds() * 1e3 }},
 				{name: "added to the p99 at that rate", unit: "ms", added: true, read: func(m *measurement) float64 { return m.quantile(.99).Seconds() * 1e3 }},
 			},

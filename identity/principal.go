@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -205,5 +204,5 @@ func ModelARN(region, model string) string {
 	if strings.HasPrefix(model, "arn:") {
 		return model
 	}
-	return fmt.Sprintf("arn:aws:bedrock:%s::foundation-model/%s", region, model)
+	return "arn:aws:bedrock:" + region + "::foundation-model/" + model // of every call: without fmt
 }

@@ -72,6 +72,8 @@ type Event struct {
 	// whole body for EventResult) when the call passes through; Name is its SSE event name.
 	Raw  []byte
 	Name string
+	// Model is where a raw EventResult names its model, without the quotes; zero where it does not, or nobody has looked.
+	Model Span
 	// TextBytes is the length of what the model has written in a raw EventResult without usage.
 	TextBytes int64
 	// Last marks the engine's final raw event, to which closing metrics may be spliced.
@@ -79,6 +81,9 @@ type Event struct {
 
 	Result *Result // EventResult when the call does not pass through
 }
+
+// Span is a part of a payload, in bytes from its start.
+type Span struct{ Start, End int }
 
 // Result is a whole answer in no particular dialect.
 type Result struct {

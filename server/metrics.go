@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"forebay/meter"
 
@@ -39,6 +40,31 @@ type seriesKey struct{ api, operation, model, outcome, reason string }
 type series struct {
 	calls, cacheRead, cacheWrite                    prometheus.Counter
 	input, output, duration, first, perToken, queue prometheus.Observer
+	charge, cost                                    money
+}
+
+// money counts amounts of one kind for one model. The counter of the currency that was counted last is kept.
+type money struct {
+	of   *prometheus.CounterVec
+	kind string
+	last atomic.Pointer[moneyCounter]
+}
+
+type moneyCounter struct {
+	prometheus.Counter
+	currency string
+}
+
+func (m *money) add(model string, l *meter.Lines) {
+	if !l.Known || l.Total() <= 0 {
+		return
+	}
+	c := m.last.Load()
+	if c == nil || c.currency != l.Currency() {
+		c = &moneyCounter{m.of.WithLabelValues(m.kind, model, l.Currency()), l.Currency()}
+		m.last.Store(c)
+	}
+	c.Add(float64(l.Total()) / 1e9)
 }
 
 // Buckets are those that the semantic conventions demand.
@@ -132,6 +158,7 @@ func (m *metrics) of(r *meter.Record) *series {
 		s.first = m.first.WithLabelValues(k.operation, provider, k.model)
 		s.perToken = m.perToken.WithLabelValues(k.operation, provider, k.model)
 		s.queue = m.queue.WithLabelValues(k.model)
+		s.charge.of, s.charge.kind, s.cost.of, s.cost.kind = m.money, "charge", m.money, "cost"
 		s.cacheRead, s.cacheWrite = m.cached.WithLabelValues(k.model, "read"), m.cached.WithLabelValues(k.model, "write")
 	}
 	kept, _ := m.series.LoadOrStore(k, s)
@@ -161,8 +188,8 @@ func (m *metrics) Called(r *meter.Record) {
 		s.cacheWrite.Add(float64(r.CacheWrite))
 	}
 	m.sums.add(r)
-	m.spent("charge", r.Model, &r.Charge)
-	m.spent("cost", r.Model, &r.Cost)
+	s.charge.add(r.Model, &r.Charge)
+	s.cost.add(r.Model, &r.Cost)
 	s.duration.Observe(r.Total.Seconds())
 	s.queue.Observe(r.Queue.Seconds())
 	if r.FirstToken > 0 {
@@ -170,11 +197,5 @@ func (m *metrics) Called(r *meter.Record) {
 		if r.Stream && r.Output > 1 {
 			s.perToken.Observe((r.Total - r.FirstToken).Seconds() / float64(r.Output-1))
 		}
-	}
-}
-
-func (m *metrics) spent(amount, model string, l *meter.Lines) {
-	if l.Known && l.Total() > 0 {
-		m.money.WithLabelValues(amount, model, l.Currency()).Add(float64(l.Total()) / 1e9)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"forebay/dialect"
-	"forebay/engine/splice"
 	"forebay/engine/upstream"
 	"forebay/fault"
 	"forebay/infer"
@@ -29,7 +28,7 @@ func Whole(res *upstream.Response, limit int64) (*Body, error) {
 	*p = b
 	body := &Body{buf: p, JSON: b}
 	if err == nil {
-		if err = object(b); err == nil {
+		if err = body.look(); err == nil {
 			return body, nil
 		}
 	}
@@ -41,20 +40,45 @@ func Whole(res *upstream.Response, limit int64) (*Body, error) {
 	return nil, err
 }
 
-// object checks that a body is one JSON object.
-func object(b []byte) error {
+// look checks that a body is one JSON object, and takes down where its usage is and where it names its model: bodies may be
+// large, and are read once.
+func (b *Body) look() error {
 	var s scan.Scanner
-	s.Reset(b)
+	s.Reset(b.JSON)
+	var member []byte // at whose value the scanner is
 	for first := true; ; first = false {
 		t, err := s.Next()
 		if err == nil && first && t.Kind != scan.ObjectStart {
 			err = scan.ErrSyntax
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return fault.Wrap(fault.Unavailable, err, "The model's answer could not be understood.")
-		}
-		if t.Kind == scan.End {
+		case t.Kind == scan.End:
 			return nil
+		case t.Depth != 1:
+		case t.Kind == scan.Key:
+			member = scan.Text(b.JSON, t)
+		default:
+			b.member(member, t)
+		}
+	}
+}
+
+// member takes down a token that is a member's value, or the end of one. The first of a name counts.
+func (b *Body) member(name []byte, t scan.Token) {
+	switch string(name) {
+	case "usage":
+		switch ends := t.Kind == scan.ObjectEnd || t.Kind == scan.ArrayEnd; {
+		case b.usage.End == 0:
+			b.usage = infer.Span{Start: t.Start, End: t.End}
+		case ends && !b.counted:
+			b.usage.End = t.End
+		}
+		b.counted = b.counted || t.Kind != scan.ObjectStart && t.Kind != scan.ArrayStart
+	case "model":
+		if t.Kind == scan.String && b.ev.Model.End == 0 {
+			b.ev.Model = infer.Span{Start: t.Start + 1, End: t.End - 1}
 		}
 	}
 }
@@ -65,13 +89,15 @@ type Body struct {
 	buf  *[]byte
 	ev   infer.Event
 	sent bool
+
+	usage   infer.Span // the member's value
+	counted bool       // the whole of it has been seen
 }
 
-// Usage reads the usage that the body reports. Only that member is decoded: bodies may be
-// large, and everything else in them passes through.
+// Usage reads the usage that the body reports. Only that member is decoded: everything else in a body passes through.
 func (b *Body) Usage(codec *dialect.Codec) (infer.Usage, bool) {
-	v := splice.Member(b.JSON, "usage")
-	if codec.RawUsage == nil || v == nil {
+	v := b.JSON[b.usage.Start:b.usage.End]
+	if codec.RawUsage == nil || len(v) == 0 {
 		return infer.Usage{}, false
 	}
 	one := append(make([]byte, 0, len(v)+16), `{"usage":`...)
@@ -81,7 +107,7 @@ func (b *Body) Usage(codec *dialect.Codec) (infer.Usage, bool) {
 // Raw makes the body the event of a call that passes through. Without usage it is decoded after all, to tell how much
 // the model has written; what cannot be decoded passes through uncounted.
 func (b *Body) Raw(u infer.Usage, ok bool, codec *dialect.Codec) infer.Events {
-	b.ev = infer.Event{Kind: infer.EventResult, Raw: b.JSON, Usage: u, HasUsage: ok, Tokens: u.Output, Last: true}
+	b.ev = infer.Event{Kind: infer.EventResult, Raw: b.JSON, Usage: u, HasUsage: ok, Tokens: u.Output, Last: true, Model: b.ev.Model}
 	if !ok && codec.DecodeResult != nil {
 		if r, err := codec.DecodeResult(b.JSON); err == nil {
 			b.ev.TextBytes = r.TextBytes()

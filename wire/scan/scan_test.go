@@ -85,3 +85,20 @@ func BenchmarkScan(b *testing.B) {
 		valid(body)
 	}
 }
+
+// A byte that ends a run of plain ones is found wherever it is in a word, and no other is taken for it.
+func TestEveryByteOfAString(t *testing.T) {
+	for c := range 256 {
+		for before := range 20 {
+			for _, after := range []int{0, 1, 9} {
+				text := `"` + strings.Repeat("a", before) + string([]byte{byte(c)}) + strings.Repeat("b", after) + `"`
+				if before%2 == 1 {
+					text = `"` + strings.Repeat("é~", before/2) + string([]byte{byte(c)}) + strings.Repeat("\x7f", after) + `"`
+				}
+				if got, want := valid([]byte(text)), reference([]byte(text)); got != want {
+					t.Fatalf("%q: %v, and %v by the reference", text, got, want)
+				}
+			}
+		}
+	}
+}
