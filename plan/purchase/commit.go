@@ -67,12 +67,11 @@ func (c *Commitments) check() error {
 // saving is what a unit saves for the demand of a billing period beside those before it, nano-units, rounded down: it falls with the unit's number.
 func (c *Commitments) saving(d *Demand, unit int64) int64 {
 	r := Reserve{Unit: c.Unit}
-	w := product(r.covered(d, unit), c.Spill).times(Million - c.Usage)
-	v, err := w.over(Million)
+	v, err := product(r.covered(d, unit), c.Spill).times(Million - c.Usage).down(Million * Million)
 	if err != nil {
 		return math.MaxInt64
 	}
-	return v / Million
+	return v
 }
 
 // units is the number that holds every peak.

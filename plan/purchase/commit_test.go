@@ -305,3 +305,16 @@ func TestRandomAdviceIsThatOfItsDistribution(t *testing.T) {
 		t.Errorf("the mean over %d seeds is %.0f, by the distribution %.0f", seeds, got, exact)
 	}
 }
+
+// A unit that saves more in a billing period than nine thousand of the currency is as good as any: a month of it at 10,000, worth 72,000, is bought.
+func TestHindsightOfLargeAmounts(t *testing.T) {
+	d, err := purchase.FromPoints([]purchase.Point{{Volume: 2_000_000, Periods: 50_000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := purchase.Commitments{Demand: []*purchase.Demand{d, d}, Unit: 1_000_000, Spill: 1_440_000_000, Terms: []purchase.Commitment{{Name: "month", Periods: 1, Price: 10_000_000_000_000}}}
+	s, err := c.Hindsight()
+	if err != nil || s.Held[0] != 2 || s.Held[1] != 2 || s.Cost.Total() != 40_000_000_000_000 {
+		t.Errorf("%v %+v", err, s)
+	}
+}

@@ -70,6 +70,18 @@ func (w wide) over(den int64) (int64, error) {
 	return int64(q), nil
 }
 
+// down divides by a positive number and rounds down.
+func (w wide) down(den int64) (int64, error) {
+	if w.lost || w.hi >= uint64(den) {
+		return 0, errRange()
+	}
+	q, _ := bits.Div64(w.hi, w.lo, uint64(den))
+	if q > math.MaxInt64 {
+		return 0, errRange()
+	}
+	return int64(q), nil
+}
+
 // float is about w.
 func (w wide) float() float64 { return float64(w.hi)*0x1p64 + float64(w.lo) }
 
