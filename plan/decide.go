@@ -298,6 +298,9 @@ func (p *planner) learn(o *offer, w window) error {
 	}
 	if o.Mode == Provisioned && o.Refused != nil && o.Refused.Share > fewRefused {
 		o.State, o.Why = Impossible, fmt.Sprintf("it refuses %s of a million calls, in bursts that the minute's mean does not show: more units, or spill-over", Grouped(o.Refused.Share))
+		if o.more == nil {
+			return p.meetsDeadline(o) // of several kinds no larger size is tried
+		}
 		if err := o.more(); err != nil {
 			return err
 		}
