@@ -98,7 +98,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// The script completes verbs, the verbs below them, and flags, as bash would ask it to.
+// The script completes verbs, the verbs below them, and flags, as bash would ask it to, and of the words of a shape the last clause.
 func TestBashCompletes(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -107,6 +107,7 @@ func TestBashCompletes(t *testing.T) {
 	_, script, _ := runCLI(t, "completion", "bash")
 	for line, want := range map[string]string{
 		"forebay us": "usage", "forebay keys ro": "rotate", "forebay models add x --price-in": "--price-input", "forebay keys --js": "--json", "forebay usage --cs": "--csv", "forebay usage x --cs": "--csv",
+		`forebay plan --shape 50`: "50k/day", `forebay plan --shape grow`: `growth\ 5%\ a\ month`, `forebay plan --shape "'5k/day, in 1, pea"`: "5k/day, in 1, peak x2",
 	} {
 		run := script + "\nCOMP_WORDS=(" + line + "); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _forebay; echo \"${COMPREPLY[*]}\"\n"
 		out, err := exec.CommandContext(t.Context(), bash, "--norc", "-c", run).CombinedOutput()

@@ -59,7 +59,9 @@ func flags(n *kong.Node) []string {
 // verb below it (an argument, a flag) completes what the verb itself takes.
 func bashCompletion(words map[string][]string) string {
 	var b strings.Builder
-	b.WriteString("_forebay() {\n  local cur=${COMP_WORDS[COMP_CWORD]} words\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
+	b.WriteString("_forebay() {\n  local cur=${COMP_WORDS[COMP_CWORD]} words\n")
+	fmt.Fprintf(&b, bashShape, strings.Join(shapeForms(), "\\n"))
+	b.WriteString("  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
 	fmt.Fprintf(&b, "    words='%s'\n  elif [ \"$COMP_CWORD\" -eq 2 ]; then\n    case ${COMP_WORDS[1]} in\n", strings.Join(words[""], " "))
 	cases := func(deep bool) {
 		for _, path := range slices.Backward(slices.Sorted(maps.Keys(words))) { // "keys create" before "keys"
@@ -82,6 +84,17 @@ func bashCompletion(words map[string][]string) string {
 	return b.String()
 }
 
+// bashShape completes the last clause of the words that --shape takes. Within quotes the words are as they are written; without, their blanks are
+// escaped.
+const bashShape = `  if [ "${COMP_WORDS[COMP_CWORD-1]}" = --shape ]; then
+    local IFS=$'\n' text=${cur#[\"\']} clause
+    clause=${text##*, }
+    COMPREPLY=($(compgen -P "${text%%"$clause"}" -W $'%s' -- "$clause"))
+    if [ "$text" = "$cur" ] && [ ${#COMPREPLY[@]} -gt 0 ]; then COMPREPLY=($(printf '%%q\n' "${COMPREPLY[@]}")); fi
+    return
+  fi
+`
+
 func fishCompletion(words map[string][]string) string {
 	var b strings.Builder
 	for _, path := range slices.Sorted(maps.Keys(words)) {
@@ -95,5 +108,6 @@ func fishCompletion(words map[string][]string) string {
 		}
 		fmt.Fprintf(&b, "complete -c forebay -f -n '%s' -a '%s'\n", condition, strings.Join(words[path], " "))
 	}
+	fmt.Fprintf(&b, "complete -c forebay -x -n '__fish_seen_subcommand_from plan' -l shape -a \"'%s'\"\n", strings.Join(shapeForms(), "' '"))
 	return b.String()
 }

@@ -12,6 +12,7 @@ import (
 	"forebay/catalog"
 	"forebay/meter"
 	"forebay/plan"
+	"forebay/plan/shape"
 
 	"github.com/go-json-experiment/json"
 )
@@ -117,6 +118,24 @@ func TestPlanOfEndpointsThatScale(t *testing.T) {
 	}
 }
 
+// The help lists what a shape can say, and words that say more than that it needs are planned for.
+func TestPlanOfRicherWords(t *testing.T) {
+	code, out, errs := runCLI(t, "plan", "--help")
+	for _, c := range shape.Clauses() {
+		if code != 0 || !strings.Contains(out, c.Form) || !strings.Contains(out, c.Means) {
+			t.Errorf("%d %s: the help lacks %q", code, errs, c.Form)
+		}
+	}
+	words := "1.5M/month, 80% 09-17, EST, peak x2, in 1k, cached 40%, out 300, max-tokens 500, mon-thu 110%, fri 60%, no weekends, bursts cv 3, tenants web 60% batch 40%, from 2026-03-02, for 2 weeks"
+	code, out, errs = runCLI(t, "plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--shape", words)
+	text := strings.Join(strings.Fields(out), " ")
+	for _, want := range []string{"50,000 calls a day", "1,000 tokens in and 300 out", "America/New_York", "a month is taken for 30 days", "max_tokens 500"} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("%d %q is missing: %s %s", code, want, errs, out)
+		}
+	}
+}
+
 // Bad input is named, says what to do, and ends with code 2.
 func TestPlanRefusesBadInput(t *testing.T) {
 	const model = "--model=meta.llama3-1-70b-instruct-v1:0"
@@ -126,6 +145,8 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		"are two traffics":        {model, "--shape", workedShape, "--ledger"},
 		"--model is missing":      {"--shape", workedShape},
 		"did you mean":            {"--shape", workedShape, "--model", "anthropic.claude-3-haiku"},
+		"said already, by":        {model, "--shape", workedShape + ", peak x3"},
+		"write numbers without":   {model, "--shape", "50,000/day"},
 		"add up to":               {model, "--shape", "10/day, 80% 09-17, 30% 18-20, in 1, out 1"},
 		"a price of zero":         {model, "--shape", workedShape, "--unit-price", "0"},
 		"INPUT/OUTPUT":            {model, "--shape", workedShape, "--unit-size", "10"},

@@ -48,8 +48,8 @@ type Rated interface {
 	workload.Source
 	// Rate returns the calls a second that are expected at an instant.
 	Rate(at time.Duration) float64
-	// Tokens are the mean sizes of a call.
-	Tokens() (input, output float64)
+	// Call is the size of a call.
+	Call() workload.Request
 }
 
 const (
@@ -102,7 +102,11 @@ func Measure(ctx context.Context, s workload.Source) (*Demand, error) {
 // expected integrates the rate of a shape over its length, a minute as six steps at their middles.
 func expected(r Rated) *Demand {
 	const steps = 6
-	in, out := r.Tokens()
+	c := r.Call()
+	call := Flow{Calls: 1, Input: float64(c.Input - c.Cached), Cached: float64(c.Cached), Output: float64(c.Output)}
+	if c.MaxOutput > 0 {
+		call.Limit, call.Limited = float64(c.MaxOutput), 1
+	}
 	d := &Demand{Start: r.Info().Start, Expected: true}
 	d.Minutes = make([]Flow, r.Info().Length/time.Minute)
 	for m := range d.Minutes {
@@ -110,7 +114,7 @@ func expected(r Rated) *Demand {
 		for k := range steps {
 			calls += r.Rate(time.Duration(m)*time.Minute+time.Minute*time.Duration(2*k+1)/(2*steps)) * 60 / steps
 		}
-		d.Minutes[m] = Flow{Calls: calls, Input: calls * in, Output: calls * out}
+		d.Minutes[m].add(call, calls)
 		d.Total.add(d.Minutes[m], 1)
 	}
 	return d

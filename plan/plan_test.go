@@ -35,8 +35,8 @@ type day struct {
 func (s *day) Info() workload.Info {
 	return workload.Info{Name: "50000/day", Format: "test", Start: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), Length: time.Duration(s.days) * 24 * time.Hour}
 }
-func (s *day) Faults() []workload.Fault  { return nil }
-func (s *day) Tokens() (in, out float64) { return float64(s.in), float64(s.out) }
+func (s *day) Faults() []workload.Fault { return nil }
+func (s *day) Call() workload.Request   { return workload.Request{Input: s.in, Output: s.out} }
 func (s *day) Rate(at time.Duration) float64 {
 	switch h := int(at/time.Hour) % 24; {
 	case h >= 9 && h < 17:

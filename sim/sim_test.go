@@ -104,52 +104,6 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// Engines that serve one call at a time are M/M/c: the share of calls that wait is Erlang's C.
-func TestErlangC(t *testing.T) {
-	for _, x := range []struct {
-		servers int
-		load    float64
-		waits   float64
-	}{{1, 0.8, 0.8}, {2, 1.6, 0.711111}, {5, 4, 0.554113}, {10, 8, 0.409180}} {
-		const seeds, calls, skip, service = 30, 2000, 300, 1000.0 // ms
-		var shares []float64
-		for seed := range uint64(seeds) {
-			random := rand.New(rand.NewPCG(seed, 7))
-			s, replicas := pool(x.servers, 1, server)
-			waited := 0
-			w := New(Options{Scheduler: s, Replicas: replicas, ReportEvery: time.Hour, ReportTokens: math.MaxInt64, Done: func(o *Outcome) {
-				if o.Call.Arrive.Call > skip && o.Admitted > o.Arrived {
-					waited++
-				}
-			}})
-			at := 0.0
-			for i := range calls + skip {
-				at += random.ExpFloat64() * service / x.load
-				w.Offer(Instant(at*ms), newCall(i+1, 0, 1, 1+int64(random.ExpFloat64()*service)))
-			}
-			w.Run(0)
-			shares = append(shares, float64(waited)/calls)
-		}
-		mean, half := interval(shares)
-		if math.Abs(mean-x.waits) > half+0.002 { // a token is a whole millisecond
-			t.Errorf("%d servers: %.4f of the calls waited, +- %.4f; Erlang's formula gives %.4f", x.servers, mean, half, x.waits)
-		}
-	}
-}
-
-// interval returns the mean and half of its 99 % interval, by Student's t with 29 degrees of freedom.
-func interval(values []float64) (mean, half float64) {
-	n := float64(len(values))
-	for _, v := range values {
-		mean += v / n
-	}
-	var square float64
-	for _, v := range values {
-		square += (v - mean) * (v - mean) / (n - 1)
-	}
-	return mean, 2.756 * math.Sqrt(square/n)
-}
-
 // A client that leaves while its call is being recalled is done with it, and owes nothing.
 func TestClientLeavesDuringRecall(t *testing.T) {
 	s, list := pool(1, 1, server)

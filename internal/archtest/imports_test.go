@@ -36,7 +36,7 @@ var diagram = []node{
 	{"plan/interval", []string{"fault", "plan/purchase"}, "intervals are of plain days; where these come from is for plan"},
 	{"plan/purchase", []string{"fault"}, "the theory of buying works on plain series of volume; where they come from is for plan"},
 	{"plan/report", []string{"internal/axis", "plan"}, "a report shows an answer and computes nothing"},
-	{"plan/shape", []string{"fault", "workload"}, "words become traffic; what it costs is for plan"},
+	{"plan/shape", []string{"fault", "workload", "workload/arrival"}, "words become traffic; what it costs is for plan"},
 	{"plan/replay", []string{"capacity", "capacity/scale", "internal/minheap", "perf", "plan/clouds", "sim", "workload"}, "a replay says what happens; what it costs is for plan"},
 	{"plan", []string{"capacity/scale", "catalog", "fault", "infer", "perf", "plan/", "workload"}, "a plan is worked out from values: the traffic, the offers, the clock of sim; who asks, and where files are, is for cli"},
 	{"prove", []string{"capacity", "capacity/eventlog", "internal/axis", "perf"}, "experiments call a server from outside, as its clients do, and read its record"},

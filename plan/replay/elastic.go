@@ -101,6 +101,9 @@ func (f *fleet) member(replica capacity.ReplicaID) int { return int(replica-1) /
 
 // observe follows one step of the scheduler.
 func (r *run) observe(now capacity.Instant, ev *capacity.Event, actions []capacity.Action) {
+	if r.watch != nil {
+		r.watch(now, ev, actions)
+	}
 	switch ev.Kind {
 	case capacity.EventReplicaUp:
 		r.fleet.turn(int(ev.Replica)-1, true)

@@ -124,9 +124,14 @@ const (
 // Run replays the requests, in order of time. It ends early, with what it knows, when ctx does.
 func Run(ctx context.Context, traffic iter.Seq2[workload.Request, error], s Serving) (*Result, error) {
 	r := &run{serving: s, result: &Result{Reasons: map[string]int64{}}, again: map[capacity.CallID]*attempt{}}
+	return r.through(ctx, traffic)
+}
+
+func (r *run) through(ctx context.Context, traffic iter.Seq2[workload.Request, error]) (*Result, error) {
 	if err := r.build(); err != nil {
 		return nil, err
 	}
+	s := &r.serving
 	for i := range r.serving.Later {
 		c := &r.serving.Later[i]
 		r.world.At(capacity.Instant(c.At), capacity.Event{Kind: capacity.EventConfigure, Config: &capacity.Config{Buckets: unitBuckets(c.Rate)}})
@@ -167,7 +172,10 @@ type run struct {
 	again   map[capacity.CallID]*attempt // calls under way that were refused before
 	fleet   *fleet                       // nil where engines do not come and go
 	tier    tiers                        // who may wait
+	watch   watcher                      // of tests, which sees every step of the scheduler; nil for none
 }
+
+type watcher func(now capacity.Instant, ev *capacity.Event, actions []capacity.Action)
 
 // attempt is what a call went through before it was offered again.
 type attempt struct {
@@ -218,10 +226,10 @@ func (r *run) build() error {
 	}
 	state := capacity.New()
 	state.Step(0, capacity.Event{Kind: capacity.EventConfigure, Config: c}, nil)
-	opt := sim.Options{Scheduler: state, Replicas: engines, Done: r.done}
+	opt := sim.Options{Scheduler: state, Replicas: engines, Done: r.done, Observe: r.watch}
 	if s.Elastic != nil && s.Engines > 0 {
 		r.fleet = newFleet(s.Elastic, s.Engines)
-		opt.Observe = r.observe
+		opt.Observe = r.observe // which shows it to the watcher, too
 	}
 	r.world = sim.New(opt)
 	if r.fleet != nil {

@@ -3,6 +3,7 @@ package shape
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	"forebay/workload"
 )
@@ -30,21 +31,46 @@ var (
 	}
 )
 
+// sized gives what is not said of a call's size, within max_tokens.
+func (s *Shape) sized(in, out int64) {
+	if !s.said.in {
+		s.in = in
+	}
+	if !s.said.out {
+		if s.out = out; s.most > 0 {
+			s.out = min(out, s.most)
+		}
+	}
+}
+
+// weekend gives the days of the weekend that are not said their calls.
+func (s *Shape) weekend(share float64) {
+	for _, d := range []time.Weekday{time.Saturday, time.Sunday} {
+		if !s.said.day[d] {
+			s.week[d] = share
+		}
+	}
+}
+
 // assume fills in what the words leave open, and says so.
 func (s *Shape) assume() {
+	s.sized(sizes[0].in, sizes[0].out)
 	if !s.said.in {
-		s.in = sizes[0].in
 		s.notes = append(s.notes, fmt.Sprintf("the words give no size of prompts: %d tokens are assumed, %s", s.in, sizes[0].name))
 	}
 	if !s.said.out {
-		s.out = sizes[0].out
 		s.notes = append(s.notes, fmt.Sprintf("the words give no size of answers: %d tokens are assumed, %s", s.out, sizes[0].name))
 	}
 	if !s.said.peak {
 		s.notes = append(s.notes, "the words give no peak: the calls of an hour are assumed to come evenly; add one, such as peak x2")
 	}
-	if !s.said.weekend {
+	switch sat, sun := s.said.day[time.Saturday], s.said.day[time.Sunday]; {
+	case !sat && !sun:
 		s.notes = append(s.notes, "the words say nothing of weekends: they are assumed to be as other days; add weekends 30%, or no weekends")
+	case !sat:
+		s.notes = append(s.notes, "the words say nothing of Saturdays: they are assumed to be as other days; add sat 30%")
+	case !sun:
+		s.notes = append(s.notes, "the words say nothing of Sundays: they are assumed to be as other days; add sun 30%")
 	}
 }
 
@@ -56,11 +82,8 @@ func (s *Shape) Assumptions() iter.Seq2[string, workload.Source] {
 				break
 			}
 			other := *s
-			if !s.said.in {
-				other.in = x.in
-			}
-			if !s.said.out {
-				other.out = x.out
+			if other.sized(x.in, x.out); other.in == s.in && other.out == s.out {
+				continue // max_tokens holds it down
 			}
 			if !yield(fmt.Sprintf("%d tokens in and %d out, %s", other.in, other.out, x.name), &other) {
 				return
@@ -77,11 +100,14 @@ func (s *Shape) Assumptions() iter.Seq2[string, workload.Source] {
 			}
 		}
 		for _, x := range weekends {
-			if s.said.weekend {
+			if s.said.day[time.Saturday] && s.said.day[time.Sunday] {
 				break
 			}
 			other := *s
-			if other.weekend = x.share; !yield(x.name, &other) {
+			if other.weekend(x.share); !other.level() {
+				continue // there are no other days
+			}
+			if !yield(x.name, &other) {
 				return
 			}
 		}

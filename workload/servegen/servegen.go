@@ -324,12 +324,7 @@ func (s *Traffic) Rate(at time.Duration) float64 {
 	return 0
 }
 
-// Tokens returns the mean sizes of a call.
-func (s *Traffic) Tokens() (input, output float64) {
-	return s.mean.input, s.mean.output
-}
-
-// Call returns the size of a call.
+// Call returns the mean size of a call, in whole tokens.
 func (s *Traffic) Call() workload.Request {
 	return workload.Request{Input: int64(math.Round(s.mean.input)), Output: int64(math.Round(s.mean.output))}
 }

@@ -141,9 +141,9 @@ func TestServeGenSizes(t *testing.T) {
 			t.Errorf("%q: %d times", want, got[want])
 		}
 	}
-	in, out := s.(*servegen.Traffic).Tokens()
-	if len(got) != 4 || math.Abs(in-(200+3*1000+4*50)/8.0) > 1e-3 || math.Abs(out-(9+3*7+4*5)/8.0) > 1e-3 {
-		t.Errorf("%v, means of %v and %v", got, in, out)
+	// (200 + 3 * 1000 + 4 * 50) / 8 tokens in, (9 + 3 * 7 + 4 * 5) / 8 = 6.25 out
+	if mean := s.(*servegen.Traffic).Call(); len(got) != 4 || mean.Input != 425 || mean.Output != 6 {
+		t.Errorf("%v, a mean of %+v", got, mean)
 	}
 	if f := s.Faults(); len(f) != 1 || !strings.Contains(f[0].Reason, "no distributions") {
 		t.Errorf("%+v", f)
