@@ -197,6 +197,7 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		{"DELETE FROM hours WHERE at = (SELECT MAX(at) FROM hours)", "ends at 2026-01-01T05:00:00Z and is posted until"},
 		{"UPDATE hours SET until = until + 1000000000 WHERE at = (SELECT MIN(at) FROM hours)", "3601 seconds"},
 		{"UPDATE hours SET contract = (SELECT MAX(id) FROM contracts) WHERE at = (SELECT MIN(at) FROM hours)", "posted by contract 3, and 1 held"},
+		{"UPDATE contracts SET at = at + 1000000000 WHERE kind = 'begin'", "posted before its first contract"},
 	} {
 		l := openLedger(t, t.TempDir())
 		b := NewBook(l)

@@ -31,10 +31,10 @@ func (v *Verification) fault(format string, args ...any) {
 }
 
 // verifySQL has each hour with its contract, and the contract that the hour must be posted by: the last one that
-// began when it did, or before.
+// began when it did, or before; 0 where there is none.
 const verifySQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
- c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, c.at, c.id,
- (SELECT id FROM contracts n WHERE n.purchase = h.purchase AND n.at <= h.at AND n.kind <> 'end' ORDER BY n.at DESC, n.id DESC LIMIT 1)
+ c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, c.id,
+ COALESCE((SELECT id FROM contracts n WHERE n.purchase = h.purchase AND n.at <= h.at AND n.kind <> 'end' ORDER BY n.at DESC, n.id DESC LIMIT 1), 0)
  FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? ORDER BY h.purchase, h.at`
 
 // Verify computes every amount of the hours in a span of time again from contract and seconds, and looks for hours that are
@@ -71,19 +71,19 @@ func (v *Verification) hours(ctx context.Context, tx *sql.Tx, from, to int64) er
 	var last Posting
 	for rows.Next() {
 		var h Posting
-		var began, contract, holds int64
+		var contract, holds int64
 		s := postingScan{p: &h}
-		if err := rows.Scan(append(s.into(), &began, &contract, &holds)...); err != nil {
+		if err := rows.Scan(append(s.into(), &contract, &holds)...); err != nil {
 			return err
 		}
 		s.done()
 		v.Hours++
 		v.hour(&h)
 		switch {
+		case holds == 0:
+			v.fault("%s at %s: posted before its first contract", h.Purchase, text(h.At))
 		case contract != holds:
 			v.fault("%s at %s: posted by contract %d, and %d held", h.Purchase, text(h.At), contract, holds)
-		case h.At.Before(instant(began)):
-			v.fault("%s at %s: posted before its contract", h.Purchase, text(h.At))
 		}
 		if last.Purchase == h.Purchase && !last.Until.Equal(h.At) {
 			v.fault("%s: posted until %s and then from %s", h.Purchase, text(last.Until), text(h.At))
