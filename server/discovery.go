@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -229,8 +228,9 @@ func (d *discovery) expand(top dispatch.Topology) dispatch.Topology {
 	return top
 }
 
-// run looks names up until ctx ends and calls apply after each change.
+// run looks names up until ctx ends and calls apply after each change, and again until it has succeeded: calls go on meanwhile with the addresses of before.
 func (d *discovery) run(ctx context.Context, apply func(ctx context.Context) error) error {
+	changed := false
 	for {
 		timer := time.NewTimer(d.pause())
 		select {
@@ -238,12 +238,14 @@ func (d *discovery) run(ctx context.Context, apply func(ctx context.Context) err
 			timer.Stop()
 			return nil
 		case now := <-timer.C:
-			if !d.refresh(ctx, now) {
+			if changed = d.refresh(ctx, now) || changed; !changed {
 				continue
 			}
-			if err := apply(ctx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("the addresses of engines cannot be applied: %w", err)
+			if err := apply(ctx); err != nil {
+				d.log.ErrorContext(ctx, "the addresses of engines cannot be applied; it is tried again", "error", err)
+				continue
 			}
+			changed = false
 		}
 	}
 }

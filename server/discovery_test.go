@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,9 +15,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"forebay/config"
+	"forebay/engine"
 	"forebay/engine/enginetest/fakeupstream"
 )
 
@@ -157,4 +160,28 @@ func TestClientsOfGoneReplicasAreClosed(t *testing.T) {
 	if len(n.replicas) != 0 {
 		t.Error("a client is kept for ever")
 	}
+}
+
+// Addresses that cannot be applied, because the store is busy, are applied later; nothing else ends for it.
+func TestAddressesAreAppliedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDiscovery(slog.New(slog.DiscardHandler))
+		d.lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		d.names = map[string]*name{"pods": {host: "pods", replicas: map[netip.Addr]*address{}, open: func(netip.Addr) (engine.Client, error) { return nil, nil }}} //nolint:nilnil // nobody calls it
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		applied := 0
+		err := d.run(ctx, func(context.Context) error {
+			if applied++; applied < 3 {
+				return errors.New("busy")
+			}
+			cancel()
+			return nil
+		})
+		if err != nil || applied != 3 {
+			t.Errorf("applied %d times, %v", applied, err)
+		}
+	})
 }
