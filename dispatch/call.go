@@ -142,6 +142,11 @@ func (c *call) run(ctx context.Context) (*infer.Response, error) {
 		case capacity.ActionSpill:
 			c.spill(&a)
 		case capacity.ActionAdmit:
+			c.admit(a)
+			if ctx.Err() != nil { // the client left as its turn came, and no engine hears of the call
+				c.settle(infer.Usage{}, 0)
+				return nil, canceled(context.Cause(ctx))
+			}
 			resp, again, err := c.attempt(ctx, a)
 			if err == nil {
 				return resp, nil
@@ -184,13 +189,17 @@ func (c *call) wait(ctx context.Context) (capacity.Action, error) {
 	return a, err
 }
 
-// attempt sends the call to the replica of a. When it fails, again says whether the call
-// is queued for another attempt; if not, it has been settled.
-func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Response, again bool, err error) {
+// admit takes note of the call's admission.
+func (c *call) admit(a capacity.Action) {
 	c.action = a
 	if c.admitted.IsZero() {
 		c.admitted = time.Now()
 	}
+}
+
+// attempt sends the call to the replica of a. When it fails, again says whether the call
+// is queued for another attempt; if not, it has been settled.
+func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Response, again bool, err error) {
 	if err := c.enter(); err != nil {
 		return nil, c.giveUp(err), err
 	}
@@ -359,7 +368,7 @@ func (c *call) abandon() {
 			c.d.step(&capacity.Event{Kind: capacity.EventCancel, Call: c.id})
 			return
 		case a.Kind == capacity.ActionAdmit:
-			c.action = a
+			c.admit(a)
 			c.d.step(&capacity.Event{Kind: capacity.EventSettle, Call: c.id})
 			return
 		case a.Kind.Terminal():

@@ -206,6 +206,34 @@ func TestAClientThatLeavesWhileItsCallRuns(t *testing.T) {
 	})
 }
 
+// A client that leaves as its turn comes costs nothing: no engine has heard of its call. The row says how long it waited.
+func TestAClientThatLeavesAsItsTurnComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answer: after(time.Second, infer.Usage{Input: 10, Output: 1})}
+		r := newRig(t, limits(identity.Limits{TokensPerDay: 1000}), f)
+		left, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := r.do(left, r.request())
+		wantKind(t, err, fault.Canceled)
+
+		c := r.take(r.request()) // one that sees that its client has left before it sees its admission
+		if err := r.arrive(c); err != nil {
+			t.Fatal(err)
+		}
+		c.abandon()
+		_ = c.refused(t.Context(), canceled(context.Canceled))
+
+		for _, row := range r.book.all() {
+			if row.Outcome != meter.OutcomeCanceled || row.Input != 0 || len(row.Attempts) != 0 || row.Held == 0 || row.Queue != 0 {
+				t.Errorf("%+v", row)
+			}
+		}
+		if n := r.level(limitTPD); f.count() != 0 || n != 0 {
+			t.Errorf("%d calls of the engine, %d tokens today", f.count(), n)
+		}
+	})
+}
+
 func TestAResponseClosedEarlyIsSettledOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil, &fake{answer: streaming(100, 0)})

@@ -43,7 +43,7 @@ type Dispatcher struct {
 	calls    map[capacity.CallID]*call
 	nextCall capacity.CallID
 	ids      ids
-	fresh    map[limitKey]bool // limits that the last Configure brought
+	fresh    map[limitKey]bool // limits that the last Configure put in force
 	timer    *time.Timer
 	armed    capacity.Instant // when the timer fires; 0 when it does not run
 	cal      calendars

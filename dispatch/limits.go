@@ -58,8 +58,8 @@ const (
 	limitCalls = "concurrent calls"
 )
 
-// limitKey is what a handle is remembered by, so that a bucket keeps its fill over a
-// change of configuration.
+// limitKey is what a handle is remembered by, so that a bucket keeps its fill over
+// changes of the configuration for as long as its limit is in force.
 type limitKey struct {
 	scope scopeRef
 	name  string
@@ -72,7 +72,7 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 		if rate <= 0 {
 			return
 		}
-		id := b.ids.bucket(limitKey{scope, name}, b.fresh)
+		id := b.bucket(limitKey{scope, name})
 		b.cfg.Buckets = append(b.cfg.Buckets, capacity.Bucket{ID: id, Measure: m, Rate: rate})
 		out = append(out, limit{scope: scope, name: name, value: rate, bucket: id})
 	}
@@ -80,7 +80,8 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 		if value <= 0 {
 			return
 		}
-		id, cal := b.ids.counter(limitKey{scope, name}, b.fresh), b.calendar(zone, period)
+		cal := b.calendar(zone, period)
+		id := b.counter(limitKey{scope, name}, cal, currency)
 		b.cfg.Counters = append(b.cfg.Counters, capacity.Counter{ID: id, Measure: m, Calendar: cal, Limit: value})
 		out = append(out, limit{scope: scope, name: name, value: value, currency: currency, counter: id, calendar: cal})
 	}
@@ -88,7 +89,7 @@ func (b *builder) scopeLimits(scope scopeRef, l identity.Limits, zone string) []
 	bucket(limitTPM, capacity.MeasureTokens, l.TokensPerMinute)
 	counter(limitTPD, capacity.MeasureTokens, PeriodDay, l.TokensPerDay, "")
 	if l.ConcurrentCalls > 0 {
-		id := b.ids.counter(limitKey{scope, limitCalls}, b.fresh)
+		id := b.counter(limitKey{scope, limitCalls}, 0, "")
 		b.cfg.Counters = append(b.cfg.Counters, capacity.Counter{ID: id, Measure: capacity.MeasureConcurrent, Limit: l.ConcurrentCalls})
 		out = append(out, limit{scope: scope, name: limitCalls, value: l.ConcurrentCalls, counter: id})
 	}

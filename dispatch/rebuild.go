@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"forebay/capacity"
@@ -49,7 +50,6 @@ func (d *Dispatcher) Rebuild(ctx context.Context, h History) error {
 func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge, now time.Time) {
 	if c.Reservation != "" {
 		d.rechargeReserved(w, fresh, c, now)
-		return // it took from what was bought, not from a quota
 	}
 	burndown := int64(1000)
 	if m := w.models[c.Model]; m != nil && m.entry.Burndown > 0 {
@@ -65,8 +65,8 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 		{scopeLane, c.Route, c.Lane},
 	} {
 		for _, l := range w.scopes[ref] {
-			if !fresh[limitKey{ref, l.name}] || l.name == limitCalls {
-				continue // no call that the ledger has is in flight
+			if !fresh[limitKey{ref, l.name}] || !w.tookFrom(c, &l) {
+				continue
 			}
 			amount := tokens
 			switch l.name {
@@ -92,6 +92,23 @@ func (d *Dispatcher) recharge(w *world, fresh map[limitKey]bool, c *meter.Charge
 			d.step(&ev)
 		}
 	}
+}
+
+// tookFrom reports whether calls took from a limit. The tokens and the money of those that a purchase served were bought; what they took beside it is
+// their number, and what they held of the engine on which they started.
+func (w *world) tookFrom(c *meter.Charge, l *limit) bool {
+	switch {
+	case l.name == limitCalls:
+		return false // no call that the ledger has is in flight
+	case c.Reservation == "":
+		return true
+	case l.scope.kind == scopeModel:
+		return false // it is the account's quota on demand
+	case l.name == limitRPM:
+		return true
+	}
+	m := w.models[c.Model]
+	return m != nil && l.bucket != 0 && slices.ContainsFunc(m.rented, func(q limit) bool { return q.bucket == l.bucket })
 }
 
 // rechargeReserved charges what a call took from what was bought, and from the team's part of it.

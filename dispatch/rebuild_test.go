@@ -196,3 +196,131 @@ func TestRebuildOfRoutes(t *testing.T) {
 		wantKind(t, err, fault.Throttled)
 	})
 }
+
+// charges are the rows as the ledger gives them back.
+func (b *book) charges() (out past) {
+	for _, row := range b.all() {
+		out = append(out, meter.Charge{
+			Account: row.Account, Team: row.Team, Key: row.Key, Model: row.Model, Reservation: row.Reservation, Engine: row.Engine, Route: row.Route, Lane: row.LaneName,
+			At: row.Arrived, Requests: 1, Input: row.Input, Output: row.Output, CacheWrite: row.CacheWrite, Money: row.Charge.Total(), Currency: row.Charge.Currency(),
+		})
+	}
+	return out
+}
+
+// reconfigure puts a change of the topology in force, with what the ledger has of it.
+func (r *rig) reconfigure(change func(*rig)) {
+	r.t.Helper()
+	change(r)
+	if err := r.Configure(r.top); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.Rebuild(r.t.Context(), r.book.charges()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// A limit that is lifted and set again counts what was used meanwhile, and what was used before once.
+func TestLimitsThatComeBackCountEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := limits(identity.Limits{TokensPerMinute: 6000, TokensPerDay: 100_000, SpendPerDay: 1e9, Currency: "USD"})
+		r := newRig(t, all, &fake{answer: after(0, infer.Usage{Input: 9, Output: 7})})
+		r.mustDo(r.request())
+		r.reconfigure(limits(identity.Limits{}))
+		r.mustDo(r.request())
+		r.mustDo(r.request())
+		r.reconfigure(all)
+		for name, want := range map[string]int64{limitTPM: 48, limitTPD: 48, limitDay: 69_000} {
+			if got := r.level(name); got != want {
+				t.Errorf("%s stands at %d after three calls, want %d", name, got, want)
+			}
+		}
+		r.mustDo(r.request())
+		r.reconfigure(all) // changes nothing
+		if got := r.level(limitTPD); got != 64 {
+			t.Errorf("%d tokens today after four calls", got)
+		}
+	})
+}
+
+// A budget that moves to another billing zone counts what was spent there today, and one in another currency what was spent in that.
+func TestBudgetsOfAnotherZoneOrCurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := func(currency string) func(*rig) {
+			return limits(identity.Limits{SpendPerDay: 1e9, SpendPerMonth: 1e9, Currency: currency})
+		}
+		r := newRig(t, budget("USD"), &fake{answer: after(0, infer.Usage{Input: 9, Output: 7})})
+		time.Sleep(12 * time.Hour)
+		r.mustDo(r.request())
+		want := func(what string, day, month int64) {
+			t.Helper()
+			if d, m := r.level(limitDay), r.level(limitMonth); d != day || m != month {
+				t.Errorf("%s: %d today and %d this month, want %d and %d", what, d, m, day, month)
+			}
+		}
+		want("at first", 23_000, 23_000)
+		r.reconfigure(func(r *rig) { r.top.Accounts[0].Zone = zone(t, "Asia/Tokyo") })
+		want("in Tokyo", 23_000, 23_000)
+		r.reconfigure(budget("EUR"))
+		want("in euros", 0, 0)
+		r.reconfigure(budget("USD"))
+		want("in dollars again", 23_000, 23_000)
+	})
+}
+
+// A configuration that is refused leaves no limit behind that the next would take for one that has counted.
+func TestRefusedConfigurationsCountNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, &fake{answer: after(0, infer.Usage{Input: 9, Output: 7})})
+		r.mustDo(r.request())
+		limits(identity.Limits{TokensPerDay: 100})(r)
+		bad := r.top
+		bad.Routes = []Route{{Name: "empty"}}
+		if err := r.Configure(bad); err == nil {
+			t.Fatal("a route without lanes is served")
+		}
+		r.reconfigure(func(*rig) {})
+		if got := r.level(limitTPD); got != 16 {
+			t.Errorf("%d tokens today", got)
+		}
+
+		budget := func(currency string) func(*rig) {
+			return limits(identity.Limits{SpendPerDay: 1e9, Currency: currency})
+		}
+		r.reconfigure(budget("USD"))
+		budget("EUR")(r)
+		bad = r.top
+		bad.Routes = []Route{{Name: "empty"}}
+		if err := r.Configure(bad); err == nil {
+			t.Fatal("a route without lanes is served")
+		}
+		r.reconfigure(budget("USD"))
+		if got := r.level(limitDay); got != 23_000 {
+			t.Errorf("%d spent today", got)
+		}
+	})
+}
+
+// Requests of calls on a purchase count on their key's limit after a restart, too, and their tokens do not.
+func TestRebuildOfRequestsOnPurchases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		both := func(r *rig) {
+			limits(identity.Limits{RequestsPerMinute: 1, TokensPerMinute: 600, TokensPerDay: 1000})(r)
+			bought(1000)(r)
+		}
+		engine := &fake{answer: after(0, infer.Usage{Input: 10, Output: 20})}
+		before := newRig(t, both, engine)
+		before.mustDo(before.reservedRequest())
+		r := newRig(t, both, engine)
+		if err := r.Rebuild(t.Context(), before.book.charges()); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{limitRPM, limitTPM, limitTPD} {
+			if got, want := r.level(name), before.level(name); got != want {
+				t.Errorf("%s stands at %d, it was %d", name, got, want)
+			}
+		}
+		_, err := r.do(t.Context(), r.reservedRequest())
+		throttled(t, err, time.Minute)
+	})
+}

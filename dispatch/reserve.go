@@ -73,7 +73,7 @@ func (b *builder) unitBucket(ref scopeRef, name string, m capacity.Measure, rate
 	if rate <= 0 {
 		return 0
 	}
-	id := b.ids.bucket(limitKey{ref, name}, b.fresh)
+	id := b.bucket(limitKey{ref, name})
 	b.cfg.Buckets = append(b.cfg.Buckets, capacity.Bucket{ID: id, Measure: m, Rate: rate})
 	b.w.scopes[ref] = append(b.w.scopes[ref], limit{scope: ref, name: name, value: rate, bucket: id})
 	return id

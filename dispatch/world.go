@@ -128,19 +128,46 @@ func handle[K comparable, H ~uint32](n *uint32, m map[K]H, key K) H {
 	return h
 }
 
-// bucket and counter note in fresh what has had no handle before.
-func (i *ids) bucket(k limitKey, fresh map[limitKey]bool) capacity.BucketID {
-	if _, known := i.buckets[k]; !known {
-		fresh[k] = true
+// bucket returns the handle of a limit's bucket: that of before while the limit is in force, so that it keeps its fill. One that comes into force is fresh
+// and begins anew, also where there was one of its name earlier: what was used while nobody limited it is on the ledger alone.
+func (b *builder) bucket(k limitKey) capacity.BucketID {
+	if was := b.inForce(k); was != nil {
+		b.ids.buckets[k] = was.bucket // whatever a configuration that was refused has left there
+	} else if !b.fresh[k] {
+		b.fresh[k] = true
+		if id, known := b.ids.buckets[k]; known {
+			b.cfg.RemoveBuckets = append(b.cfg.RemoveBuckets, id)
+			delete(b.ids.buckets, k)
+		}
 	}
-	return handle(&i.next, i.buckets, k)
+	return handle(&b.ids.next, b.ids.buckets, k)
 }
 
-func (i *ids) counter(k limitKey, fresh map[limitKey]bool) capacity.CounterID {
-	if _, known := i.counters[k]; !known {
-		fresh[k] = true
+// counter is bucket for a counter. One that is to count in another currency is another limit; of one that is to count in another calendar the scheduler
+// forgets what it has counted.
+func (b *builder) counter(k limitKey, in capacity.CalendarID, currency string) capacity.CounterID {
+	was := b.inForce(k)
+	another := was == nil || was.currency != currency
+	if was != nil && !b.fresh[k] {
+		b.ids.counters[k] = was.counter
 	}
-	return handle(&i.next, i.counters, k)
+	if id, known := b.ids.counters[k]; known && another && !b.fresh[k] {
+		b.cfg.RemoveCounters = append(b.cfg.RemoveCounters, id)
+		delete(b.ids.counters, k)
+	}
+	if another || was.calendar != in {
+		b.fresh[k] = true
+	}
+	return handle(&b.ids.next, b.ids.counters, k)
+}
+
+// inForce returns a limit as it is before the change, nil where there is none.
+func (b *builder) inForce(k limitKey) *limit {
+	old := b.world.Load().scopes[k.scope]
+	if i := slices.IndexFunc(old, func(l limit) bool { return l.name == k.name }); i >= 0 {
+		return &old[i]
+	}
+	return nil
 }
 
 // builder turns a Topology into a world and the Configure event that goes with it.
@@ -150,7 +177,7 @@ type builder struct {
 	cfg capacity.Config
 	w   *world
 	bad []error
-	// fresh are the limits that nothing has been counted on yet.
+	// fresh are the limits that come into force, on which nothing has been counted yet.
 	fresh map[limitKey]bool
 	// states are the engines by name.
 	states map[string]*engineState
@@ -379,6 +406,7 @@ func (b *builder) removed() {
 			b.cfg.RemovePools = append(b.cfg.RemovePools, m.pool)
 		}
 	}
+	sortIDs(b.cfg.RemoveCounters)
 	sortIDs(b.cfg.RemoveReplicas)
 	sortIDs(b.cfg.RemoveModels)
 	sortIDs(b.cfg.RemovePools)
