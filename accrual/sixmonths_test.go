@@ -78,7 +78,10 @@ func (m *market) OfferTier(string, string) (provision.Offer, error) {
 func (m *market) Taken(context.Context, *store.Tx, string, string) (bool, error) { return false, nil }
 
 // Route implements provision.Models.
-func (m *market) Route(string, string) string { return "" }
+func (m *market) Route(context.Context, *store.Tx, string, string) (string, error) { return "", nil }
+
+// Gone implements provision.Models.
+func (m *market) Gone(context.Context, *store.Tx, *provision.Model) (bool, error) { return false, nil }
 
 // Quota implements provision.Models.
 func (m *market) Quota(string) (int64, bool) { return 0, false }

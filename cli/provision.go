@@ -202,6 +202,10 @@ func (r *remote) print(e *env, p *admin.Provisioned) error {
 func isolation(p *admin.Provisioned) string {
 	var own []string
 	for _, w := range p.Replicas {
+		if w.Engine == "" { // not told
+			own = append(own, strconv.FormatInt(w.Replicas, 10))
+			continue
+		}
 		own = append(own, fmt.Sprintf("%d of %s", w.Replicas, w.Engine))
 	}
 	if len(own) == 0 {

@@ -43,7 +43,7 @@ func (h *host) Declared(account string) []Model {
 	return []Model{{ARN: VariantARN("r", operator, "acme.base", "declared0000"), Account: operator, Name: "declared", ManagedBy: "forebay.yaml:3", Base: "acme.base", Status: Active}}
 }
 
-func (h *host) InUse(string, string) string { return h.used }
+func (h *host) InUse(context.Context, *store.Tx, string, string) (string, error) { return h.used, nil }
 
 func (h *host) Changed(context.Context) error { return h.changed() }
 

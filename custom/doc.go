@@ -27,8 +27,8 @@ type Models interface {
 	Base(account, name string) (string, error)
 	// Declared returns the variants of an account that the configuration declares.
 	Declared(account string) []Model
-	// InUse says what has been bought for a model, or what route has a lane of it; "" for nothing.
-	InUse(account, arn string) string
+	// InUse says what has been bought for a model, or what route has a lane of it; "" for nothing. It knows of what is stored and not yet in force.
+	InUse(ctx context.Context, tx *store.Tx, account, arn string) (string, error)
 	// Changed is called when there are models that can be served, or some that cannot any more. What is stored is in force
 	// when it returns.
 	Changed(ctx context.Context) error

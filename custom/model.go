@@ -220,9 +220,6 @@ func (r *Registry) DeleteModel(ctx context.Context, account, id string) error {
 
 // remove deletes a model that nothing uses, and takes it out of force.
 func (r *Registry) remove(ctx context.Context, kind string, m *Model) error {
-	if use := r.Models.InUse(m.Account, m.ARN); use != "" {
-		return fault.Newf(fault.Conflict, "The model %s cannot be deleted while it is used by %s.", m.Name, use)
-	}
 	err := r.Store.Update(ctx, func(tx *store.Tx) error {
 		now := new(Model)
 		if _, err := get(ctx, tx, kind, m.Account, m.ARN, now); err != nil {
@@ -230,6 +227,13 @@ func (r *Registry) remove(ctx context.Context, kind string, m *Model) error {
 		}
 		if now.Status == Creating {
 			return fault.Newf(fault.Conflict, "The model %s cannot be deleted while it is being created.", m.Name)
+		}
+		use, err := r.Models.InUse(ctx, tx, m.Account, m.ARN)
+		if err != nil {
+			return err
+		}
+		if use != "" {
+			return fault.Newf(fault.Conflict, "The model %s cannot be deleted while it is used by %s.", m.Name, use)
 		}
 		all, err := deployments(ctx, tx, m.Account)
 		if err != nil {

@@ -26,18 +26,26 @@ type Offer struct {
 	Embeds bool                // it makes no output tokens
 }
 
-// Models tells what is sold.
-type Models interface {
+// Offers finds what is sold.
+type Offers interface {
 	// Offer finds what a caller names in an order. Faults: UnknownModel; NotFound for an ARN of nothing or of somebody else; Invalid
 	// for a model that is not sold by the unit.
 	Offer(account, id string) (Offer, error)
 	// OfferTier finds what a caller names in an order of the reserved tier: Offer, but for Unit and Prices. Models need no units for it.
 	OfferTier(account, id string) (Offer, error)
+	// Gone reports whether what Offer has found is no more in the store, and only in force still.
+	Gone(ctx context.Context, tx *store.Tx, m *Model) (bool, error)
+}
+
+// Models tells what is sold, and what its names are in use for.
+type Models interface {
+	Offers
 	// Taken reports whether a name stands for something else that can be called, also for what is stored in the same
 	// store and not yet in force.
 	Taken(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
-	// Route names a route with a lane of an account's throughput that is called so, by name or ARN; "" for none.
-	Route(account, id string) string
+	// Route names a route with a lane of an account's throughput that is called so, by name or ARN; "" for none. Like Taken it knows
+	// of what is stored and not yet in force.
+	Route(ctx context.Context, tx *store.Tx, account, id string) (string, error)
 	// Quota is how many units an account may have together; false is any number.
 	Quota(account string) (units int64, limited bool)
 }
@@ -138,8 +146,8 @@ func (t *Throughput) save(ctx context.Context, tx *store.Tx) error {
 	return tx.UpdateResource(ctx, r)
 }
 
-// find returns an account's throughput by its ARN or name. Faults: NotFound.
-func find(ctx context.Context, tx *store.Tx, account, id string) (*Throughput, error) {
+// Find returns an account's throughput by its ARN or name. Faults: NotFound.
+func Find(ctx context.Context, tx *store.Tx, account, id string) (*Throughput, error) {
 	var r *store.Resource
 	var err error
 	if strings.HasPrefix(id, "arn:") {
@@ -179,10 +187,23 @@ func list(ctx context.Context, tx *store.Tx, account string) ([]Throughput, erro
 	return out, nil
 }
 
+// Using names a throughput on which calls of a model run, or will, "" for none: of an account, of any with "". The model is given by its id or ARN;
+// "" is any.
+func Using(ctx context.Context, tx *store.Tx, account, model string) (string, error) {
+	all, err := list(ctx, tx, account)
+	i := slices.IndexFunc(all, func(t Throughput) bool {
+		return t.Status != Failed && (model == "" || t.Model.is(model) || t.Desired.is(model))
+	})
+	if err != nil || i < 0 {
+		return "", err
+	}
+	return all[i].Name, nil
+}
+
 // Get returns an account's throughput by its ARN or name. Faults: NotFound.
 func (b *Book) Get(ctx context.Context, account, id string) (t *Throughput, err error) {
 	err = b.Store.View(ctx, func(tx *store.Tx) error {
-		t, err = find(ctx, tx, account, id)
+		t, err = Find(ctx, tx, account, id)
 		return err
 	})
 	return t, err

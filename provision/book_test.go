@@ -21,13 +21,15 @@ import (
 // shop is a book with the ports that it asks, all of which a test may change between calls.
 type shop struct {
 	*provision.Book
-	t     *testing.T
-	now   time.Time
-	quota int64 // 0 is none
-	room  provision.Room
-	hour  int64 // price of a unit-hour, 0 unknown
-	unit  int64 // input of a unit
-	db    *store.Store
+	t       *testing.T
+	now     time.Time
+	quota   int64 // 0 is none
+	room    provision.Room
+	hour    int64  // price of a unit-hour, 0 unknown
+	unit    int64  // input of a unit
+	offers  int    // how often Offer was asked
+	removed string // id of a model that was deleted and is in force still
+	db      *store.Store
 	// declared is what the configuration asks for, and routes are those with a lane of a throughput, by its name or ARN.
 	declared []provision.Declaration
 	routes   map[string]string
@@ -69,6 +71,7 @@ func (s *shop) open(dir string) {
 
 // Offer implements provision.Models: "base", and "NAME/base" customised from it.
 func (s *shop) Offer(_, id string) (provision.Offer, error) {
+	s.offers++
 	id = strings.TrimPrefix(id, baseARN)
 	name, base, custom := strings.Cut(id, "/")
 	if !custom {
@@ -102,9 +105,18 @@ func (s *shop) Taken(_ context.Context, _ *store.Tx, _, name string) (bool, erro
 	return name == "alias", nil
 }
 
+// Gone implements provision.Models.
+func (s *shop) Gone(_ context.Context, _ *store.Tx, m *provision.Model) (bool, error) {
+	return m.ID == s.removed, nil
+}
+
 // Route implements provision.Models.
-func (s *shop) Route(_, id string) string  { return s.routes[id] }
+func (s *shop) Route(_ context.Context, _ *store.Tx, _, id string) (string, error) {
+	return s.routes[id], nil
+}
+
 func (s *shop) Quota(string) (int64, bool) { return s.quota, s.quota > 0 }
+
 func (s *shop) order(name string) *provision.Order {
 	return &provision.Order{Account: account, Name: name, Model: "base", Units: 2}
 }
@@ -480,51 +492,6 @@ func TestPricesOfNoCommitment(t *testing.T) {
 	}
 	if want := "true 5,true 6,false 0,true 6"; strings.Join(got, ",") != want {
 		t.Errorf("%v, want %s", got, want)
-	}
-}
-
-func TestList(t *testing.T) {
-	s := newShop(t)
-	for i := range 5 {
-		s.now = s.now.Add(time.Second)
-		o := s.order(fmt.Sprint("n", i))
-		if i == 3 {
-			o.Model = "mine/base"
-		}
-		s.create(o)
-	}
-	s.room.Units = 6
-	s.tend()
-	start := time.Date(2026, 1, 31, 10, 30, 0, 0, time.UTC)
-	for _, c := range []struct {
-		name string
-		f    provision.Filter
-		want string
-	}{
-		{"all", provision.Filter{}, "n0 n1 n2 n3 n4"},
-		{"newest first", provision.Filter{Filter: resource.Filter{Descending: true, Max: 2}}, "n4 n3 n2 n1 n0"},
-		{"pages", provision.Filter{Filter: resource.Filter{Max: 2}}, "n0 n1 n2 n3 n4"},
-		{"times", provision.Filter{Filter: resource.Filter{After: start.Add(time.Second + 1), Before: start.Add(4 * time.Second)}}, "n1 n2"},
-		{"status", provision.Filter{Status: provision.Failed}, "n3 n4"},
-		{"model", provision.Filter{ModelARN: baseARN + "mine/base"}, "n3"},
-		{"name", provision.Filter{Filter: resource.Filter{NameContains: "2"}}, "n2"},
-	} {
-		var got []string
-		for {
-			page, next, err := s.List(t.Context(), account, &c.f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, x := range page {
-				got = append(got, x.Name)
-			}
-			if c.f.Token = next; next == "" {
-				break
-			}
-		}
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("%s: %v, want %s", c.name, got, c.want)
-		}
 	}
 }
 

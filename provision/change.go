@@ -23,7 +23,7 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 		return fault.New(fault.Invalid, "Specify desiredProvisionedModelName, desiredModelId, or both.")
 	}
 	err := b.Store.Update(ctx, func(tx *store.Tx) error {
-		t, err := find(ctx, tx, account, id)
+		t, err := Find(ctx, tx, account, id)
 		if err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func (b *Book) Update(ctx context.Context, account, id string, c *Change) error 
 		}
 		t.Changed = b.now()
 		if c.Model != "" {
-			if err := b.swap(t, account, c); err != nil {
+			if err := b.swap(ctx, tx, t, c); err != nil {
 				return err
 			}
 		}
@@ -61,7 +61,7 @@ func (b *Book) rename(ctx context.Context, tx *store.Tx, t *Throughput, name str
 	if name == "" || name == t.Name {
 		return nil
 	}
-	if err := b.unrouted("renamed", t, t.Name); err != nil {
+	if err := b.unrouted(ctx, tx, "renamed", t, t.Name); err != nil {
 		return err
 	}
 	if err := b.undeclared(t.Account, name); err != nil {
@@ -75,13 +75,16 @@ func (b *Book) rename(ctx context.Context, tx *store.Tx, t *Throughput, name str
 }
 
 // swap begins to put another model in place.
-func (b *Book) swap(t *Throughput, account string, c *Change) error {
+func (b *Book) swap(ctx context.Context, tx *store.Tx, t *Throughput, c *Change) error {
 	if !t.Model.Custom {
 		return fault.New(fault.Invalid, "You can't specify desiredModelId because the provisioned model throughput is associated with a base model.")
 	}
-	offer, err := b.Models.Offer(account, c.Model)
+	offer, err := b.Models.Offer(t.Account, c.Model)
 	if err == nil && c.Allow != nil {
 		err = c.Allow(offer.Model.ID)
+	}
+	if err == nil {
+		err = b.there(ctx, tx, &offer.Model)
 	}
 	if err != nil {
 		return err
@@ -91,15 +94,22 @@ func (b *Book) swap(t *Throughput, account string, c *Change) error {
 			WithReason("%s is customised from %s", offer.Model.ARN, offer.Model.Base)
 	}
 	if offer.Model.ARN != t.Model.ARN {
-		t.Desired, t.Status, t.Failure = offer.Model, Updating, ""
+		t.Desired, t.Status, t.Failure, t.Told = offer.Model, Updating, "", ""
 	}
 	return nil
 }
 
 // unrouted refuses to change a throughput that a route's lane names, by one of its ids. One that failed serves in no lane.
-func (b *Book) unrouted(change string, t *Throughput, ids ...string) error {
+func (b *Book) unrouted(ctx context.Context, tx *store.Tx, change string, t *Throughput, ids ...string) error {
+	if t.Status == Failed {
+		return nil
+	}
 	for _, id := range ids {
-		if route := b.Models.Route(t.Account, id); route != "" && t.Status != Failed {
+		route, err := b.Models.Route(ctx, tx, t.Account, id)
+		if err != nil {
+			return err
+		}
+		if route != "" {
 			return fault.Newf(fault.Conflict, "The provisioned model throughput cannot be %s while it is used by the route %s.", change, route)
 		}
 	}
@@ -110,7 +120,7 @@ func (b *Book) unrouted(change string, t *Throughput, ids ...string) error {
 // in a route's lane, and for what the configuration declares.
 func (b *Book) Delete(ctx context.Context, account, id string) error {
 	err := b.Store.Update(ctx, func(tx *store.Tx) error {
-		t, err := find(ctx, tx, account, id)
+		t, err := Find(ctx, tx, account, id)
 		if err != nil {
 			return err
 		}
@@ -126,7 +136,7 @@ func (b *Book) Delete(ctx context.Context, account, id string) error {
 				t.Expires.Format(time.RFC3339)).
 				WithReason("%s", "it renews then unless it is cancelled: forebay provision delete "+t.Name+" --at-term-end")
 		}
-		if err := b.unrouted("deleted", t, t.ARN, t.Name); err != nil {
+		if err := b.unrouted(ctx, tx, "deleted", t, t.ARN, t.Name); err != nil {
 			return err
 		}
 		return t.end(ctx, tx, now)
@@ -150,7 +160,7 @@ func (t *Throughput) end(ctx context.Context, tx *store.Tx, at time.Time) error 
 // without a commitment, which can be deleted, for one that is not in service, and for one that the configuration declares.
 func (b *Book) Cancel(ctx context.Context, account, id string) (t *Throughput, err error) {
 	err = b.Store.Update(ctx, func(tx *store.Tx) error {
-		if t, err = find(ctx, tx, account, id); err != nil {
+		if t, err = Find(ctx, tx, account, id); err != nil {
 			return err
 		}
 		if err := b.unmanaged(t); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"time"
 
 	"forebay/fault"
@@ -33,7 +34,7 @@ type Order struct {
 }
 
 // Create stores an order and returns the ARN of what will be created. Repeated with its token within a day it returns
-// the same ARN. Faults: UnknownModel, NotFound and Invalid of the model; Invalid for a name that is taken and for a
+// the same ARN. Of very many failed orders the oldest makes room. Faults: UnknownModel, NotFound and Invalid of the model; Invalid for a name that is taken and for a
 // token that was used for another order; QuotaExceeded; those of resource.TagMap and of the order's Allow.
 func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 	if err := o.check(); err != nil { // first, since only a name that can be one can be encoded
@@ -53,6 +54,9 @@ func (b *Book) Create(ctx context.Context, o *Order) (string, error) {
 		token := store.Token{Account: o.Account, Operation: "CreateProvisionedModelThroughput", Token: o.Token, Body: body}
 		result, again, err = tx.Once(ctx, &token, b.now(), func() ([]byte, error) {
 			if err := b.undeclared(o.Account, o.Name); err != nil {
+				return nil, err
+			}
+			if err := forget(ctx, tx, o.Account); err != nil {
 				return nil, err
 			}
 			t, err := b.order(ctx, tx, o, b.now())
@@ -79,6 +83,9 @@ func (b *Book) order(ctx context.Context, tx *store.Tx, o *Order, at time.Time) 
 		err = o.Allow(offer.Model.ID)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := b.there(ctx, tx, &offer.Model); err != nil {
 		return nil, err
 	}
 	if err := b.freeName(ctx, tx, o.Account, o.Name); err != nil {
@@ -125,6 +132,33 @@ func (b *Book) permits(o *Order, offer *Offer, all []Throughput) error {
 		return oneMore(all, offer.Model.ID)
 	}
 	return b.withinQuota(o, units(all))
+}
+
+// there refuses a model that was removed after it was offered.
+func (b *Book) there(ctx context.Context, tx *store.Tx, m *Model) error {
+	gone, err := b.Models.Gone(ctx, tx, m)
+	if gone {
+		err = fault.Newf(fault.NotFound, "Could not find the resource %s.", m.ARN)
+	}
+	return err
+}
+
+// maxFailed is how many failed orders of an account are kept.
+const maxFailed = 100
+
+// forget removes the oldest failed orders where there would be too many with one more, so that an account whose orders fail does not fill the store.
+func forget(ctx context.Context, tx *store.Tx, account string) error {
+	all, err := list(ctx, tx, account)
+	if err != nil {
+		return err
+	}
+	failed := slices.DeleteFunc(all, func(t Throughput) bool { return t.Status != Failed })
+	for i := range failed[:max(len(failed)-maxFailed+1, 0)] {
+		if err := tx.DeleteResource(ctx, failed[i].ARN); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freeName refuses a name that stands for something else.

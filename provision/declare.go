@@ -39,7 +39,8 @@ type Unmet struct {
 	Account string
 	Name    string
 	At      string // "" of what has left
-	Why     string // for people
+	Why     string // for people who run engines
+	Told    string // the same for the account, which is told of none
 }
 
 // Unmet lists what the last round of Tend could not bring to what is declared.
@@ -114,7 +115,18 @@ func (v *visit) declare() error {
 
 // unmetOf says why something is not as it is declared. d is nil for what is declared no more.
 func (v *visit) unmetOf(t *Throughput, d *Declaration, format string, args ...any) {
-	u := Unmet{Why: fmt.Sprintf(format, args...)}
+	why := fmt.Sprintf(format, args...)
+	v.say(t, d, Unmet{Why: why, Told: why})
+}
+
+// lacks says what engines cannot back of what is declared.
+func (v *visit) lacks(t *Throughput, d *Declaration, what string, room *Room) {
+	var u Unmet
+	u.Why, u.Told = lack(what, room)
+	v.say(t, d, u)
+}
+
+func (v *visit) say(t *Throughput, d *Declaration, u Unmet) {
 	if d != nil {
 		u.Account, u.Name, u.At = d.Account, d.Name, d.At
 	} else {
@@ -167,7 +179,11 @@ func (v *visit) left(t *Throughput) (ended bool, err error) {
 		v.unmetOf(t, nil, "it left the configuration, and its commitment lasts until %s: it is kept and paid for until then", t.Expires.Format(time.RFC3339))
 		return false, v.cancel(t)
 	case t.Status == InService:
-		if err := v.b.unrouted("deleted", t, t.ARN, t.Name); err != nil {
+		err := v.b.unrouted(v.ctx, v.tx, "deleted", t, t.ARN, t.Name)
+		if err != nil && fault.KindOf(err) != fault.Conflict {
+			return false, err
+		}
+		if err != nil {
 			v.unmetOf(t, nil, "it left the configuration and is kept: %s", fault.From(err).Message)
 			return false, nil
 		}
@@ -289,18 +305,29 @@ func retag(ctx context.Context, tx *store.Tx, arn string, tags map[string]string
 
 // exchange begins to put the declared model in place, if its pool can back it.
 func (v *visit) exchange(t *Throughput, d *Declaration, offer *Offer) error {
-	if room := v.b.Pools.Room(t.ask(offer.Model.ID), v.beside(t)); room.Units < t.Units {
-		v.unmetOf(t, d, "the model is not replaced: %s", t.short(&room))
+	if err := v.b.there(v.ctx, v.tx, &offer.Model); err != nil {
+		return v.refused(d, err)
+	}
+	ask := t.ask(offer.Model.ID)
+	if room := v.b.Pools.Room(ask, v.beside(t)); room.Units < ask.Units {
+		v.lacks(t, d, "the model is not replaced: "+t.had(&room), &room)
 		return nil
 	}
-	t.Desired, t.Status, t.Failure, t.Changed = offer.Model, Updating, "", v.now
+	t.Desired, t.Status, t.Failure, t.Told, t.Changed = offer.Model, Updating, "", "", v.now
 	return v.keep(t)
 }
 
 // another puts what is declared in the place of another purchase of the name, which ends if it may, and if what follows can be had.
 func (v *visit) another(i int, d *Declaration, offer *Offer) error {
 	t, o := &v.all[i], &d.Order
-	switch route := v.b.Models.Route(t.Account, t.ARN); {
+	if err := v.b.there(v.ctx, v.tx, &offer.Model); err != nil { // before what is there ends
+		return v.refused(d, err)
+	}
+	route, err := v.b.Models.Route(v.ctx, v.tx, t.Account, t.ARN)
+	if err != nil {
+		return err
+	}
+	switch {
 	case t.committed(v.now):
 		v.unmetOf(t, d, "what is there was bought with a commitment until %s, and stays as it was bought until then", t.Expires.Format(time.RFC3339))
 		return v.cancel(t)
@@ -316,7 +343,7 @@ func (v *visit) another(i int, d *Declaration, offer *Offer) error {
 		next := o.throughput(offer)
 		ask := next.ask(next.Model.ID)
 		if room := v.b.Pools.Room(ask, serving(rest)); room.Units < ask.Units {
-			v.unmetOf(t, d, "what is there stays as it was bought: %s", next.short(&room))
+			v.lacks(t, d, "what is there stays as it was bought: "+next.had(&room), &room)
 			return nil
 		}
 		v.changed = true

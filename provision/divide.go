@@ -22,7 +22,7 @@ type Part struct {
 // for one that the configuration declares.
 func (b *Book) Divide(ctx context.Context, account, id string, parts []Part) (t *Throughput, err error) {
 	err = b.Store.Update(ctx, func(tx *store.Tx) error {
-		if t, err = find(ctx, tx, account, id); err != nil {
+		if t, err = Find(ctx, tx, account, id); err != nil {
 			return err
 		}
 		if err := b.unmanaged(t); err != nil {

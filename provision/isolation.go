@@ -22,7 +22,7 @@ const IsolationTag = "forebay:isolation"
 
 // Whole are replicas of an engine that one throughput has for itself.
 type Whole struct {
-	Engine   string `json:"engine"`
+	Engine   string `json:"engine,omitempty"` // "" of all together, as accounts are told
 	Replicas int64  `json:"replicas"`
 }
 

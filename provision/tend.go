@@ -97,7 +97,7 @@ func (v *visit) admit(t *Throughput) error {
 	room := v.b.Pools.Room(ask, serving(v.all))
 	switch {
 	case room.Units >= ask.Units:
-		t.Status, t.Began, t.Failure, v.changed = InService, v.now, "", true
+		t.Status, t.Began, t.Failure, t.Told, v.changed = InService, v.now, "", "", true
 		t.Replicas = room.Replicas
 		if t.Term != NoTerm {
 			t.Terms, t.Expires = 1, t.Term.End(t.Began, 1)
@@ -110,14 +110,15 @@ func (v *visit) admit(t *Throughput) error {
 		v.due(v.now.Add(lookAgain))
 		return nil
 	case t.Declared: // it stands as long as it is declared
-		v.unmetOf(t, named(v.b.Declared(), t.Account, t.Name), "%s", t.short(&room))
-		if why := t.short(&room); why != t.Failure {
-			t.Failure, t.Changed = why, v.now
-			return v.keep(t)
+		before := t.Failure
+		t.failed(t.had(&room), &room)
+		v.lacks(t, named(v.b.Declared(), t.Account, t.Name), t.had(&room), &room)
+		if t.Failure == before {
+			return nil
 		}
-		return nil
 	default:
-		t.Status, t.Failure = Failed, t.short(&room)
+		t.Status = Failed
+		t.failed(t.had(&room), &room)
 	}
 	t.Changed = v.now
 	return v.keep(t)
@@ -125,15 +126,17 @@ func (v *visit) admit(t *Throughput) error {
 
 // replace puts the desired model in place, where its pool can back the units.
 func (v *visit) replace(t *Throughput) error {
-	room := v.b.Pools.Room(t.ask(t.Desired.ID), v.beside(t))
-	if room.Units < t.Units && room.Grows && v.now.Sub(t.Changed) < patience {
+	ask := t.ask(t.Desired.ID)
+	room := v.b.Pools.Room(ask, v.beside(t))
+	if room.Units < ask.Units && room.Grows && v.now.Sub(t.Changed) < patience {
 		v.due(v.now.Add(lookAgain))
 		return nil
 	}
-	if room.Units < t.Units {
-		t.Desired, t.Failure = t.Model, fmt.Sprintf("The model was not replaced: %d of %d model units of %s could be had: %s.", max(room.Units, 0), t.Units, t.Desired.ARN, room.Why)
+	if room.Units < ask.Units {
+		t.failed(fmt.Sprintf("The model was not replaced: %d of %d model units of %s could be had", max(room.Units, 0), t.Units, t.Desired.ARN), &room)
+		t.Desired = t.Model
 	} else {
-		t.Model, t.Failure, t.Replicas = t.Desired, "", room.Replicas
+		t.Model, t.Failure, t.Told, t.Replicas = t.Desired, "", "", room.Replicas
 	}
 	t.Status, t.Changed, v.changed = InService, v.now, true
 	return v.keep(t)
@@ -147,23 +150,21 @@ func (v *visit) renew(t *Throughput) error {
 		}
 		return v.keep(t)
 	}
-	renewed := false
-	for !v.now.Before(t.Expires) {
-		if t.Cancelled {
-			v.changed = true
-			ended := *t
-			t.Status = Failed // for what follows in this round, it is not there
-			return ended.end(v.ctx, v.tx, t.Expires)
-		}
-		from := t.Expires
-		t.Terms++
-		t.Expires, renewed = t.Term.End(t.Began, t.Terms), true
-		v.addRate(t, from)
-	}
-	v.due(t.Expires)
-	if !renewed {
+	if v.now.Before(t.Expires) {
+		v.due(t.Expires)
 		return nil
 	}
+	if t.Cancelled {
+		v.changed = true
+		ended := *t
+		t.Status = Failed // for what follows in this round, it is not there
+		return ended.end(v.ctx, v.tx, t.Expires)
+	}
+	from := t.Expires
+	t.Terms = t.Term.number(t.Began, v.now)
+	t.Expires = t.Term.End(t.Began, t.Terms)
+	v.due(t.Expires)
+	v.addRate(t, from)
 	return v.keep(t)
 }
 

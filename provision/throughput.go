@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"time"
 
 	"forebay/catalog"
@@ -54,6 +55,17 @@ func (t Term) End(began time.Time, n int) time.Time {
 	return time.Date(y, time.Month(months), min(d, last), h, minute, sec, began.Nanosecond(), time.UTC)
 }
 
+// number returns which term of a commitment that began at an instant runs at another, not before it, counted from 1.
+func (t Term) number(began, at time.Time) int {
+	y, m, _ := began.UTC().Date()
+	now, month, _ := at.UTC().Date()
+	n := max(((now-y)*12+int(month-m))/t.months(), 1)
+	for !at.Before(t.End(began, n)) { // at most once: it counts whole months
+		n++
+	}
+	return n
+}
+
 // Model is a model as units of it are bought.
 type Model struct {
 	ID     string `json:"id"`   // of the model that serves
@@ -61,6 +73,9 @@ type Model struct {
 	Base   string `json:"base"` // id of the foundation model that it is, or was customised from
 	Custom bool   `json:"custom,omitzero"`
 }
+
+// is reports whether the model has an id or ARN.
+func (m *Model) is(id string) bool { return m.ID == id || m.ARN == id }
 
 // Rate is the price of a unit-hour from an instant on, nano-units of a currency. It is not known where Known is false.
 type Rate struct {
@@ -85,11 +100,13 @@ type Throughput struct {
 	Units   int64  `json:"units"`
 	// Tier says that it is of the reserved tier: a rate of tokens that was bought as it is, which is its one unit. Calls use it that ask for
 	// the tier, and it has no ARN for them.
-	Tier    bool      `json:"tier,omitzero"`
-	Model   Model     `json:"model"`
-	Desired Model     `json:"desired"` // differs from Model while it is updated
-	Status  Status    `json:"status"`
-	Failure string    `json:"failure,omitempty"` // why the last step failed, for people
+	Tier    bool   `json:"tier,omitzero"`
+	Model   Model  `json:"model"`
+	Desired Model  `json:"desired"` // differs from Model while it is updated
+	Status  Status `json:"status"`
+	// Failure says why the last step failed, for people who run engines, and Told says it for the account, which is told of none.
+	Failure string    `json:"failure,omitempty"`
+	Told    string    `json:"told,omitempty"`
 	Term    Term      `json:"term,omitempty"`
 	Created time.Time `json:"created"`
 	Changed time.Time `json:"changed"`
@@ -111,6 +128,32 @@ type Throughput struct {
 	Unit catalog.Unit `json:"unit"`
 	// Rates are the prices of a unit-hour, each from its instant on.
 	Rates []Rate `json:"rates,omitempty"`
+}
+
+// Hidden is the throughput as its account is shown it, without engines.
+func (t *Throughput) Hidden() Throughput {
+	out := *t
+	if t.Failure != "" {
+		out.Failure, out.Told = cmp.Or(t.Told, "It could not be backed."), "" // one that was stored before there were two texts
+	}
+	if len(t.Replicas) > 0 {
+		var all Whole
+		for _, w := range t.Replicas {
+			all.Replicas += w.Replicas
+		}
+		out.Replicas = []Whole{all}
+	}
+	return out
+}
+
+// lack says what could not be had, for people who run engines and for the account.
+func lack(what string, room *Room) (why, told string) {
+	return what + ": " + room.Why + ".", what + "."
+}
+
+// failed notes why the last step failed.
+func (t *Throughput) failed(what string, room *Room) {
+	t.Failure, t.Told = lack(what, room)
 }
 
 // InputRate is the input tokens a minute that were bought.

@@ -101,14 +101,14 @@ func (t *Throughput) Backed() (unit catalog.Unit, units int64) {
 	return unit, parts
 }
 
-// short says how much of what was ordered could be had, for people.
-func (t *Throughput) short(room *Room) string {
+// had says how much of what was ordered could be had, for people.
+func (t *Throughput) had(room *Room) string {
 	had := max(room.Units, 0)
 	if !t.Tier {
-		return fmt.Sprintf("%d of %d model units could be had: %s.", had, t.Units, room.Why)
+		return fmt.Sprintf("%d of %d model units could be had", had, t.Units)
 	}
 	unit, _ := t.Backed()
 	thousands := func(rate int64) int64 { return min(had, parts) * rate / perThousand * perThousand }
-	return fmt.Sprintf("%d of %d input and %d of %d output tokens a minute could be had: %s.",
-		thousands(unit.Input), t.Unit.Input, thousands(unit.Output), t.Unit.Output, room.Why)
+	return fmt.Sprintf("%d of %d input and %d of %d output tokens a minute could be had",
+		thousands(unit.Input), t.Unit.Input, thousands(unit.Output), t.Unit.Output)
 }

@@ -118,14 +118,14 @@ func (s *Server) sayUnmet(ctx context.Context) {
 	s.unmet = now
 }
 
-// unmetOf tells why a purchase is not as the configuration has it, "" where it is.
-func (s *Server) unmetOf(t *provision.Throughput) string {
+// unmetOf tells why a purchase is not as the configuration has it, and what its account is told of that; "" where it is.
+func (s *Server) unmetOf(t *provision.Throughput) (why, told string) {
 	for _, u := range s.book.Unmet() {
 		if u.Account == t.Account && nameKey(u.Account, u.Name) == nameKey(t.Account, t.Name) {
-			return u.Why
+			return u.Why, u.Told
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // notBought are the purchases of an account that are declared and could not be made.
@@ -137,7 +137,7 @@ func (p provisionAdmin) notBought(account string, all []provision.Throughput) (o
 		}
 		for _, d := range p.s.declaredPurchases() {
 			if nameKey(d.Account, d.Name) == nameKey(account, u.Name) {
-				out = append(out, *notBought(&d, u.Why))
+				out = append(out, *notBought(&d, &u))
 			}
 		}
 	}
@@ -145,11 +145,11 @@ func (p provisionAdmin) notBought(account string, all []provision.Throughput) (o
 }
 
 // notBought is a declaration that could not be met, as a throughput that failed.
-func notBought(d *provision.Declaration, why string) *admin.Provisioned {
+func notBought(d *provision.Declaration, u *provision.Unmet) *admin.Provisioned {
 	model := provision.Model{ID: d.Model}
-	return &admin.Provisioned{ManagedBy: d.At, Pending: why, Throughput: provision.Throughput{
+	return &admin.Provisioned{ManagedBy: d.At, Pending: u.Why, PendingTold: u.Told, Throughput: provision.Throughput{
 		Account: d.Account, Name: d.Name, Units: d.Units, Model: model, Desired: model, Term: d.Term, Isolation: d.Isolation, Parts: d.Parts, Declared: true,
-		Status: provision.Failed, Failure: why, Tier: d.Input > 0,
+		Status: provision.Failed, Failure: u.Why, Told: u.Told, Tier: d.Input > 0,
 	}}
 }
 

@@ -16,9 +16,12 @@ import (
 	"time"
 
 	"forebay/api/admin"
+	"forebay/catalog"
 	"forebay/config"
 	"forebay/fault"
 	"forebay/identity"
+	"forebay/infer"
+	"forebay/meter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -359,6 +362,55 @@ func TestTenantsSeeThemselvesAlone(t *testing.T) {
 	}
 	if got := post(t, s, "/admin/v1/explain/"+id, "", get, theirs); got.status != http.StatusOK || !strings.Contains(got.body, `"cost": null`) {
 		t.Errorf("explain: %d %s", got.status, got.body)
+	}
+	// One that was recalled cost the operator something, on engines that are the operator's.
+	in := int64(1e9)
+	lost, err := meter.NewTariff("up", &catalog.Price{Currency: "USD", Input: &in}, infer.TierDefault).Price(infer.Usage{Input: 7})
+	if err == nil {
+		err = s.ledger.Append(t.Context(), &meter.Record{
+			RequestID: "recalled", Account: tenant, API: "openai", Operation: "ChatCompletions", Mode: meter.ModeOnDemand, Arrived: time.Now(), Outcome: meter.OutcomeOK, Engine: "hidden",
+			Attempts: []meter.Attempt{{Engine: "hidden", Outcome: "canceled", Recalled: true, Input: 7, Lost: lost}, {Engine: "hidden", Outcome: meter.OutcomeOK}},
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := post(t, s, "/admin/v1/explain/recalled", "", get); !strings.Contains(got.body, `"lostNano": 7000`) || !strings.Contains(got.body, "hidden") {
+		t.Errorf("explain, to the operator: %d %s", got.status, got.body)
+	}
+	if got := post(t, s, "/admin/v1/explain/recalled", "", get, theirs); got.status != http.StatusOK || strings.Contains(got.body, "lost") || strings.Contains(got.body, "hidden") {
+		t.Errorf("explain: %d %s", got.status, got.body)
+	}
+	if got := post(t, s, "/admin/v1/usage?by=model,engine", "", get, theirs); got.status != http.StatusForbidden {
+		t.Errorf("usage by engine: %d %s", got.status, got.body)
+	}
+}
+
+// A tenant is told how much of its order could be had, and not by which engines.
+func TestTenantsAreNotToldOfEngines(t *testing.T) {
+	const tenant = "111111111111"
+	c := slow(testConfig(t), 8)
+	c.Accounts = map[string]config.Tenant{tenant: {}}
+	s := run(t, c)
+	made := post(t, s, "/admin/v1/keys?account="+tenant, `{"name":"theirs","kind":"api-key","policy":{"actions":["*"]}}`)
+	_, rest, _ := strings.Cut(made.body, `"secret": "`)
+	secret, _, _ := strings.Cut(rest, `"`)
+	theirs := set("Authorization", "Bearer "+secret)
+	const had, names = "of 2147483647 model units could be had", "the engines (sim)"
+	for _, x := range []struct{ method, path, body string }{
+		{http.MethodPost, "/admin/v1/provisioned/big", `{"model":"` + haiku + `","units":2147483647}`},
+		{http.MethodGet, "/admin/v1/provisioned", ""},
+		{http.MethodGet, "/admin/v1/provisioned/big", ""},
+		{http.MethodGet, throughputPath + "/big", ""},
+		{http.MethodPost, "/model/big/converse", hiConverse},
+	} {
+		got := post(t, s, x.path, x.body, theirs, func(r *http.Request) { r.Method = x.method })
+		if all := fmt.Sprint(got.body, got.header); !strings.Contains(all, had) || strings.Contains(all, names) || strings.Contains(all, "sim)") {
+			t.Errorf("%s %s: %s", x.method, x.path, all)
+		}
+	}
+	if got := ask(t, s, http.MethodGet, "provisioned/big?account="+tenant, ""); !strings.Contains(got.body, had) || !strings.Contains(got.body, names) {
+		t.Errorf("to the operator: %d %s", got.status, got.body)
 	}
 }
 

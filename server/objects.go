@@ -13,6 +13,7 @@ import (
 	"forebay/api/admin"
 	"forebay/config"
 	"forebay/fault"
+	"forebay/provision"
 	"forebay/resource"
 	"forebay/store"
 
@@ -133,7 +134,7 @@ func (s *Server) stage(ctx context.Context, tx *store.Tx, ch *admin.Change) (*ad
 	}
 	out := &admin.Object{Kind: ch.Kind, Account: ch.Account, Name: ch.Name}
 	if ch.Verb == admin.VerbDelete {
-		if err := unused(ctx, tx, ch); err != nil {
+		if err := s.unused(ctx, tx, ch); err != nil {
 			return nil, err
 		}
 		return out, tx.DeleteObject(ctx, ch.Kind, ch.Account, ch.Name)
@@ -192,24 +193,56 @@ func (s *Server) wanted(ctx context.Context, tx *store.Tx, ch *admin.Change) ([]
 			return nil, err
 		}
 	case *config.Route:
-		if err := s.boughtFor(o); err != nil {
+		if err := s.boughtFor(ctx, tx, o); err != nil {
 			return nil, err
 		}
 	}
 	return config.EncodeObject(object)
 }
 
-// boughtFor refuses a route over what nobody has bought or brought. What forebay.yaml declares may be there later.
-func (s *Server) boughtFor(r *config.Route) error {
+// boughtFor refuses a route over what nobody has bought or brought, as the transaction sees it: what has been deleted may be in force still. What
+// forebay.yaml declares may be there later.
+func (s *Server) boughtFor(ctx context.Context, tx *store.Tx, r *config.Route) error {
 	for i := range r.Lanes {
-		if id := r.Lanes[i].Bought; id != "" && s.provisioned.Load().lookup(s.cfg.Account.ID, id) == nil {
-			return fault.Newf(fault.Invalid, "lanes[%d].provisioned: there is no provisioned throughput %q; see `forebay provision`", i, id)
+		l := &r.Lanes[i]
+		if l.Bought != "" {
+			missing, err := s.missing(ctx, tx, l.Bought)
+			if err != nil {
+				return err
+			}
+			if missing {
+				return fault.Newf(fault.Invalid, "lanes[%d].provisioned: there is no provisioned throughput %q; see `forebay provision`", i, l.Bought)
+			}
 		}
-		if l := &r.Lanes[i]; l.Brought() && s.live.Load().model(l.Model) == nil {
-			return fault.Newf(fault.Invalid, "lanes[%d].model: nobody has brought a model %s, or it is not served", i, l.Model)
+		if l.Brought() {
+			_, err := tx.Resource(ctx, l.Model)
+			if s.live.Load().model(l.Model) == nil || fault.KindOf(err) == fault.NotFound && err != nil {
+				return fault.Newf(fault.Invalid, "lanes[%d].model: nobody has brought a model %s, or it is not served", i, l.Model)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// absent reports whether looking something up found that it is not there. Other errors are returned.
+func absent(err error) (bool, error) {
+	if not := err != nil && fault.KindOf(err) == fault.NotFound; not {
+		return not, nil
+	}
+	return false, err
+}
+
+// missing reports whether no throughput has an id that lanes may have: the ARN of anybody's, or the name of one of the operator's.
+func (s *Server) missing(ctx context.Context, tx *store.Tx, id string) (bool, error) {
+	account := s.cfg.Account.ID
+	if arn, ok := resource.Parse(id); ok {
+		account = arn.Account
+	}
+	_, err := provision.Find(ctx, tx, account, id)
+	return absent(err)
 }
 
 // priced returns the body of a model with another price. What is stored of it stays; of a built-in
@@ -257,11 +290,20 @@ func (s *Server) lent(ref string) error {
 // invalid tells a caller of faults; their text names members and holds no secret.
 func invalid(err error) error { return fault.New(fault.Invalid, err.Error()) }
 
-// unused refuses to remove what keys or teams belong to. What engines and models are referred to
-// by is found by the configuration's own checks.
-func unused(ctx context.Context, tx *store.Tx, ch *admin.Change) error {
+// unused refuses to remove what keys, teams or purchases belong to, and models that were bought. What else refers to engines and models
+// is found by the configuration's own checks.
+func (s *Server) unused(ctx context.Context, tx *store.Tx, ch *admin.Change) error {
 	account, team := ch.Name, ""
 	switch ch.Kind {
+	case config.KindModel:
+		if isARN(ch.Name) || s.live.Load().lasting(ch.Name) {
+			return nil // which stays, as it was without the object
+		}
+		name, err := provision.Using(ctx, tx, "", ch.Name)
+		if err == nil && name != "" {
+			err = fault.Newf(fault.Conflict, "model %q was bought: %s is of it; delete that first", ch.Name, name)
+		}
+		return err
 	case config.KindTeam:
 		account, team = ch.Account, ch.Name
 	case config.KindAccount:
@@ -273,6 +315,13 @@ func unused(ctx context.Context, tx *store.Tx, ch *admin.Change) error {
 			if o.Kind == config.KindTeam && o.Account == account {
 				return fault.Newf(fault.Conflict, "account %s has teams, such as %q; delete them first", account, o.Name)
 			}
+		}
+		name, err := provision.Using(ctx, tx, account, "")
+		if err == nil && name != "" {
+			err = fault.Newf(fault.Conflict, "account %s has bought %s, which costs on; end that first", account, name)
+		}
+		if err != nil {
+			return err
 		}
 	default:
 		return nil

@@ -151,6 +151,10 @@ func (o unitOffers) Offer(account, id string) (provision.Offer, error) {
 	if err != nil {
 		return provision.Offer{}, err
 	}
+	if res.Route != nil {
+		return provision.Offer{}, fault.Newf(fault.Invalid, "The provided model identifier %s is not supported for Provisioned Throughput.", res.Asked).
+			WithReason("it is a route; name the model of one of its lanes")
+	}
 	m := res.Model
 	if m.Base != "" {
 		return customOffer(m, p.declaredARN(m))
@@ -203,14 +207,32 @@ func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, _, name string) (bo
 	return false, nil
 }
 
-// Route implements provision.Models.
-func (o unitOffers) Route(account, id string) string {
-	if p := o.s.live.Load(); p != nil { // not stopped meanwhile
-		return p.routeWith(func(l *config.Lane) bool {
-			return l.Bought == id && strings.HasPrefix(id, "arn:") || account == p.cfg.Account.ID && strings.EqualFold(l.Bought, id)
-		})
+// Gone implements provision.Models.
+func (o unitOffers) Gone(ctx context.Context, tx *store.Tx, m *provision.Model) (bool, error) {
+	var err error
+	switch {
+	case m.ID == m.ARN:
+		_, err = tx.Resource(ctx, m.ARN)
+	case o.s.live.Load().lasting(m.ID):
+		return false, nil
+	default:
+		_, err = tx.Object(ctx, config.KindModel, "", m.ID)
 	}
-	return ""
+	return absent(err)
+}
+
+// lasting reports whether a model is there whatever is made and deleted at run time.
+func (p *serving) lasting(id string) bool {
+	_, declared := p.declared.Models[id]
+	return declared || slices.ContainsFunc(catalog.Builtin(), func(m *catalog.Model) bool { return m.ID == id })
+}
+
+// Route implements provision.Models.
+func (o unitOffers) Route(ctx context.Context, tx *store.Tx, account, id string) (string, error) {
+	operator := o.s.cfg.Account.ID
+	return o.s.routeWith(ctx, tx, func(l *config.Lane) bool {
+		return l.Bought == id && strings.HasPrefix(id, "arn:") || account == operator && strings.EqualFold(l.Bought, id)
+	})
 }
 
 // Quota implements provision.Models.
@@ -236,13 +258,21 @@ func (v *modelsView) bought(id string, t *provision.Throughput) (catalog.Resolut
 	case t.Status == provision.Creating:
 		return catalog.Resolution{}, fault.New(fault.NotReady, "").WithReason("%s waits for room: forebay provision show %s", t.ARN, t.Name)
 	case !t.Status.Serves():
-		return catalog.Resolution{}, fault.Newf(fault.NotFound, "Could not find the resource %s.", t.ARN).WithReason("its status is %s: %s", t.Status, t.Failure)
+		return catalog.Resolution{}, fault.Newf(fault.NotFound, "Could not find the resource %s.", t.ARN).WithReason("its status is %s: %s", t.Status, v.told(t).Failure)
 	}
 	m := v.live.Load().model(t.Model.ID)
 	if m == nil {
 		return catalog.Resolution{}, fault.New(fault.Unavailable, "").WithReason("the model %s of %s is not served any more", t.Model.ID, t.ARN)
 	}
 	return catalog.Resolution{Model: m, Asked: id, Charged: m.ID, Reservation: t.ARN}, nil
+}
+
+// told is a throughput as its account is shown it: the operator with engines, others without.
+func (v *modelsView) told(t *provision.Throughput) provision.Throughput {
+	if t.Account == v.cfg.Account.ID {
+		return *t
+	}
+	return t.Hidden()
 }
 
 // provisionAdmin implements admin.ProvisionAdmin.
@@ -255,7 +285,8 @@ func (p provisionAdmin) used(t *provision.Throughput) *admin.Provisioned {
 
 // usedOf is used, with the shortages of now, which all that are listed share: finding them looks at every reservation.
 func (p provisionAdmin) usedOf(t *provision.Throughput, short map[string]shortage) *admin.Provisioned {
-	out := &admin.Provisioned{Throughput: *t, ManagedBy: p.s.book.ManagedBy(t), Pending: p.s.unmetOf(t)}
+	out := &admin.Provisioned{Throughput: *t, ManagedBy: p.s.book.ManagedBy(t)}
+	out.Pending, out.PendingTold = p.s.unmetOf(t)
 	if st, ok := p.s.dispatch.Reserved(t.ARN); ok {
 		out.Use = new(use(&st))
 		out.Shortage = shortOf(t, short)

@@ -22,6 +22,7 @@ func (s *Server) control() bedrock.Control {
 		Tags:        resource.Tagger{Store: st, Managed: s.managed},
 		Profiles:    &profile.Profiles{Store: st, Names: (*modelsView)(s), Region: s.cfg.Server.Region},
 		Provisioned: s.book,
+		Operator:    s.cfg.Account.ID,
 		Custom:      s.custom,
 		Logging:     invocationLogging{s},
 	}

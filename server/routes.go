@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"forebay/engine"
 	"forebay/identity"
 	"forebay/meter"
+	"forebay/store"
 )
 
 // routed returns p with the routes as they are with what is bought now, and the routes as the scheduler takes them. Lanes of
@@ -64,19 +66,35 @@ func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool
 	return out, p.model(out.Model) != nil
 }
 
-// laneOf names a route with a lane of a model, "" for none.
-func (p *serving) laneOf(model string) string {
-	return p.routeWith(func(l *config.Lane) bool { return l.Model == model })
+// routeWith names a route with such a lane, "" for none: one that is in force, or is stored and about to be.
+func (s *Server) routeWith(ctx context.Context, tx *store.Tx, such func(*config.Lane) bool) (string, error) {
+	if p := s.live.Load(); p != nil { // not stopped meanwhile
+		if name := p.routeWith(such); name != "" {
+			return name, nil
+		}
+	}
+	objects, err := tx.Objects(ctx)
+	for i := range objects {
+		var r config.Route
+		if o := &objects[i]; o.Kind == config.KindRoute && config.Decode(o.Body, &r) == nil && hasLane(&r, such) {
+			return o.Name, nil
+		}
+	}
+	return "", err
 }
 
 // routeWith names a route with such a lane, "" for none.
 func (p *serving) routeWith(such func(*config.Lane) bool) string {
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Routes)) {
-		if slices.ContainsFunc(p.cfg.Routes[name].Lanes, func(l config.Lane) bool { return such(&l) }) {
+		if r := p.cfg.Routes[name]; hasLane(&r, such) {
 			return name
 		}
 	}
 	return ""
+}
+
+func hasLane(r *config.Route, such func(*config.Lane) bool) bool {
+	return slices.ContainsFunc(r.Lanes, func(l config.Lane) bool { return such(&l) })
 }
 
 // pool names the engines that serve in a lane, whose clients become known by it.

@@ -150,7 +150,7 @@ type customModels struct{ s *Server }
 func (c customModels) Base(_, name string) (string, error) {
 	p := c.s.live.Load()
 	res, err := p.names.Resolve(name)
-	if err == nil && res.Model.Base == "" {
+	if err == nil && res.Route == nil && res.Model.Base == "" {
 		return res.Model.ID, nil
 	}
 	for i := range p.base.Models { // as an engine calls it
@@ -196,18 +196,15 @@ func (c customModels) Declared(account string) []custom.Model {
 }
 
 // InUse implements custom.Models.
-func (c customModels) InUse(account, arn string) string {
-	for _, t := range c.s.provisioned.Load().byARN {
-		if t.Account == account && (t.Model.ARN == arn || t.Desired.ARN == arn) {
-			return "the provisioned throughput " + t.Name
-		}
+func (c customModels) InUse(ctx context.Context, tx *store.Tx, account, arn string) (string, error) {
+	if name, err := provision.Using(ctx, tx, account, arn); err != nil || name != "" {
+		return "the provisioned throughput " + name, err
 	}
-	if p := c.s.live.Load(); p != nil { // not stopped meanwhile
-		if route := p.laneOf(arn); route != "" {
-			return "the route " + route
-		}
+	route, err := c.s.routeWith(ctx, tx, func(l *config.Lane) bool { return l.Model == arn })
+	if route != "" {
+		route = "the route " + route
 	}
-	return ""
+	return route, err
 }
 
 // Changed implements custom.Models.

@@ -323,6 +323,9 @@ func (s *Service) query(c *api.Call) (q meter.UsageQuery, err error) {
 	}
 	q = meter.UsageQuery{Account: account, Unauthenticated: s.operates(c), Key: v.Get("key"), Team: v.Get("team"), Model: v.Get("model")}
 	for by := range strings.SplitSeq(v.Get("by"), ",") {
+		if by == "engine" && !s.operates(c) {
+			return q, fault.New(fault.Denied, "engines are the operator's: group by something else")
+		}
 		if by != "" {
 			q.By = append(q.By, by)
 		}
@@ -379,7 +382,10 @@ func (s *Service) explain(c *api.Call, id string) (any, error) {
 		if e.Account != c.Principal.Account {
 			return nil, fault.Newf(fault.NotFound, "no call with request id %q is on the ledger", id)
 		}
-		e.Cost = nil
+		e.Cost, e.Engine = nil, ""
+		for i := range e.Attempts {
+			e.Attempts[i].Engine, e.Attempts[i].Lost, e.Attempts[i].LostCurrency = "", nil, ""
+		}
 	}
 	return e, nil
 }

@@ -80,6 +80,8 @@ type Provisioned struct {
 	ManagedBy string `json:"managedBy,omitzero"`
 	// Pending says why it is not as forebay.yaml has it, or there still although it left the file, for people; "" where all is as declared.
 	Pending string `json:"pending,omitzero"`
+	// PendingTold says the same to an account that does not run the engines, and is shown to it as Pending.
+	PendingTold string `json:"-"`
 }
 
 // Order is what is asked of a throughput to be made.
@@ -95,6 +97,13 @@ type Order struct {
 	Tags      map[string]string `json:"tags,omitempty"`
 }
 
+// hide takes engines out of what a caller is shown who does not run them.
+func (s *Service) hide(c *api.Call, x *Provisioned) {
+	if x != nil && !s.operates(c) {
+		x.Throughput, x.Pending = x.Hidden(), x.PendingTold
+	}
+}
+
 func (s *Service) provisionedList(c *api.Call, _ string) (any, error) {
 	account, err := s.account(c)
 	if err != nil {
@@ -104,6 +113,9 @@ func (s *Service) provisionedList(c *api.Call, _ string) (any, error) {
 	if out == nil {
 		out = []Provisioned{}
 	}
+	for i := range out {
+		s.hide(c, &out[i])
+	}
 	return map[string]any{"provisioned": out}, err
 }
 
@@ -112,7 +124,9 @@ func (s *Service) provisionedShow(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.bought.Get(c.Context(), account, id)
+	x, err := s.bought.Get(c.Context(), account, id)
+	s.hide(c, x)
+	return x, err
 }
 
 func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
@@ -132,7 +146,9 @@ func (s *Service) provisionedCreate(c *api.Call, name string) (any, error) {
 	if o.Token, err = token(c); err != nil {
 		return nil, err
 	}
-	return s.bought.Create(c.Context(), o)
+	x, err := s.bought.Create(c.Context(), o)
+	s.hide(c, x)
+	return x, err
 }
 
 // changeable finds the account of a throughput that a request changes, and checks that the caller may.
@@ -162,7 +178,9 @@ func (s *Service) provisionedDivide(c *api.Call, id string) (any, error) {
 	if in.Parts == nil {
 		return nil, fault.New(fault.Invalid, "parts is missing: an empty list makes the throughput one again; nothing has been changed")
 	}
-	return s.bought.Divide(c.Context(), account, id, in.Parts)
+	x, err := s.bought.Divide(c.Context(), account, id, in.Parts)
+	s.hide(c, x)
+	return x, err
 }
 
 func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
@@ -178,7 +196,9 @@ func (s *Service) provisionedDelete(c *api.Call, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.bought.End(c.Context(), account, id, atTermEnd)
+	x, err := s.bought.End(c.Context(), account, id, atTermEnd)
+	s.hide(c, x)
+	return x, err
 }
 
 // provisionedRoutes are the operations on provisioned throughput. Callers buy for their own account, and the operator for any.

@@ -10,6 +10,9 @@ func (s *Service) getProvisioned(c *api.Call, in *shapes.GetProvisionedModelThro
 	if err != nil {
 		return nil, err
 	}
+	if c.Principal.Account != s.control.Operator {
+		t = new(t.Hidden())
+	}
 	x := s.summarize(t)
 	return &shapes.GetProvisionedModelThroughputResponse{
 		ModelUnits: x.ModelUnits, DesiredModelUnits: x.DesiredModelUnits, ProvisionedModelName: x.ProvisionedModelName, ProvisionedModelArn: x.ProvisionedModelArn,

@@ -32,6 +32,8 @@ type Control struct {
 	Provisioned Provisioned
 	Custom      *custom.Registry
 	Logging     Logging
+	// Operator is the account that runs the engines, and is told of them.
+	Operator string
 }
 
 // New returns the service over a gateway's models.
