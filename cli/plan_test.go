@@ -127,7 +127,7 @@ func TestPlanOfRicherWords(t *testing.T) {
 		}
 	}
 	words := "1.5M/month, 80% 09-17, EST, peak x2, in 1k, cached 40%, out 300, max-tokens 500, mon-thu 110%, fri 60%, no weekends, bursts cv 3, tenants web 60% batch 40%, from 2026-03-02, for 2 weeks"
-	code, out, errs = runCLI(t, "plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--shape", words)
+	code, out, errs = runCLI(t, "plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--calls", "2000", "--shape", words)
 	text := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{"50,000 calls a day", "1,000 tokens in and 300 out", "America/New_York", "a month is taken for 30 days", "max_tokens 500"} {
 		if code != 0 || !strings.Contains(text, want) {
