@@ -20,8 +20,8 @@ func restoreModel(payload []byte, model string, where infer.Span) []byte {
 	return append(out, payload[where.End:]...)
 }
 
-// modelOf finds the model's name in an answer of one piece: its member "model", wherever
-// engines put it, and no member of that name deeper in the answer.
+// modelOf finds the model's name in a payload: its member "model", wherever engines put it, and no member of that
+// name deeper in the payload. (Answers in one piece know it: infer.Event.Model.)
 func modelOf(payload []byte) infer.Span {
 	var s scan.Scanner
 	s.Reset(payload)
