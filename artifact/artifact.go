@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"forebay/fault"
 )
@@ -140,4 +141,17 @@ func (o *Objects) Create(l Location, write func(io.Writer) error) (err error) {
 		return errors.Join(err, root.Remove(part))
 	}
 	return root.Rename(part, name)
+}
+
+// DiskError classifies a failure to write weights: Unavailable of fault.CodeStorage where the disk, or a share of it, is full.
+// Other errors come back as they are.
+func DiskError(err error) error {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			e := fault.Wrap(fault.Unavailable, err, "The disk of the weights is full.")
+			e.Code = fault.CodeStorage
+			return e
+		}
+	}
+	return err
 }
