@@ -64,6 +64,7 @@ var diagram = []node{
 	{"meter/bulk", nil, "a way of writing to SQLite, which knows nothing of what is written"},
 	{"meter", []string{"catalog", "fault", "infer", "internal/filelock", "meter/bulk"}, "metering takes finished records; it never asks the road they came"},
 	{"accrual", []string{"meter", "provision"}, "accrual posts what was bought; by which cost, and in which zone, is for server to connect"},
+	{"fleet", []string{"capacity/scale", "engine", "fault", "infer"}, "a fleet says what runs and is told how much should; the scheduler, the weights and the launcher are connected by server"},
 	{"store", []string{"fault", "identity", "infer"}, "a store keeps what it is given; its consumers define what"},
 	{"provision", []string{"catalog", "fault", "resource", "store"}, "what is bought, and when it begins and ends; pools and models answer through its ports, and server connects them"},
 	{"resource", []string{"fault", "store"}, "how resources are named, tagged and listed; what a kind of them is belongs to its own package"},
