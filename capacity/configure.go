@@ -151,12 +151,16 @@ func (s *State) configurePool(p Pool) {
 	s.touch(i)
 }
 
+// maxSlots is the most slots of a replica that count, so that sums over replicas do not wrap.
+const maxSlots = 1 << 20
+
 func (s *State) configureReplica(r Replica) {
 	pi := s.poolByID[r.Pool]
 	if pi == 0 || r.ID == 0 || r.Standby && r.Reservation != 0 {
 		s.stats.Ignored++
 		return
 	}
+	r.Slots, r.KV = max(0, min(r.Slots, maxSlots)), amount(r.KV)
 	known := s.replicaByID[r.ID] != 0
 	i := index(&s.replicas, s.replicaByID, r.ID)
 	x := &s.replicas.items[i]

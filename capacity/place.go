@@ -339,11 +339,11 @@ func (s *State) applyToReplica(ev *Event) {
 	r.up = ev.Kind == EventReplicaUp
 	if r.up {
 		if ev.Slots > 0 {
-			r.Slots = ev.Slots
+			r.Slots = min(ev.Slots, maxSlots)
 		}
-		if ev.KV > 0 {
-			r.KV = ev.KV
-			p.memory = max(p.memory, r.KV)
+		if kv := amount(ev.KV); kv > 0 && kv != r.KV {
+			r.KV = kv
+			p.memory = s.largest(p)
 		}
 	}
 	s.count(ri, 1)
@@ -357,6 +357,16 @@ func (s *State) applyToReplica(ev *Event) {
 		s.stranded(r.pool)
 	}
 	s.pump(r.pool, 0)
+}
+
+// largest returns the memory of the pool's largest replica as they are, up or down; 0 if none is bounded.
+func (s *State) largest(p *pool) (kv int64) {
+	for _, ri := range p.replicas {
+		if r := &s.replicas.items[ri]; !r.removed {
+			kv = max(kv, r.KV)
+		}
+	}
+	return kv
 }
 
 // seatAll seats the reservations of a pool, for which it has changed how much memory counts.

@@ -281,7 +281,7 @@ func (s *State) recount(pi int32) {
 	p.shared.reset()
 	p.standby.reset()
 	p.owned.reset()
-	p.up, p.slots, p.memory, p.rented = 0, 0, 0, 0
+	p.up, p.slots, p.memory, p.rented = 0, 0, s.largest(p), 0
 	p.common, p.sold = room{}, room{}
 	for i := range s.reservations.items {
 		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {
@@ -305,7 +305,6 @@ func (s *State) recount(pi int32) {
 	}
 	for _, ri := range p.replicas {
 		s.replicas.items[ri].lentIn = 0 // of heaps that are empty
-		p.memory = max(p.memory, s.replicas.items[ri].KV)
 		if s.replicas.items[ri].rented() {
 			p.rented++
 		}

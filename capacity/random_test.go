@@ -148,10 +148,16 @@ func (s *script) ofCall() Event {
 	return ev
 }
 
+// memories are sizes of a replica's memory; 0 leaves it as it is, or is no bound.
+var memories = rapid.SampledFrom([]int64{0, 50, 300, 700})
+
 func (s *script) ofReplica() Event {
 	t := s.t
 	kind := rapid.SampledFrom([]EventKind{EventReplicaUp, EventReplicaUp, EventReplicaUp, EventReplicaDown, EventReplicaDraining}).Draw(t, "kind")
-	return Event{Kind: kind, Replica: ReplicaID(rapid.IntRange(1, 7).Draw(t, "replica")), Slots: rapid.Int32Range(0, 3).Draw(t, "slots")}
+	return Event{
+		Kind: kind, Replica: ReplicaID(rapid.IntRange(1, 7).Draw(t, "replica")), Slots: rapid.Int32Range(0, 3).Draw(t, "slots"),
+		KV: memories.Draw(t, "kv"),
+	}
 }
 
 func (s *script) ofLimit() Event {
@@ -193,7 +199,7 @@ func (s *script) change() Event {
 		cfg.RemoveReplicas = []ReplicaID{ReplicaID(rapid.IntRange(1, 7).Draw(t, "replica"))}
 	case 3:
 		id := rapid.Uint32Range(1, 7).Draw(t, "replica")
-		cfg.Replicas = []Replica{{ID: ReplicaID(id), Pool: PoolID(rapid.IntRange(1, 3).Draw(t, "pool")), Slots: rapid.Int32Range(0, 3).Draw(t, "slots")}}
+		cfg.Replicas = []Replica{{ID: ReplicaID(id), Pool: PoolID(rapid.IntRange(1, 3).Draw(t, "pool")), Slots: rapid.Int32Range(0, 3).Draw(t, "slots"), KV: memories.Draw(t, "kv")}}
 	case 4:
 		cfg.RemovePools = []PoolID{PoolID(rapid.IntRange(1, 3).Draw(t, "pool"))}
 	case 5:

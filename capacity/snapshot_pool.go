@@ -62,7 +62,7 @@ func (x *snapshot) replica(pool int32, k int) {
 		x.Fail("replica %d with a quota that is not known", r.ID)
 		return
 	}
-	if r.ID == 0 || s.replicaByID[r.ID] != 0 {
+	if r.ID == 0 || s.replicaByID[r.ID] != 0 || r.Slots < 0 || r.Slots > maxSlots || r.KV != amount(r.KV) {
 		x.Fail("replica %d", r.ID)
 	}
 	r.Pool, r.pool = p.ID, pool
