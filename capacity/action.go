@@ -75,7 +75,7 @@ const (
 	ReasonWaited
 	// ReasonNoReplica is a pool without a replica that is up.
 	ReasonNoReplica
-	// ReasonReplicasFailed is a retry with no replica left that has not failed this call.
+	// ReasonReplicasFailed is a call with no replica left that has not failed it, or that has failed on as many of a pool as it may (four).
 	ReasonReplicasFailed
 	// ReasonRetryBudget is a retry beyond the pool's budget.
 	ReasonRetryBudget

@@ -207,13 +207,19 @@ func (s *State) canStart(p *pool, c *call) bool {
 	return ri != 0
 }
 
-// barred says why the pool as it stands never serves the call, however long that waits: no replica serves it, or the call is a firm
-// one under quota, for which purchases leave no slot, or too little memory. A pool that can grow bars nobody.
+// barred says why the pool as it stands never serves the call, however long that waits: it has failed on as many replicas as it may, or on all
+// that serve it, none serves it at all, or the call is a firm one under quota, for which purchases leave no slot, or too little memory. A pool that can grow
+// bars only the first.
 func (s *State) barred(p *pool, c *call) Reason {
 	switch {
+	case s.exhausted(c):
+		return ReasonReplicasFailed
 	case p.elastic():
 		return ReasonNone
 	case !s.served(p, c):
+		if c.numFailed > 0 && p.up > 0 {
+			return ReasonReplicasFailed
+		}
 		return ReasonNoReplica
 	case c.reservation != 0 || c.preemptible:
 		return ReasonNone

@@ -98,17 +98,10 @@ func (s *State) retry(ci int32, ev *Event) {
 	s.freeSlot(ci)
 	s.leaveQuota(c)
 	c.state = callParked
-	if ev.Replica != 0 && !c.hasFailedOn(ev.Replica) && int(c.numFailed) < maxFailed {
-		c.failed[c.numFailed] = ev.Replica
-		c.numFailed++
-	}
+	s.avoid(c, ev.Replica)
 	p := &s.pools.items[pi]
-	why := s.barred(p, c)
-	switch {
+	switch why := s.barred(p, c); {
 	case why != ReasonNone:
-		if why == ReasonNoReplica && p.up > 0 {
-			why = ReasonReplicasFailed
-		}
 		s.nextLane(ci, verdict{reason: why})
 	case p.RetryBudget > 0 && p.retries < 1000:
 		s.reject(ci, verdict{reason: ReasonRetryBudget})
@@ -120,6 +113,45 @@ func (s *State) retry(ci int32, ev *Event) {
 		s.enqueue(ci, true)
 	}
 	s.pump(pi, 0)
+}
+
+// avoid notes that a call has failed on a replica. There is room for as many as a pool lets it fail on; those of the pools of lanes that it has left make
+// room for others.
+func (s *State) avoid(c *call, id ReplicaID) {
+	if id == 0 || c.hasFailedOn(id) {
+		return
+	}
+	if c.numFailed < maxFailed {
+		c.failed[c.numFailed] = id
+		c.numFailed++
+		return
+	}
+	for k, old := range c.failed {
+		if !s.isOf(old, c.pool) {
+			copy(c.failed[k:], c.failed[k+1:])
+			c.failed[maxFailed-1] = id
+			return
+		}
+	}
+}
+
+// exhausted says whether a call has failed on as many replicas of its pool as it may.
+func (s *State) exhausted(c *call) bool {
+	if c.numFailed < maxFailed {
+		return false
+	}
+	for _, id := range c.failed {
+		if !s.isOf(id, c.pool) {
+			return false
+		}
+	}
+	return true
+}
+
+// isOf says whether a replica is one of a pool's.
+func (s *State) isOf(id ReplicaID, pool int32) bool {
+	ri := s.replicaByID[id]
+	return ri != 0 && s.replicas.items[ri].pool == pool
 }
 
 // freed says that the engine has let go of a call.

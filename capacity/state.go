@@ -78,7 +78,7 @@ const (
 	numCallStates = int(iota) + 1
 )
 
-// maxFailed is how many replicas a call can have failed on before it is refused.
+// maxFailed is how many replicas of a pool a call can fail on: then the pool refuses it, whatever other replicas it has.
 const maxFailed = 4
 
 // call is one call in flight. Of the lists only as many items count as the call has.
