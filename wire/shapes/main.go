@@ -36,7 +36,7 @@ type service struct {
 	operations map[string]form
 	// raw shapes are kept as JSON texts in structs, checked like the others.
 	raw []string
-	// open shapes take any text: this server's ids of models are the operator's to choose.
+	// open shapes take any text: this server's ids of models, and some other names, are the operator's to choose.
 	open []string
 	// unbounded shapes have no length of their own: this server's limits are the operator's to set.
 	unbounded []string
@@ -74,6 +74,35 @@ var services = []service{
 		},
 	},
 	{model: "sts/2011-06-15", pkg: "sts", operations: map[string]form{"GetCallerIdentity": both}},
+	{
+		model: "sagemaker/2017-07-24", pkg: "sagemaker",
+		operations: map[string]form{
+			"CreateModel": both, "DescribeModel": both, "ListModels": both, "DeleteModel": both,
+			"CreateEndpointConfig": both, "DescribeEndpointConfig": both, "ListEndpointConfigs": both, "DeleteEndpointConfig": both,
+			"CreateEndpoint": both, "DescribeEndpoint": both, "ListEndpoints": both, "UpdateEndpoint": both,
+			"UpdateEndpointWeightsAndCapacities": both, "DeleteEndpoint": both,
+			"CreateInferenceComponent": both, "DescribeInferenceComponent": both, "ListInferenceComponents": both,
+			"UpdateInferenceComponent": both, "UpdateInferenceComponentRuntimeConfig": both, "DeleteInferenceComponent": both,
+			"AddTags": both, "DeleteTags": both, "ListTags": both,
+		},
+		// weights come from anywhere, the types of instances are the operator's, and the last two patterns look around, which Go's cannot
+		open: []string{"Url", "S3ModelUri", "ContainerImage", "ProductionVariantInstanceType", "AlarmName", "VersionedArnOrName"},
+	},
+	{
+		model: "sagemaker-runtime/2017-05-13", pkg: "sagemakerruntime",
+		operations: map[string]form{"InvokeEndpoint": input, "InvokeEndpointWithResponseStream": input},
+		// server.body_limit holds for bodies
+		unbounded: []string{"BodyBlob"},
+	},
+	{
+		model: "application-autoscaling/2016-02-06", pkg: "applicationautoscaling",
+		operations: map[string]form{
+			"RegisterScalableTarget": both, "DescribeScalableTargets": both, "DeregisterScalableTarget": both,
+			"PutScalingPolicy": both, "DescribeScalingPolicies": both, "DeleteScalingPolicy": both,
+			"PutScheduledAction": both, "DescribeScheduledActions": both, "DeleteScheduledAction": both, "DescribeScalingActivities": both,
+		},
+		open: []string{"ScheduledActionName"}, // its pattern looks ahead, which Go's cannot
+	},
 }
 
 func main() {
