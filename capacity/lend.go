@@ -1,5 +1,10 @@
 package capacity
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Lending. What lies idle is lent to calls that can be recalled: those that have not begun to answer. When a call comes that has
 // a better right to a slot and there is none, the newest of them on the replica where it would go best gives its own back. Its call is
 // queued again when the engine has let go of it.
@@ -131,9 +136,12 @@ func (s *State) claimants(p *pool, t Tier) (firm, lent int32) {
 	return p.due + min(max(0, limit.slots-p.common.slots), firm), lent
 }
 
-// recallOwn asks for the slots of isolated replicas back that reservations wait for.
+// recallOwn asks for the slots of isolated replicas back that reservations wait for, in the order of their handles.
 func (s *State) recallOwn(pi int32) {
 	p := &s.pools.items[pi]
+	if len(p.thirsty) > 1 { // which came about in an order that depends on where they lie in memory
+		slices.SortFunc(p.thirsty, func(a, b int32) int { return cmp.Compare(s.reservations.items[a].ID, s.reservations.items[b].ID) })
+	}
 	for _, ri := range p.thirsty {
 		r := &s.reservations.items[ri]
 		if !r.thirsty {
