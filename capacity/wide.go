@@ -63,7 +63,7 @@ func (a wide) div(b uint64) (q, rem uint64) {
 // divUp returns a/b rounded up, at most math.MaxInt64. b must not be 0.
 func (a wide) divUp(b uint64) int64 {
 	q, rem := a.div(b)
-	if rem != 0 {
+	if rem != 0 && q < math.MaxInt64 {
 		q++
 	}
 	return int64(min(q, math.MaxInt64))

@@ -114,8 +114,9 @@ func named[T interface {
 	if !ok {
 		return
 	}
+	nobody := T(1<<8 - 1).String() // what a value without a name is called
 	for n := range 1 << 8 {
-		if T(n).String() == v {
+		if T(n).String() == v && v != nobody {
 			*x = T(n)
 			return
 		}

@@ -76,6 +76,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"arrive call=x":        "want a number in range",
 		"settle call=1 output=9999999999999999999999":    "want a number in range",
 		"arrive call=1 tier=fast":                        "want a name that exists",
+		"arrive call=1 tier=unknown":                     "want a name that exists",
 		"arrive call=1 deadline=5":                       "want a duration",
 		"arrive call=1 preemptible=1":                    "want no value",
 		"arrive call=1 lane(pool=1":                      "lane( without )",
