@@ -4,7 +4,7 @@ package capacity
 // replicas a call gets is known when it starts, so that it holds on the quota of that one then, and is settled there. It starts where there is
 // room; when no replica that serves it has any, it is refused as by a limit of its lane, and what waits already is woken when there is room again.
 //
-// An attempt that failed, or was recalled, counts as a request to its replica, and gives the tokens back.
+// An attempt that failed, or was recalled, counts as a request to its replica, and gives the tokens back, whether it is followed by another or not.
 
 // numQuotas is how many buckets a replica's quota has.
 const numQuotas = 2

@@ -68,6 +68,7 @@ func (s *State) cancel(ci int32, why Reason) {
 		s.end(ci, why)
 		s.pump(pi, 0)
 	case callParked:
+		s.leaveQuota(c)
 		s.end(ci, why)
 		s.pump(pi, 0)
 	case callRunning, callRecalled:
