@@ -155,3 +155,21 @@ func DiskError(err error) error {
 	}
 	return err
 }
+
+// Folder returns the path of what lies at a location on this machine; false where the bucket is no folder of it. Faults:
+// NotFound for what is not there, or outside of the bucket through a link.
+func (o *Objects) Folder(l Location) (path string, ok bool, err error) {
+	if o == nil || l.Path != "" {
+		return l.Path, l.Path != "", nil
+	}
+	dir := o.dir(l.Bucket)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", o.Buckets[l.Bucket] != "", fault.Wrap(fault.NotFound, err, "The folder of the bucket "+l.Bucket+" is not there.")
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := root.Stat(cmp.Or(filepath.FromSlash(l.Key), ".")); err != nil {
+		return "", true, fault.Wrap(fault.NotFound, err, "Could not find the location "+l.String()+".")
+	}
+	return filepath.Join(dir, filepath.FromSlash(l.Key)), true, nil
+}
