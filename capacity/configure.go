@@ -55,7 +55,7 @@ func (s *State) configure(cfg *Config) {
 		if i := s.poolByID[id]; i != 0 && s.pools.items[i].touched {
 			p := &s.pools.items[i]
 			p.touched = false
-			if p.up > 0 || len(p.replicas) == 0 { // others are about to be told of
+			if p.up > 0 || !slices.ContainsFunc(p.replicas, func(ri int32) bool { return s.replicas.items[ri].awaited }) {
 				s.stranded(i)
 			}
 			s.pump(i, 0)
@@ -172,6 +172,7 @@ func (s *State) configureReplica(r Replica) {
 		r.Quota = x.Quota
 		s.stats.Ignored++
 	}
+	x.awaited = x.awaited || !known || x.removed
 	x.Replica, x.pool, x.removed = r, pi, false
 	s.touch(pi)
 	p := &s.pools.items[pi]
@@ -198,7 +199,7 @@ func (s *State) remove(cfg *Config) {
 	for _, id := range cfg.RemoveReplicas {
 		if i := s.replicaByID[id]; i != 0 {
 			r := &s.replicas.items[i]
-			r.up, r.removed = false, true
+			r.up, r.awaited, r.removed = false, false, true
 			s.recount(r.pool)
 			s.touch(r.pool)
 			s.forgetReplica(i)

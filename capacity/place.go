@@ -15,6 +15,7 @@ type pool struct {
 	queues   [numTiers][numClasses]tierQueue
 	seats    [numSeats][]int32 // heaps of the reservations that wait
 	thirsty  []int32           // reservations whose calls may want slots of their own replicas back
+	scarred  []int32           // waiting calls that have failed on a replica
 	unsorted []int32           // replicas that are to be put in order before a call is recalled
 	waiting  int32
 	due      int32 // waiting calls that may have slots as reservations are entitled to
@@ -48,6 +49,7 @@ type replica struct {
 	Replica
 	pool    int32
 	up      bool
+	awaited bool // whether it is up has not been told since it was configured
 	removed bool
 	busy    int32
 	kvUsed  wide // saturates for nobody: slots x MaxTokens stay below 2^93
@@ -333,10 +335,10 @@ func (s *State) applyToReplica(ev *Event) {
 	if ev.Kind == EventReplicaUp && !r.up {
 		s.join(r)
 	}
-	_, bounded := p.commonRoom()
-	memory := p.memory
+	limit, bounded := p.commonRoom()
+	up, memory := p.up, p.memory
 	s.count(ri, -1)
-	r.up = ev.Kind == EventReplicaUp
+	r.up, r.awaited = ev.Kind == EventReplicaUp, false
 	if r.up {
 		if ev.Slots > 0 {
 			r.Slots = min(ev.Slots, maxSlots)
@@ -348,12 +350,14 @@ func (s *State) applyToReplica(ev *Event) {
 	}
 	s.count(ri, 1)
 	s.place(ri)
-	if _, now := p.commonRoom(); now != bounded || p.memory != memory {
+	now, boundedNow := p.commonRoom()
+	if boundedNow != bounded || p.memory != memory {
 		s.seatAll(r.pool)
 	} else if r.Reservation != 0 {
 		s.seatOwners(r)
 	}
-	if !r.up {
+	less := now.slots < limit.slots || boundedNow && (!bounded || now.kv.less(limit.kv))
+	if !r.up || up == 0 || less || len(p.scarred) > 0 {
 		s.stranded(r.pool)
 	}
 	s.pump(r.pool, 0)
@@ -381,16 +385,28 @@ func (s *State) seatAll(pi int32) {
 	}
 }
 
-// stranded refuses what waits in a pool that bars it, or lets it go on to the next lane of its route.
+// stranded refuses what waits in a pool that bars it, or lets it go on to the next lane of its route. As long as a replica that is nobody's in
+// particular is up, and purchases leave something, only calls that have failed somewhere can be barred.
 func (s *State) stranded(pi int32) {
 	p := &s.pools.items[pi]
-	if p.elastic() || p.waiting == 0 || p.shared.up+p.standby.up > 0 && !p.short() {
+	if p.elastic() || p.waiting == 0 {
 		return
 	}
-	for _, ci := range s.waitingIn(func(c *call) bool { return c.pool == pi && s.barred(&s.pools.items[pi], c) != ReasonNone }) {
-		why := s.barred(&s.pools.items[pi], s.calls.at(ci))
-		s.dequeue(ci)
-		s.nextLane(ci, verdict{reason: why})
+	var list []int32
+	switch {
+	case p.shared.up+p.standby.up == 0 || p.short():
+		list = s.waitingIn(func(c *call) bool { return c.pool == pi })
+	case len(p.scarred) > 0:
+		list = s.inOrder(slices.Clone(p.scarred))
+	}
+	for _, ci := range list {
+		if s.calls.at(ci).state != callWaiting {
+			continue // one before it has gone on to a lane of the same pool, where it came next
+		}
+		if why := s.barred(&s.pools.items[pi], s.calls.at(ci)); why != ReasonNone {
+			s.dequeue(ci)
+			s.nextLane(ci, verdict{reason: why})
+		}
 	}
 }
 
@@ -402,6 +418,11 @@ func (s *State) waitingIn(chosen func(c *call) bool) []int32 {
 			list = append(list, i)
 		}
 	}
+	return s.inOrder(list)
+}
+
+// inOrder sorts calls by tier and then in the order in which they were queued.
+func (s *State) inOrder(list []int32) []int32 {
 	slices.SortFunc(list, func(a, b int32) int {
 		x, y := s.calls.at(a), s.calls.at(b)
 		return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.order, y.order))

@@ -79,6 +79,7 @@ func (s *State) enqueue(ci int32, again bool) {
 	}
 	q.waiting++
 	p.waiting++
+	p.mark(&s.calls, ci)
 	c.waitEnds = c.deadline
 	if again {
 		s.chargeUnits(ci, c.unitInput, 0) // what the attempt before had produced is lost
@@ -96,6 +97,25 @@ func (s *State) enqueue(ci int32, again bool) {
 	if c.waitEnds != 0 {
 		s.deadlines = s.deadlines.push(&s.calls, ci)
 	}
+}
+
+// mark lists a call that waits if it has failed on a replica.
+func (p *pool) mark(calls *callSlab, ci int32) {
+	if c := calls.at(ci); c.numFailed > 0 {
+		p.scarred = append(p.scarred, ci)
+		c.scar = int32(len(p.scarred))
+	}
+}
+
+// unmark undoes mark.
+func (p *pool) unmark(calls *callSlab, c *call) {
+	if c.scar == 0 {
+		return
+	}
+	last := len(p.scarred) - 1
+	moved := p.scarred[last]
+	p.scarred[c.scar-1], calls.at(moved).scar = moved, c.scar
+	p.scarred, c.scar = p.scarred[:last], 0
 }
 
 // moveOn returns when a waiting call leaves for the next lane because it waits for longer than its lane allows; 0 is never.
@@ -122,6 +142,7 @@ func (s *State) dequeue(ci int32) {
 	}
 	q.waiting--
 	p.waiting--
+	p.unmark(&s.calls, c)
 	if c.timer != 0 {
 		s.deadlines = s.deadlines.remove(&s.calls, ci)
 	}
@@ -209,9 +230,11 @@ func (s *State) canStart(p *pool, c *call) bool {
 
 // barred says why the pool as it stands never serves the call, however long that waits: it has failed on as many replicas as it may, or on all
 // that serve it, none serves it at all, or the call is a firm one under quota, for which purchases leave no slot, or too little memory. A pool that can grow
-// bars only the first.
+// bars only the first; one that was removed is as if it had never been, and a purchase that has ended likewise.
 func (s *State) barred(p *pool, c *call) Reason {
 	switch {
+	case p.removed:
+		return ReasonUnknown
 	case s.exhausted(c):
 		return ReasonReplicasFailed
 	case p.elastic():
@@ -221,7 +244,7 @@ func (s *State) barred(p *pool, c *call) Reason {
 			return ReasonReplicasFailed
 		}
 		return ReasonNoReplica
-	case c.reservation != 0 || c.preemptible:
+	case c.preemptible || c.reservation != 0 && !s.reservations.items[c.reservation].removed:
 		return ReasonNone
 	}
 	limit, bounded := p.commonRoom()

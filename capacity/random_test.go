@@ -11,9 +11,10 @@ import (
 // script is a stream of random events in a world of several pools, lanes, limits, shares and calendars, most of them
 // sensible and some not. It names more objects than there are.
 type script struct {
-	t    *rapid.T
-	now  Instant
-	next CallID
+	t     *rapid.T
+	now   Instant
+	next  CallID
+	fails bool // most of what happens to calls is that they fail, and replicas come and go
 }
 
 // worldOf is what a script starts with. Pool 3 is elastic and starts empty.
@@ -88,7 +89,11 @@ func randomScaling(t *rapid.T, pool PoolID) Scaling {
 func (s *script) event() (Instant, Event) {
 	t := s.t
 	s.now += Instant(rapid.SampledFrom([]time.Duration{0, time.Nanosecond, time.Millisecond, time.Second, 7 * time.Second, time.Hour, -time.Second}).Draw(t, "gap"))
-	switch n := rapid.IntRange(0, 19).Draw(t, "what"); {
+	what := rapid.IntRange(0, 19)
+	if s.fails {
+		what = rapid.SampledFrom([]int{0, 1, 8, 9, 10, 11, 15, 16, 15, 16, 17, 19})
+	}
+	switch n := what.Draw(t, "what"); {
 	case n < 8:
 		return s.now, s.arrival()
 	case n < 15:
@@ -132,9 +137,11 @@ func (s *script) arrival() Event {
 
 func (s *script) ofCall() Event {
 	t := s.t
-	kind := rapid.SampledFrom([]EventKind{
-		EventSettle, EventSettle, EventSettle, EventProgress, EventCancel, EventExpire, EventRetry, EventFreed, EventTick,
-	}).Draw(t, "kind")
+	kinds := []EventKind{EventSettle, EventSettle, EventSettle, EventProgress, EventCancel, EventExpire, EventRetry, EventFreed, EventTick}
+	if s.fails {
+		kinds = []EventKind{EventSettle, EventRetry, EventRetry, EventRetry, EventFreed}
+	}
+	kind := rapid.SampledFrom(kinds).Draw(t, "kind")
 	call := CallID(rapid.Uint64Range(uint64(max(1, s.next)-min(max(1, s.next)-1, 12)), uint64(s.next+1)).Draw(t, "call"))
 	ev := Event{Kind: kind, Call: call, Input: rapid.Int64Range(0, 300).Draw(t, "used"), Output: rapid.Int64Range(0, 300).Draw(t, "made")}
 	switch kind {

@@ -167,7 +167,11 @@ func (s *State) freed(ci int32) {
 		s.freeSlot(ci)
 		s.leaveQuota(c)
 		c.state = callParked
-		s.enqueue(ci, true)
+		if why := s.barred(&s.pools.items[pi], c); why != ReasonNone { // what could take it has gone meanwhile
+			s.nextLane(ci, verdict{reason: why})
+		} else {
+			s.enqueue(ci, true)
+		}
 	case callLingering:
 		s.freeSlot(ci)
 		s.forgetCall(ci)

@@ -300,6 +300,7 @@ func (s *State) linkWaiting(ci int32, c *call, p *pool) bool {
 	}
 	q.waiting++
 	p.waiting++
+	p.mark(&s.calls, ci)
 	if c.waitEnds != 0 {
 		s.deadlines = s.deadlines.push(&s.calls, ci)
 	}

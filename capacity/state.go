@@ -122,6 +122,7 @@ type callCore struct {
 	fair        int32     // its principal's node in the present pool and tier; 0 before it was first queued there
 	next, prev  int32     // in the list it is in: a principal's, the requeued, or one of a replica
 	timer       int32     // place among the deadlines
+	scar        int32     // place among the calls of its pool that wait and have failed on a replica, counted from 1
 	replica     int32     // whose slot it occupies, else 0
 	ran         ReplicaID // whose slot it occupies, or occupied last
 	order       uint64
