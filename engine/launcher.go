@@ -90,5 +90,22 @@ const (
 	DefaultStopGrace     = 30 * time.Second
 	DefaultPingTimeout   = 2 * time.Second
 	DefaultStartTimeout  = 8 * time.Minute
-	DefaultProbeInterval = 10 * time.Millisecond
+	DefaultProbeInterval = 20 * time.Millisecond
 )
+
+// Adopter is implemented by launchers whose instances go on when the program ends without having stopped them.
+type Adopter interface {
+	// Left lists, by name, what an earlier program left running and nobody has adopted.
+	Left() []Left
+	// Adopt takes an instance over as if this program had started it. The error is NotFound for one that has ended meanwhile.
+	Adopt(ctx context.Context, name string) (Instance, error)
+	// Discard ends what is left and was not adopted, by force, and returns when nothing of it runs any more.
+	Discard(ctx context.Context) error
+}
+
+// Left is an instance that an earlier program started.
+type Left struct {
+	Spec    Spec
+	Addr    string
+	Started time.Time
+}
