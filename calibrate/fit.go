@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"forebay/perf"
 )
 
 // Sample is a time that was measured and what it is made of.
@@ -51,6 +53,8 @@ type Coefficients struct {
 	ContextToken Estimate `json:"contextToken"`
 	Sequence     Estimate `json:"sequence"`
 
+	Measured perf.Range `json:"measured"` // where they hold
+
 	Samples int     `json:"samples"` // that were fitted
 	LeftOut int     `json:"leftOut"` // others, which something else had disturbed
 	Error   float64 `json:"error"`   // root mean square of the relative errors of those that were fitted
@@ -75,6 +79,9 @@ type Span struct {
 	// Block is the number of consecutive samples that are alike by chance: 1 for designed ones, the length of a typical call
 	// in samples for counters. Intervals are computed by drawing such blocks.
 	Block int
+	// Within asks for coefficients that hold where the samples are, and nowhere else. Of an engine that is always full, the cost of a step cannot be told from
+	// that of its context, and need not be as long as it stays full; Coefficients.Measured says where that is.
+	Within bool
 }
 
 const (
@@ -109,7 +116,7 @@ func Fit(samples []Sample, span Span) (*Coefficients, error) {
 		return nil, errors.New("the fit is degenerate: a step costs nothing in it; the samples are no steps of one engine")
 	}
 	low, high := intervals(rows, weights, max(span.Block, 1), &x)
-	c := &Coefficients{Samples: len(samples), LeftOut: all - len(samples)}
+	c := &Coefficients{Samples: len(samples), LeftOut: all - len(samples), Measured: RangeOf(samples)}
 	for i, e := range []*Estimate{&c.Call, &c.Step, &c.PrefillToken, &c.ContextToken, &c.Sequence} {
 		*e = Estimate{Value: x[i], Low: low[i], High: high[i]}
 	}
@@ -255,6 +262,26 @@ func intervals(rows []vector, weights []float64, block int, x *vector) (low, hig
 	return low, high
 }
 
+// RangeOf is where samples lie. How long the prompts were is known of those that were timed alone, and not of counters.
+func RangeOf(samples []Sample) perf.Range {
+	var r perf.Range
+	for i := range samples {
+		s := &samples[i]
+		if s.Calls > 0 {
+			r.Prompt = max(r.Prompt, int64(s.Prefill))
+		}
+		if s.Decoded <= 0 || s.Steps <= 0 {
+			continue
+		}
+		if n := max(1, int(s.Batch)); r.Least == 0 || n < r.Least {
+			r.Least = n
+		}
+		r.Most = max(r.Most, int(math.Ceil(s.Batch)))
+		r.Context = max(r.Context, int64(math.Ceil(s.Context/s.Steps)))
+	}
+	return r
+}
+
 // uncovered lists what samples do not span.
 func uncovered(samples []Sample, all *normal, span Span) (missing []string) {
 	var prefill, plain bool
@@ -278,6 +305,9 @@ func uncovered(samples []Sample, all *normal, span Span) (missing []string) {
 	}
 	if !plain {
 		missing = append(missing, "in none did sequences mostly decode")
+	}
+	if span.Within {
+		return missing
 	}
 	limit := float64(max(span.Batch, 1))
 	if most := max(1.5, high/minSpread); low > most {

@@ -27,6 +27,7 @@ type calibrateCmd struct {
 	EngineKey string `help:"With --url: where the engine's key is, env:NAME or file:PATH." placeholder:"REF"`
 	Upstream  string `help:"With --url: the engine's own name of the model." placeholder:"NAME"`
 	Counters  string `help:"Fit the counters of a run instead of asking: CSV with the columns t, prompt_throughput, gen_throughput, running, waiting, kv_tokens, once a second." type:"path" placeholder:"FILE"`
+	Within    bool   `help:"With --counters and --dry-run: take counters that do not span what the engine does; the coefficients hold where they are, and nowhere else."`
 	Quick     bool   `help:"The recipe of two points, alone and at the limit: quicker, and without intervals."`
 
 	Slots  int   `help:"Calls that the engine runs at once; found out when left out."`

@@ -105,6 +105,7 @@ func TestCalibrateFromCounters(t *testing.T) {
 		{"--slots 30 --kv 100000 --dry-run", 0, "20 ms  ("},
 		{"--slots 30 --kv 100000 --dry-run", 0, "100 ns  ("},
 		{"--slots 60 --kv 100000", 1, "the batch went up to 29.5 of 60"},
+		{"--slots 60 --kv 100000 --within", 1, "--within needs --dry-run"},
 		{"--kv 100000", 1, "--slots and --kv"},
 		{"--slots 30 --kv 100000 --typical 0/9", 1, "--typical"},
 		{"--slots 30 --kv 100000 --dry-run --typical 1000/1e3", 1, "--typical"},
@@ -118,6 +119,20 @@ func TestCalibrateFromCounters(t *testing.T) {
 		if code := Main(t.Context(), args, Streams{Out: &out, Err: &out}); code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: exit %d: %s", c.args, code, out.String())
 		}
+	}
+	// What --json prints is an engine to plan with, where the counters were.
+	var out strings.Builder
+	args := []string{"calibrate", demoModel, "--counters", path, "--slots", "60", "--kv", "100000", "--within", "--dry-run", "--json"}
+	if code := Main(t.Context(), args, Streams{Out: &out, Err: &out}); code != 0 {
+		t.Fatalf("exit %d: %s", code, out.String())
+	}
+	report := filepath.Join(t.TempDir(), "report.json")
+	if err := os.WriteFile(report, []byte(out.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := engineProfile(report)
+	if r := p.Measured; err != nil || p.Step != 20_000_000_000 || p.MaxBatch != 60 || p.KV != 100_000 || r.Least != 1 || r.Most != 30 || r.Prompt != 0 || r.Context < 10_000 || r.Context > 21_000 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

@@ -49,12 +49,15 @@ func (c *calibrateCmd) fitCounters(r *calibrated) error {
 	if c.Slots < 1 || c.KV < 1 {
 		return errors.New("--counters needs --slots and --kv, which counters do not tell")
 	}
+	if c.Within && !c.DryRun {
+		return errors.New("--within needs --dry-run: what holds in a part of what the engine does is for plans (--json), and nothing is sold by it")
+	}
 	list, err := readCounters(c.Counters)
 	if err != nil {
 		return err
 	}
 	r.slots, r.limited, r.kv, r.full, r.chunk, r.samples = c.Slots, true, c.KV, true, c.Chunk, calibrate.FromCounters(list)
-	r.fit, err = calibrate.Fit(r.samples, calibrate.Span{Batch: c.Slots, Block: 10})
+	r.fit, err = calibrate.Fit(r.samples, calibrate.Span{Batch: c.Slots, Block: 10, Within: c.Within})
 	return err
 }
 
@@ -102,7 +105,7 @@ func (r *calibrated) twoPoint(m *calibrate.Measured) error {
 	}
 	exact := func(v float64) calibrate.Estimate { return calibrate.Estimate{Value: v, Low: v, High: v} }
 	r.quick = true
-	r.fit = &calibrate.Coefficients{Call: exact(max(0, l.G-l.A)), Step: exact(l.A), PrefillToken: exact(l.D), Sequence: exact(l.B), Samples: 2}
+	r.fit = &calibrate.Coefficients{Call: exact(max(0, l.G-l.A)), Step: exact(l.A), PrefillToken: exact(l.D), Sequence: exact(l.B), Measured: calibrate.RangeOf(m.Samples), Samples: 2}
 	return nil
 }
 
@@ -151,7 +154,7 @@ func (r *calibrated) coefficients() []coefficient {
 func (r *calibrated) report(kept jsontext.Value) any {
 	return map[string]any{
 		"model": r.Model, "engine": r.Engine, "calibration": kept, "callMicros": r.fit.Call.Value * 1e6, "worstError": r.fit.Worst,
-		"slotsFound": r.limited, "samples": r.samples,
+		"slotsFound": r.limited, "samples": r.samples, "range": r.fit.Measured,
 		"replica": map[string]any{
 			"inputPerMinute": r.sells.Input, "outputPerMinute": r.sells.Output, "inputPerMinuteBusy": r.busy.Input, "outputPerMinuteBusy": r.busy.Output,
 			"typicalInput": r.mix.Input, "typicalOutput": r.mix.Output, "waitP99Ms": int64(r.wait) / 1e6,

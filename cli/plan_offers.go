@@ -3,15 +3,19 @@ package cli
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"time"
 
 	"forebay/catalog"
+	"forebay/config"
 	"forebay/fault"
 	"forebay/meter"
 	"forebay/perf"
 	"forebay/plan"
 	"forebay/plan/clouds"
+
+	"github.com/go-json-experiment/json"
 )
 
 // planOffers are prices and sizes in place of those of the catalogue, or where it has none.
@@ -24,7 +28,7 @@ type planOffers struct {
 	ReservedPrice []string           `help:"Price of an hour of 1,000 input and 1,000 output tokens a minute of the reserved tier, by term: none, 1-month, 3-months; one without a term is of no commitment." placeholder:"[TERM=]INPUT/OUTPUT"`
 	TierFactor    map[string]float64 `help:"Price of the tiers flex and batch over that of the default tier, such as flex=0.5,batch=0.5, where the catalogue knows none." placeholder:"TIER=FACTOR" mapsep:","`
 	InstancePrice string             `help:"Instance for --profile and its price an hour." placeholder:"TYPE=PRICE"`
-	Profile       string             `help:"Engine that serves the model on machines of one's own, by the name of published coefficients." placeholder:"NAME"`
+	Profile       string             `help:"Engine that serves the model on machines of one's own, by the name of published coefficients, or a file that forebay calibrate --json has written (.json)." placeholder:"NAME|FILE"`
 
 	planScaling
 	planServerless
@@ -232,9 +236,48 @@ func (c *planOffers) reserved(q *plan.Question) error {
 	return nil
 }
 
+// engineProfile is an engine by the name of its published coefficients, or as it was measured.
+func engineProfile(name string) (perf.Profile, error) {
+	if !strings.HasSuffix(name, ".json") {
+		return perf.Named(name)
+	}
+	raw, err := os.ReadFile(name) //nolint:gosec // the operator's own file
+	if err != nil {
+		return perf.Profile{}, err
+	}
+	var r struct {
+		Model       string `json:"model"`
+		Engine      string `json:"engine"`
+		Calibration struct {
+			Step         float64 `json:"step_us"`
+			PrefillToken float64 `json:"prefill_token_us"`
+			ContextToken float64 `json:"context_token_us"`
+			Sequence     float64 `json:"sequence_us"`
+			Slots        int32   `json:"slots"`
+			Chunk        int64   `json:"chunk_tokens"`
+			KV           int64   `json:"kv_tokens"`
+			Measured     string  `json:"measured"`
+		} `json:"calibration"`
+		Range perf.Range `json:"range"`
+	}
+	if err := json.Unmarshal(raw, &r); err != nil || r.Calibration.Step == 0 {
+		return perf.Profile{}, fmt.Errorf("%s is no report of forebay calibrate --json: write one with it", name)
+	}
+	c := config.Calibration{
+		Step: r.Calibration.Step, PrefillToken: r.Calibration.PrefillToken, ContextToken: r.Calibration.ContextToken, Sequence: r.Calibration.Sequence,
+		Slots: r.Calibration.Slots, Chunk: r.Calibration.Chunk, KV: r.Calibration.KV,
+	}
+	p := c.Profile()
+	p.Name, p.Source, p.Measured = r.Model+" on "+r.Engine, "measured "+r.Calibration.Measured, r.Range
+	if err := p.Validate(); err != nil {
+		return perf.Profile{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
+}
+
 func (c *planOffers) machine(q *plan.Question) error {
 	if c.Profile != "" {
-		p, err := perf.Named(c.Profile)
+		p, err := engineProfile(c.Profile)
 		if err != nil {
 			return fault.Newf(fault.Invalid, "--profile: %v", err)
 		}

@@ -80,6 +80,36 @@ func TestPlanOfATrace(t *testing.T) {
 	}
 }
 
+// What forebay calibrate has measured is an engine to plan with, where it was measured and not beyond.
+func TestPlanOfAMeasuredEngine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "measured.json")
+	report := `{"model": "m", "engine": "here", "calibration": {"step_us": 13100, "prefill_token_us": 41.7, "context_token_us": 0.052, "sequence_us": 61, "slots": 128, "chunk_tokens": 2048,
+		"kv_tokens": 500000, "measured": "2026-05-04T10:00:00Z"}, "samples": [], "range": {"least": 1, "most": 64, "prompt": 2000, "context": 100000}}`
+	if err := os.WriteFile(file, []byte(report), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--profile", file, "--instance-price", "own=2", "--calls", "5000", "--shape"}
+	code, out, errs := runCLI(t, append(args, workedShape)...)
+	text := strings.Join(strings.Fields(out), " ")
+	for _, want := range []string{"Endpoint of one's own, 1 own", "the coefficients of m on here were measured with 1 to 64 calls at once, prompts of up to 2,000 tokens, and 100,000 tokens of context", "If every step took 5 % longer: first token"} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("%d %q is missing: %s %s", code, want, errs, out)
+		}
+	}
+	code, out, errs = runCLI(t, append(args, "50000/day, in 3000, out 100")...)
+	if text := strings.Join(strings.Fields(out), " "); code != 0 || !strings.Contains(text, "prompts of up to 2000 tokens, and the mean one here has 3000: nothing is planned outside of that") {
+		t.Errorf("%d %s %s", code, errs, out)
+	}
+	for _, text := range []string{"", "{}", `{"calibration": {"step_us": 1}}`} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, errs := runCLI(t, append(args, workedShape)...); code != exitUsage || !strings.Contains(errs, "--profile") {
+			t.Errorf("%q: %d %s", text, code, errs)
+		}
+	}
+}
+
 // Names that callers choose do nothing to a terminal, and a report that cannot be put where it was asked for is the asker's to mend.
 func TestPlanPrintsNamesPlainly(t *testing.T) {
 	args := []string{"plan", "--model=meta.llama3-1-70b-instruct-v1:0", "--shape", workedShape, "--profile", "llama-3.3-70b/4xh100", "--instance-price", "x\x1b[2Jy=20"}

@@ -25,6 +25,47 @@ type Profile struct {
 	KV        int64 // tokens that the memory holds
 	Block     int64 // tokens of a block of memory; 0 means 1
 	Recompute int64 // thousandths of a preempted sequence's tokens that are read again; the rest is found in the prefix cache
+
+	Measured Range // where the coefficients were measured
+}
+
+// Range is where coefficients were measured. What is outside of it is a guess. A member of zero is not known.
+type Range struct {
+	Least   int   `json:"least,omitzero"`   // sequences that decoded at once, at least
+	Most    int   `json:"most,omitzero"`    // and at most
+	Prompt  int64 `json:"prompt,omitzero"`  // tokens of the longest prompt
+	Context int64 `json:"context,omitzero"` // tokens of context that the sequences of a step held together
+}
+
+func (r *Range) valid() bool {
+	return r.Least >= 0 && r.Most >= 0 && r.Prompt >= 0 && r.Context >= 0 && (r.Most == 0 || r.Least <= r.Most)
+}
+
+// Slots are how many calls of a mix an engine is given at once, so that it stays where its coefficients were measured: at most MaxBatch, and those that
+// fit into the memory at their full length.
+func (p *Profile) Slots(m Mix) int {
+	m = m.atLeastOne()
+	n := p.Fits(m)
+	if p.Measured.Most > 0 {
+		n = min(n, p.Measured.Most)
+	}
+	if c := p.Measured.Context; c > 0 {
+		n = int(min(int64(n), c/addSat(m.Input, m.Output/2))) // calls are half way through their answers in the mean
+	}
+	return n
+}
+
+// Covers says in which way calls of a mix are outside of where the coefficients were measured, however few there are at once; nil for within, or where
+// that is not known.
+func (p *Profile) Covers(m Mix) error {
+	m = m.atLeastOne()
+	switch r := &p.Measured; {
+	case r.Prompt > 0 && m.Input > r.Prompt:
+		return fmt.Errorf("the coefficients of %s were measured with prompts of up to %d tokens, and the mean one here has %d", p.Name, r.Prompt, m.Input)
+	case r.Context > 0 && addSat(m.Input, m.Output/2) > r.Context:
+		return fmt.Errorf("the coefficients of %s were measured with up to %d tokens of context, and a mean call here has %d", p.Name, r.Context, addSat(m.Input, m.Output/2))
+	}
+	return nil
 }
 
 const (
@@ -52,6 +93,9 @@ func (p *Profile) Validate() error {
 	}
 	if p.Recompute < 0 || p.Recompute > permille {
 		errs = append(errs, errors.New("the share recomputed must be between 0 and 1000 thousandths"))
+	}
+	if !p.Measured.valid() {
+		errs = append(errs, errors.New("the range that the coefficients were measured in ends before it begins, or is negative"))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)

@@ -7,7 +7,7 @@ import "fmt"
 //
 // Where the source gives no memory or batch, KV is 0.9 of the accelerators' memory less
 // 16-bit weights, by the model's own KV bytes per token (128 KiB for Llama-3 8B, 320 KiB for
-// the 70B ones), rounded down, and batch and chunk are the engine's defaults.
+// the 70B ones), rounded down, and batch and chunk are the engine's defaults. Measured is what the source's samples span; BLIS publishes no samples.
 var Profiles = []Profile{
 	{
 		Name: "codellama-34b/h100", Source: "BLIS defaults.yaml at 938f8d88, vLLM 0.8.4",
@@ -27,16 +27,19 @@ var Profiles = []Profile{
 		Name: "llama-2-70b/4xh100", Source: "Splitwise-sim data/perf_model.csv, medians",
 		Step: 28_300 * micro, PrefillToken: 111 * micro, Sequence: 352 * micro,
 		MaxBatch: 256, Chunk: 2048, KV: 450_000, Block: 16, Recompute: permille,
+		Measured: Range{Least: 1, Most: 64, Prompt: 8192, Context: 64 * (512 + 128)},
 	},
 	{
 		Name: "llama-2-70b/8xh100", Source: "Splitwise-sim data/perf_model.csv, medians",
 		Step: 29_900 * micro, PrefillToken: 98 * micro, Sequence: 307 * micro,
 		MaxBatch: 256, Chunk: 2048, KV: 1_300_000, Block: 16, Recompute: permille,
+		Measured: Range{Least: 1, Most: 64, Prompt: 8192, Context: 64 * (512 + 128)},
 	},
 	{
 		Name: "llama-2-7b/a10g", Source: "VTC artifact cost_profile.json, fit over 16 points, residual up to 10 %",
 		Step: 16_300 * micro, PrefillToken: 213 * micro, ContextToken: 2_020_000, Sequence: 245 * micro,
 		MaxBatch: 64, Chunk: 2048, KV: 10_000, Block: 1, Recompute: permille,
+		Measured: Range{Most: 1111, Prompt: 512, Context: 10_000}, // the points have 13 sequences and more, the artifact's own runs fewer
 	},
 	{
 		Name: "llama-3.1-8b/a100-80", Source: "BLIS defaults.yaml at 938f8d88, vLLM 0.8.4",
@@ -47,11 +50,13 @@ var Profiles = []Profile{
 		Name: "llama-3.1-8b/rtx-4090", Source: "LLMServingSim bench/examples at 5daddb21, fit of the run on vLLM 0.19",
 		Step: 16_300 * micro, PrefillToken: 85 * micro, ContextToken: 210_000, Sequence: 27 * micro,
 		MaxBatch: 256, Chunk: 2048, KV: 41_408, Block: 16, Recompute: permille,
+		Measured: Range{Least: 1, Most: 50, Prompt: 3998, Context: 41_408},
 	},
 	{
 		Name: "llama-3.1-8b/rtx-pro-6000", Source: "LLMServingSim bench/examples at 5daddb21, fit of the run on vLLM 0.19",
 		Step: 13_100 * micro, PrefillToken: 41_700_000, ContextToken: 52_000, Sequence: 61 * micro,
 		MaxBatch: 128, Chunk: 2048, KV: 500_000, Block: 16, Recompute: permille,
+		Measured: Range{Least: 1, Most: 128, Prompt: 3998, Context: 104_567},
 	},
 	{
 		Name: "llama-3.3-70b/4xh100", Source: "BLIS defaults.yaml at 938f8d88, vLLM 0.8.4",
@@ -62,6 +67,7 @@ var Profiles = []Profile{
 		Name: "opt-13b/a100-80", Source: "DistServe simdistserve/estimators/profile_data, vLLM, batches under 95",
 		Step: 23_475 * micro, PrefillToken: 140_509_000, ContextToken: 593_000, Sequence: 60_727_000,
 		MaxBatch: 256, Chunk: 2048, KV: 66_144, Block: 16, Recompute: permille,
+		Measured: Range{Least: 1, Most: 94},
 	},
 	{
 		Name: "qwen3-14b/h100", Source: "BLIS defaults.yaml at 938f8d88, vLLM 0.8.4",

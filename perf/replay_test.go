@@ -2,13 +2,15 @@ package perf
 
 import (
 	"bufio"
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"forebay/internal/testenv"
+
+	"github.com/go-json-experiment/json"
 )
 
 // call is a request of a recorded run of vLLM.
@@ -88,6 +90,36 @@ func TestRecordedRunsOfVLLM(t *testing.T) {
 				t.Errorf("%d preemptions", len(r.Set))
 			}
 		})
+	}
+}
+
+// On the recorded runs, in one of which memory ends and sequences are set back, an engine that jumps from change to change gives every token that one gives
+// that takes each step, at the same nanosecond.
+func TestT16JumpingEqualsSteppingOnRecordedRuns(t *testing.T) {
+	for run, profile := range map[string]string{"RTXPRO6000_Llama-3.1-8B": "llama-3.1-8b/rtx-pro-6000", "RTX4090_Llama-3.1-8B": "llama-3.1-8b/rtx-4090"} {
+		calls := recorded(t, run)
+		p, err := Named(profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := make([]arrival, len(calls))
+		for i, x := range calls {
+			list[i] = arrival{at: Instant((x.Queued - calls[0].Queued) * 1e9), id: uint64(i), in: x.In, out: x.Out}
+		}
+		looks := [2]int{}
+		counted := func(i int, next func(*Engine) (Instant, bool)) func(*Engine) (Instant, bool) {
+			return func(e *Engine) (Instant, bool) { looks[i]++; return next(e) }
+		}
+		stepped, _ := drive(t, New(p), list, counted(0, (*Engine).NextWake))
+		jumped, _ := drive(t, New(p), list, counted(1, (*Engine).NextChange))
+		if len(stepped.Last) != len(calls) || !sameInstants(stepped.First, jumped.First) || !sameInstants(stepped.Last, jumped.Last) || !slices.Equal(stepped.Set, jumped.Set) {
+			t.Errorf("%s: jumping differs from stepping", run)
+		}
+		if looks[1] >= looks[0] {
+			t.Errorf("%s: %d jumps, %d steps", run, looks[1], looks[0])
+		}
+		testenv.Record(t, "T16", fmt.Sprintf("%s: %d calls and %d times that one is set back, in %d jumps as in %d steps", run, len(calls), len(stepped.Set), looks[1], looks[0]),
+			"the engine that steps token by token: equal to the nanosecond")
 	}
 }
 

@@ -165,11 +165,18 @@ type Quantiles struct {
 	P50 int64 `json:"p50Nanos"`
 	P95 int64 `json:"p95Nanos"`
 	P99 int64 `json:"p99Nanos"`
-	// Slower and Faster are the 99th percentile where every step of the engine takes 5 % longer, or shorter: what an error of the
-	// coefficients does. 0 is not computed.
-	Slower int64  `json:"p99At105Nanos,omitzero"`
-	Faster int64  `json:"p99At95Nanos,omitzero"`
+	// Slower and Faster are the same where every step of the engine takes 5 % longer, or shorter: what an error of the coefficients does. Nil is not
+	// computed.
+	Slower *Times `json:"at105Percent,omitempty"`
+	Faster *Times `json:"at95Percent,omitempty"`
 	Method Method `json:"method"`
+}
+
+// Times are quantiles under another assumption.
+type Times struct {
+	P50 int64 `json:"p50Nanos"`
+	P95 int64 `json:"p95Nanos"`
+	P99 int64 `json:"p99Nanos"`
 }
 
 // BreakEven is where something bought by the hour costs what the same calls cost on demand.

@@ -45,6 +45,8 @@ const (
 	sensitivity = 50
 	// fewRefused is the share of calls, of a million, that may be refused by what is sold as never throttled.
 	fewRefused = 1000
+	// fewLong is the share of calls, per mille, from which on those with prompts beyond what an engine was measured with are seen in its 99th percentile.
+	fewLong = 10
 )
 
 func (p *planner) retries() replay.Retry {
@@ -270,10 +272,13 @@ func (p *planner) learn(o *offer, w window) error {
 	} else {
 		o.Assumptions = append(o.Assumptions, "no quota is known, so nothing is refused")
 	}
-	if s.own {
-		o.First, o.Whole = quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.First }), quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.Whole })
-	} else {
+	switch why := guessed(s); {
+	case !s.own:
 		o.Speed = "no latencies of this service are published"
+	case why != "":
+		o.Speed = "not told, because it would be a guess: " + why
+	default:
+		o.First, o.Whole = quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.First }), quantiles(s, func(r *replay.Result) *replay.Histogram { return &r.Whole })
 	}
 	p.learnWaited(o)
 	values := fmt.Sprintf("%s calls in minutes %d to %d, seed %d: %s served, %s refused, %s tries again", Grouped(r.Calls), w.from, w.to, p.q.Seed, Grouped(r.Served), Grouped(r.Refused), Grouped(r.Retries))
@@ -365,10 +370,31 @@ func (p *planner) reprice(o *offer) error {
 }
 
 func quantiles(s *serving, of func(*replay.Result) *replay.Histogram) *Quantiles {
-	h := of(s.result)
-	q := &Quantiles{P50: int64(h.Quantile(500)), P95: int64(h.Quantile(950)), P99: int64(h.Quantile(990)), Method: Replayed}
-	if s.slower != nil && s.faster != nil {
-		q.Slower, q.Faster = int64(of(s.slower).Quantile(990)), int64(of(s.faster).Quantile(990))
+	times := func(r *replay.Result) *Times {
+		if r == nil {
+			return nil
+		}
+		h := of(r)
+		return &Times{P50: int64(h.Quantile(500)), P95: int64(h.Quantile(950)), P99: int64(h.Quantile(990))}
 	}
-	return q
+	t := times(s.result)
+	return &Quantiles{P50: t.P50, P95: t.P95, P99: t.P99, Slower: times(s.slower), Faster: times(s.faster), Method: Replayed}
+}
+
+// guessed says why no latencies are told of engines of one's own: the replay has left where their coefficients were measured. "" where it has not, or
+// where that is not known.
+func guessed(s *serving) string {
+	r, m := s.result, &s.Profile.Measured
+	if share := r.Long * 1000 / max(r.First.Count(), 1); share >= fewLong {
+		return fmt.Sprintf("%s %% of the calls have prompts longer than the %s tokens that the coefficients of %s were measured with: measure longer ones (forebay calibrate --prompt)",
+			Milli(share*100), Grouped(m.Prompt), s.Profile.Name)
+	}
+	up := r.Length * time.Duration(s.Engines)
+	if s.Elastic != nil {
+		up = r.Paid * time.Duration(max(s.Elastic.Group, 1))
+	}
+	if n := r.Busy.Seconds() / max(up.Seconds(), 1); m.Least > 1 && n < float64(m.Least) {
+		return fmt.Sprintf("an engine has %.1f calls at once in the mean, and the coefficients of %s were measured with at least %d", n, s.Profile.Name, m.Least)
+	}
+	return ""
 }

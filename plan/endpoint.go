@@ -30,6 +30,15 @@ func (p *planner) engines(m *catalog.Model) []engine {
 	return out
 }
 
+// notes are what is assumed of an engine.
+func notes(e *engine) []string {
+	out := []string{reach(e)}
+	if e.note != "" {
+		out = append(out, "engine "+e.profile.Name+": "+e.note)
+	}
+	return out
+}
+
 // machines are those that run an engine, with how many each.
 func (p *planner) machines(m *catalog.Model, e *engine) []machine {
 	_, hardware, _ := strings.Cut(e.profile.Name, "/")
@@ -115,8 +124,30 @@ func (p *planner) mix() perf.Mix {
 	return perf.Mix{Input: max(p.a.Traffic.MeanInput, 1), Output: max(p.a.Traffic.MeanOutput, 1)}
 }
 
-// slots are the calls that an engine is given at once: as many of its batch as its memory holds of the mean call.
-func (p *planner) slots(e *perf.Profile) int { return max(1, min(e.MaxBatch, e.Fits(p.mix()))) }
+// slots are the calls that an engine is given at once: as many of its batch as its memory holds of the mean call, and as its coefficients were measured with.
+func (p *planner) slots(e *perf.Profile) int { return max(1, e.Slots(p.mix())) }
+
+// reach is what is assumed of where an engine's coefficients hold.
+func reach(e *engine) string {
+	m := &e.profile.Measured
+	if m.Most == 0 {
+		return fmt.Sprintf("where the coefficients of %s were measured is not known (%s): they are taken to hold everywhere", e.profile.Name, e.profile.Source)
+	}
+	text := fmt.Sprintf("the coefficients of %s were measured with %d to %d calls at once", e.profile.Name, m.Least, m.Most)
+	if m.Least == 0 {
+		text = fmt.Sprintf("the coefficients of %s were measured with up to %d calls at once", e.profile.Name, m.Most)
+	}
+	if m.Prompt > 0 {
+		text += fmt.Sprintf(", prompts of up to %s tokens", Grouped(m.Prompt))
+	}
+	if m.Context > 0 {
+		text += fmt.Sprintf(", and %s tokens of context", Grouped(m.Context))
+	}
+	return text + "; an engine is given no more than that"
+}
+
+// beyondMeasured is what is told of an engine whose coefficients do not cover the calls.
+const beyondMeasured = ": nothing is planned outside of that; measure it there (forebay calibrate --prompt)"
 
 // carry returns how many instances carry a minute's calls that somebody waits for, with waits within the usual target.
 func (p *planner) carry(e *engine, x *machine, f *Flow) (int64, perf.Headroom, error) {
@@ -130,6 +161,13 @@ func (p *planner) carry(e *engine, x *machine, f *Flow) (int64, perf.Headroom, e
 // instances considers as many of one type as the busiest minute takes, and fewer where fewer are enough.
 func (p *planner) instances(m *catalog.Model, e *engine, x *machine) error {
 	mix, slots := p.mix(), p.slots(&e.profile)
+	if beyond := e.profile.Covers(mix); beyond != nil {
+		o := p.add(ownMachines(m, "endpoint/"+x.Type, Unknown, beyond.Error()+beyondMeasured))
+		if one, err := product([]int64{x.Hour, p.q.Days * hoursOfDay}, []int64{1}); err == nil {
+			o.AtLeast = one // whatever it does
+		}
+		return nil
+	}
 	if _, ok := e.profile.Among(slots, mix, mix); !ok {
 		p.add(ownMachines(m, "endpoint/"+x.Type, Impossible, fmt.Sprintf("a mean call of %d and %d tokens does not fit into the memory of %s", mix.Input, mix.Output, e.profile.Name)))
 		return nil
@@ -171,9 +209,7 @@ func (p *planner) fleet(m *catalog.Model, e *engine, x *machine, n int64) *offer
 	o := ownMachines(m, fmt.Sprintf("endpoint/%s/%d", x.Type, n), Possible, "")
 	o.Name = fmt.Sprintf("Endpoint of one's own, %s %s", Grouped(n), x.Type)
 	o.Units, o.Term = n, "none"
-	if e.note != "" {
-		o.Assumptions = append(o.Assumptions, "engine "+e.profile.Name+": "+e.note)
-	}
+	o.Assumptions = append(o.Assumptions, notes(e)...)
 	if p.asked() != (replay.Waiting{}) {
 		o.Assumptions = append(o.Assumptions, spread+", and run at the tiers flex and batch in what the others leave")
 	}

@@ -46,6 +46,9 @@ func (p *planner) families(m *catalog.Model) []family {
 	for i := range engines {
 		for _, x := range p.machines(m, &engines[i]) {
 			e := &engines[i].profile
+			if e.Covers(p.mix()) != nil {
+				continue
+			}
 			per := e.Throughput(p.slots(e), p.mix())
 			out = append(out, family{"an endpoint of one's own on " + x.Type, func(d *Demand) (float64, bool) {
 				most, _ := d.peak(func(f *Flow) float64 { return f.Output })

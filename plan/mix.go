@@ -133,6 +133,9 @@ func (x *mixture) kinds() bool {
 	engines := p.engines(x.model)
 	for i := range engines {
 		e := &engines[i]
+		if e.profile.Covers(p.mix()) != nil {
+			continue
+		}
 		rate := e.profile.Throughput(p.slots(&e.profile), p.mix())
 		for _, k := range p.machines(x.model, e) {
 			out := float64(rate.Output * k.engines)

@@ -41,6 +41,9 @@ func (x *mixture) offer(h *holding) *offer {
 	if h.most() > 0 {
 		o.Assumptions = append(o.Assumptions, "units by the hour of the week: "+p.words(h.hours))
 	}
+	if h.instances > 0 {
+		o.Assumptions = append(o.Assumptions, notes(h.engine)...)
+	}
 	if h.instances > 0 && h.rest {
 		o.Assumptions = append(o.Assumptions, fmt.Sprintf("a call that would wait longer than %v for an engine goes on demand", mixWait))
 	}

@@ -143,7 +143,7 @@ func TestUnitOfUnknownSizeLoses(t *testing.T) {
 	if a.Verdict != want {
 		t.Errorf("%s\nwant %s", a.Verdict, want)
 	}
-	if o := option(t, a, "endpoint/ml.p5.48xlarge/1"); o.Cost.Mid != 113_068_000_000*720 || o.First == nil || o.First.P99 <= 0 || o.First.Slower <= o.First.Faster {
+	if o := option(t, a, "endpoint/ml.p5.48xlarge/1"); o.Cost.Mid != 113_068_000_000*720 || o.First == nil || o.First.P99 <= 0 || o.First.Slower.P50 <= o.First.Faster.P50 || o.Whole.Slower.P95 <= o.Whole.Faster.P95 || o.Whole.Slower.P99 <= o.Whole.P99 {
 		t.Errorf("%+v %+v", o, o.First)
 	}
 	if b := a.BreakEven[0]; b.PerDay != 615_385 || b.PerMinute != 427_350 {

@@ -207,9 +207,7 @@ func (p *planner) tracked(m *catalog.Model, e *engine, x *machine, n int64) erro
 // scaled completes an option of instances that come and go, of which the hours are known by closed form.
 func (p *planner) scaled(o *offer, e *engine, x *machine, c course, hours func(d *Demand) float64) {
 	o.Upkeep = "yours: images, weights, scaling rules, failures"
-	if e.note != "" {
-		o.Assumptions = append(o.Assumptions, "engine "+e.profile.Name+": "+e.note)
-	}
+	o.Assumptions = append(o.Assumptions, notes(e)...)
 	o.up = func(w window) float64 { return hours(p.demand.part(w)) }
 	o.serving = p.engineServing(&e.profile, int(int64(c.most())*x.engines), p.slots(&e.profile))
 	o.cost = func(d *Demand) ([]CostRow, error) {

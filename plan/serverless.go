@@ -27,8 +27,11 @@ func (p *planner) serverless(m *catalog.Model) error {
 		p.boundServerless(m)
 	case len(engines) == 0:
 		o.State, o.Why = Unknown, "no coefficients of an engine of "+m.Name+" are published: give --profile"
+	case engines[0].profile.Covers(p.mix()) != nil:
+		o.State, o.Why = Unknown, engines[0].profile.Covers(p.mix()).Error()+beyondMeasured
 	default:
 		p.awake(o, &engines[0].profile)
+		o.Assumptions = append(o.Assumptions, notes(&engines[0])...)
 	}
 	p.add(o)
 	return nil
@@ -37,7 +40,7 @@ func (p *planner) serverless(m *catalog.Model) error {
 // boundServerless says at which price of an hour a serverless endpoint wins.
 func (p *planner) boundServerless(m *catalog.Model) {
 	engines := p.engines(m)
-	if _, ok := p.rates(m); !ok || len(engines) == 0 {
+	if _, ok := p.rates(m); !ok || len(engines) == 0 || engines[0].profile.Covers(p.mix()) != nil {
 		return
 	}
 	up, _ := p.uptime(&engines[0].profile, p.demand, &ServerlessOffer{}, 0)

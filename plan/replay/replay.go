@@ -76,6 +76,7 @@ type Result struct {
 	Retries int64 // attempts beyond the first of each call
 	Late    int64 // calls that were served after a retry
 	Spilled int64 // calls that a purchase did not take and that were served on demand
+	Long    int64 // calls served whose prompts are longer than those that Serving.Profile was measured with
 
 	// OfferedInput and OfferedOutput are the tokens of all calls, also of those that were refused.
 	OfferedInput, OfferedOutput int64
@@ -377,6 +378,9 @@ func (r *run) done(o *sim.Outcome) {
 		res.Recalled += int64(o.Attempts - 1)
 		res.Lost += o.Lost
 		return
+	}
+	if most := r.serving.Profile.Measured.Prompt; most > 0 && o.Call.Input > most {
+		res.Long++
 	}
 	res.First.Add(time.Duration(o.First - arrived))
 	res.Whole.Add(time.Duration(o.Ended - arrived))

@@ -16,7 +16,7 @@ import (
 var pageHTML string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"amount": plan.Amount, "grouped": plan.Grouped, "milli": plan.Milli, "share": Share, "times": Times, "used": Used, "span": Span, "waited": waited,
+	"amount": plan.Amount, "grouped": plan.Grouped, "milli": plan.Milli, "share": Share, "times": Times, "used": Used, "span": Span, "sensitivity": Sensitivity, "waited": waited,
 	"percent":    func(permille int64) string { return plan.Milli(permille * 100) },
 	"permillion": func(n int64) string { return plan.Milli(n/10) + " %" },
 	"join":       strings.Join,

@@ -152,6 +152,18 @@ func Times(q *plan.Quantiles) string {
 	return Span(q.P50) + " / " + Span(q.P95) + " / " + Span(q.P99)
 }
 
+// Sensitivity says what an error of the engine's coefficients does to each latency; nothing where that was not computed.
+func Sensitivity(o *plan.Option) []string {
+	if o.First == nil || o.First.Slower == nil || o.First.Faster == nil || o.Whole == nil || o.Whole.Slower == nil || o.Whole.Faster == nil {
+		return nil
+	}
+	line := func(how string, first, whole *plan.Times) string {
+		return fmt.Sprintf("If every step took 5 %% %s: first token %s / %s / %s, end to end %s / %s / %s",
+			how, Span(first.P50), Span(first.P95), Span(first.P99), Span(whole.P50), Span(whole.P95), Span(whole.P99))
+	}
+	return []string{line("longer", o.First.Slower, o.Whole.Slower), line("less", o.First.Faster, o.Whole.Faster)}
+}
+
 // Span writes a time to three digits or so.
 func Span(nanos int64) string {
 	d := time.Duration(nanos)
@@ -172,9 +184,8 @@ func details(out io.Writer, a *plan.Answer) {
 			if o.Speed != "" {
 				fmt.Fprintf(out, "  Speed: %s.\n", o.Speed)
 			}
-			if o.First != nil && o.First.Slower > 0 {
-				fmt.Fprintf(out, "  If every step took 5 %% longer (shorter), one first token in a hundred would take over %s (%s) and one answer over %s (%s).\n",
-					Span(o.First.Slower), Span(o.First.Faster), Span(o.Whole.Slower), Span(o.Whole.Faster))
+			for _, x := range Sensitivity(o) {
+				fmt.Fprintf(out, "  %s.\n", x)
 			}
 			if o.Idle > 0 {
 				fmt.Fprintf(out, "  Of its cost, %s %s pays for capacity that nobody uses.\n", plan.Amount(o.Idle), a.Currency)
