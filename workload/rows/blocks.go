@@ -22,9 +22,13 @@ func AppendBlocks(dst []uint64, v jsontext.Value) []uint64 {
 		if err != nil {
 			break
 		}
-		h := fnv.New64a()
-		_, _ = h.Write(e)
-		dst = append(dst, h.Sum64())
+		dst = append(dst, hashOf(e))
 	}
 	return dst
+}
+
+func hashOf(text []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(text)
+	return h.Sum64()
 }

@@ -17,6 +17,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// Blocked is rows that have the hashes of prompts' blocks, too.
+type Blocked interface {
+	Reader
+	// WantBlocks says that they are wanted.
+	WantBlocks()
+	// Blocks are those of the last row. The slice is used again.
+	Blocks() []uint64
+}
+
 // Reader is the rows of a file, one after the other. The slice that Next returns is used again.
 type Reader interface {
 	Next() (row []string, line int64, err error)
@@ -67,7 +76,6 @@ func (i *Input) Row() {
 
 // packed are files that are known and not read, by how they begin.
 var packed = []struct{ magic, what, instead string }{
-	{"PAR1", "a Parquet file", "choose CSV for the export (Data Exports: format text/csv, compression GZIP), or write it as CSV: duckdb -c \"COPY (FROM 'FILE') TO 'FILE.csv'\""},
 	{"PK\x03\x04", "a ZIP archive", "unpack it, and name the file in it"},
 	{"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it, or compress it by gzip"},
 	{"BZh", "compressed by bzip2", "unpack it, or compress it by gzip"},
@@ -76,14 +84,8 @@ var packed = []struct{ magic, what, instead string }{
 
 // Open returns a file's bytes, and what closes it. Faults: Invalid for what is no file, and for what is known and not read.
 func Open(path string) (*Input, io.Closer, error) {
-	i, err := os.Stat(path) // before it is opened: a pipe would block
-	switch {
-	case err != nil:
+	if err := regular(path); err != nil {
 		return nil, nil, err
-	case i.IsDir():
-		return nil, nil, fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
-	case !i.Mode().IsRegular():
-		return nil, nil, fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
@@ -106,6 +108,20 @@ func Open(path string) (*Input, io.Closer, error) {
 		r = newInput(z)
 	}
 	return r, f, nil
+}
+
+// regular refuses what is no file, before it is opened: a pipe would block.
+func regular(path string) error {
+	i, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case i.IsDir():
+		return fault.Newf(fault.Invalid, "%s is a folder: name a file", path)
+	case !i.Mode().IsRegular():
+		return fault.Newf(fault.Invalid, "%s is a pipe or a device, and traffic is read more than once: write it into a file, and name that", path)
+	}
+	return nil
 }
 
 // Begin finds the form of a file: JSON if it begins with a brace or a bracket, else CSV.
@@ -229,10 +245,10 @@ func NewJSON(path string, r *Input) (*JSON, []string, error) {
 	return x, names, nil
 }
 
-// WantBlocks says that the hashes of prompts' blocks are wanted.
+// WantBlocks implements Blocked.
 func (x *JSON) WantBlocks() { x.wants = true }
 
-// Blocks are the hashes of the last row. The slice is used again.
+// Blocks implements Blocked.
 func (x *JSON) Blocks() []uint64 { return x.block }
 
 // object returns the next object.

@@ -240,18 +240,12 @@ type billing struct {
 }
 
 func (x *billing) read() error {
-	in, closer, err := rows.Open(x.b.path)
+	r, err := rows.OpenTable(x.b.path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = closer.Close() }()
-	if _, err := rows.Begin(x.b.path, in); err != nil {
-		return err
-	}
-	r, names, err := rows.NewCSV(x.b.path, in)
-	if err != nil {
-		return err
-	}
+	defer func() { _ = r.Close() }()
+	names := r.Names
 	at := func(wanted []string) int {
 		return slices.IndexFunc(names, func(n string) bool { return slices.Contains(wanted, plain(n)) })
 	}

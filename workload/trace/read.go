@@ -24,6 +24,12 @@ func Read(path string, opt Options) (workload.Source, error) {
 	if i, err := os.Stat(path); err == nil && i.IsDir() {
 		return folder(path, opt)
 	}
+	if parquet, err := rows.IsParquet(path); err != nil || parquet {
+		if err != nil {
+			return nil, err
+		}
+		return table(path, opt)
+	}
 	in, closer, err := rows.Open(path)
 	if err != nil {
 		return nil, err
@@ -39,12 +45,20 @@ func Read(path string, opt Options) (workload.Source, error) {
 		}
 		return Open(path, opt)
 	}
-	_, names, err := rows.NewCSV(path, in)
+	return table(path, opt)
+}
+
+// table opens a report, or calls or counts, by its columns.
+func table(path string, opt Options) (workload.Source, error) {
+	t, err := rows.OpenTable(path)
 	if err != nil {
 		return nil, err
 	}
-	if bill, wide := isBill(names); bill {
-		return openBill(path, opt, names, wide)
+	if err := t.Close(); err != nil {
+		return nil, err
+	}
+	if bill, wide := isBill(t.Names); bill {
+		return openBill(path, opt, t.Names, wide)
 	}
 	return Open(path, opt)
 }

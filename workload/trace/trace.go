@@ -90,19 +90,19 @@ func Open(path string, opt Options) (*Trace, error) {
 		opt.Location = time.UTC
 	}
 	t := &Trace{path: path, opt: opt}
-	r, closer, names, isJSON, err := t.open()
+	r, err := rows.OpenTable(path)
 	if err != nil {
 		return nil, err
 	}
-	t.json = isJSON
-	defer func() { _ = closer.Close() }()
-	if t.columns, err = guess(path, names, opt.Columns); err != nil {
+	defer func() { _ = r.Close() }()
+	t.json = r.Objects
+	if t.columns, err = guess(path, r.Names, opt.Columns); err != nil {
 		return nil, err
 	}
 	if t.columns.at[meansInput] < 0 && opt.Input == 0 {
 		return nil, fault.Newf(fault.Invalid, "%s says how many calls come, and not how large they are: give their mean tokens, such as --tokens 1000,300", path)
 	}
-	if opt.Reuse > 0 && !slices.Contains(names, rows.BlocksMember) {
+	if opt.Reuse > 0 && !slices.Contains(r.Names, rows.BlocksMember) {
 		return nil, fault.Newf(fault.Invalid, "%s has no hashes of the blocks of prompts (%s), so that --reuse can find nothing in it: leave --reuse out", path, rows.BlocksMember)
 	}
 	t.format = t.form()
@@ -147,26 +147,6 @@ func (t *Trace) probe(r rows.Reader) error {
 	}
 	return fault.Newf(fault.Invalid, "%s: no time can be read in column %q of its first rows: name another with --columns time=NAME, or write times as 2006-01-02T15:04:05Z or as seconds",
 		t.path, t.columns.names[t.columns.at[meansTime]])
-}
-
-// open opens the file once more. It changes nothing, so that several can read at once.
-func (t *Trace) open() (r rows.Reader, closer io.Closer, names []string, isJSON bool, err error) {
-	in, closer, err := rows.Open(t.path)
-	if err != nil {
-		return nil, nil, nil, false, err
-	}
-	if isJSON, err = rows.Begin(t.path, in); err == nil {
-		if isJSON {
-			r, names, err = rows.NewJSON(t.path, in)
-		} else {
-			r, names, err = rows.NewCSV(t.path, in)
-		}
-	}
-	if err != nil {
-		_ = closer.Close()
-		return nil, nil, nil, false, err
-	}
-	return r, closer, names, isJSON, nil
 }
 
 const bedrockLog = "bedrock-invocation-log"
@@ -273,14 +253,14 @@ func (t *Trace) Faults() []workload.Fault {
 // All implements workload.Source.
 func (t *Trace) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
-		r, closer, _, _, err := t.open()
+		r, err := rows.OpenTable(t.path)
 		if err != nil {
 			yield(workload.Request{}, err)
 			return
 		}
-		defer func() { _ = closer.Close() }()
+		defer func() { _ = r.Close() }()
 		x := newReading(t)
-		if x.read(r, yield) {
+		if x.read(r.Reader, yield) {
 			t.last.Store(x.outcome())
 		}
 	}
@@ -316,7 +296,7 @@ type reading struct {
 	previous stamped
 	silence  [2]int64 // the longest time without a call
 	cache    *cache   // nil for none
-	blocks   *rows.JSON
+	blocks   rows.Blocked
 }
 
 func newReading(t *Trace) *reading {
@@ -328,7 +308,7 @@ func newReading(t *Trace) *reading {
 
 // read hands on all requests in order, and says whether it came to the end.
 func (x *reading) read(r rows.Reader, yield func(workload.Request, error) bool) bool {
-	if j, ok := r.(*rows.JSON); ok && x.t.opt.Reuse > 0 {
+	if j, ok := r.(rows.Blocked); ok && x.t.opt.Reuse > 0 {
 		x.blocks, x.cache = j, newCache(int64(x.t.opt.Reuse))
 		j.WantBlocks()
 	}
