@@ -44,10 +44,7 @@ func Whole(c *Call, g *Gateway, req *infer.Request, d infer.Dialect, head dialec
 	if also != nil {
 		also(resp)
 	}
-	if err := c.W.Body(http.StatusOK, "application/json", body); err != nil {
-		return err
-	}
-	return c.W.Flush() // the client need not wait for what the server does behind the answer
+	return c.W.Body(http.StatusOK, "application/json", body)
 }
 
 // wholeBody reads the answer of a call without streaming as a body of the dialect: the

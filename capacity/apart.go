@@ -1,6 +1,9 @@
 package capacity
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Parts on isolated replicas. The slots of a part are of what backs its purchase: of its shared slots, or of a purchase that has none, of the
 // replicas that are its own:
@@ -114,7 +117,7 @@ func (s *State) wantApart(ri int32, waits int32) {
 	r.apart.own, r.apart.rest = own, waits-own
 }
 
-// recallApart asks for as many slots of a purchase's own replicas back as calls wait that may have them.
+// recallApart asks for as many slots of a purchase's own replicas back as calls of it and its parts wait that may have them.
 func (s *State) recallApart(fi int32) {
 	f := &s.reservations.items[fi]
 	claims := f.apart.kin.own + min(f.left(), f.apart.kin.rest)
@@ -141,4 +144,37 @@ func (s *State) recallApartFor(fi, ri, claims int32) {
 		}
 		s.preempt(victim)
 	}
+}
+
+// awaited says whether a call waits for memory of an isolated replica, which is not lent to others meanwhile. One that waited for nothing else than a
+// slot would have started where there is one.
+func (s *State) awaited(r *replica) bool {
+	oi := s.reservationByID[r.Reservation]
+	if oi == 0 || s.reservations.items[oi].pool != r.pool || len(s.pools.items[r.pool].seats[seatIsolated]) == 0 {
+		return false
+	}
+	waits := func(ri int32) bool {
+		x := &s.reservations.items[ri]
+		if x.node == 0 || s.nodes.items[x.node].seat != seatIsolated || s.ownerOf(ri) != oi {
+			return false
+		}
+		return !s.calls.at(s.headOf(&s.nodes.items[x.node])).hasFailedOn(r.ID)
+	}
+	return waits(oi) || slices.ContainsFunc(s.reservations.items[oi].parts, waits)
+}
+
+// recallMemory asks for memory of isolated replicas back that calls wait for which have a slot there: one lent call after the other, until it fits.
+func (s *State) recallMemory(p *pool) {
+	if p.owned.borrowed == p.owned.recalling {
+		return
+	}
+	s.eachSeated(p.seats[seatIsolated], func(ci int32) bool {
+		c := s.calls.at(ci)
+		if k := s.ownRack(c); k.recalling == 0 && s.lacksMemory(p, c) {
+			if victim := s.victim(p, k, c); victim != 0 {
+				s.preempt(victim)
+			}
+		}
+		return true
+	})
 }

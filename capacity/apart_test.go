@@ -11,7 +11,7 @@ func (m *market) own(sell func(parent *purchase, most amounts) *purchase) {
 	p := sell(nil, amounts{})
 	inside := amounts{}
 	for range rapid.IntRange(1, 2).Draw(m.t, "own replicas") {
-		r := &machine{id: ReplicaID(len(m.replicas) + 1), slots: rapid.Int64Range(1, 4).Draw(m.t, "own slots"), owner: p, up: true}
+		r := m.machine(rapid.Int64Range(1, 4).Draw(m.t, "own slots"), p)
 		m.replicas, inside = append(m.replicas, r), inside.plus(amounts{r.slots, 0})
 	}
 	for range rapid.IntRange(1, 3).Draw(m.t, "parts of its own") {

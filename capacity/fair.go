@@ -284,6 +284,8 @@ func (s *State) serve(c *call, input, output int64) {
 	}
 	m := s.modelOf(c)
 	inner := c.fair
+	outer := &s.nodes.items[s.nodes.items[inner].parent]
+	turn := outer.first()
 	for _, i := range [2]int32{inner, s.nodes.items[inner].parent} {
 		n := &s.nodes.items[i]
 		n.counter = n.counter.add(mul(uint64(max(0, input-c.sawInput)), uint64(m.WeightInput)))
@@ -298,4 +300,15 @@ func (s *State) serve(c *call, input, output int64) {
 		}
 	}
 	c.sawInput, c.sawOutput = input, output
+	if outer.seat >= seatEntitled && outer.first() != turn {
+		s.seat(outer.reservation) // by the call whose turn it is now, which may need more memory, or less
+	}
+}
+
+// first returns the node of a group whose turn it is, 0 if none waits.
+func (g *group) first() int32 {
+	if len(g.active) == 0 {
+		return 0
+	}
+	return g.active[0]
 }

@@ -136,7 +136,8 @@ func (s *State) claimants(p *pool, t Tier) (firm, lent int32) {
 	return p.due + min(max(0, limit.slots-p.common.slots), firm), lent
 }
 
-// recallOwn asks for the slots of isolated replicas back that reservations wait for, in the order of their handles.
+// recallOwn asks for the slots of isolated replicas back that reservations wait for, in the order of their handles, and for memory, if it is that
+// which is missing.
 func (s *State) recallOwn(pi int32) {
 	p := &s.pools.items[pi]
 	if len(p.thirsty) > 1 { // which came about in an order that depends on where they lie in memory
@@ -148,14 +149,14 @@ func (s *State) recallOwn(pi int32) {
 			continue
 		}
 		r.thirsty = false
-		if oi := s.ownerOf(ri); oi != 0 && s.reservations.items[oi].apart.given > 0 {
+		if oi := s.ownerOf(ri); oi != 0 && s.reservations.items[oi].parent == 0 {
 			s.recallApart(oi)
 			continue
 		}
 		if r.node == 0 || s.nodes.items[r.node].waits() == 0 {
 			continue
 		}
-		n := &s.nodes.items[r.node]
+		n := &s.nodes.items[r.node] // of a part with replicas of its own
 		c := s.calls.at(s.headOf(n))
 		k := s.ownRack(c)
 		for k != nil && k.recalling < n.waits() {
@@ -167,6 +168,7 @@ func (s *State) recallOwn(pi int32) {
 		}
 	}
 	p.thirsty = p.thirsty[:0]
+	s.recallMemory(p)
 }
 
 // victim returns the call that is recalled for another: the newest of those it may recall, on the replica that has its

@@ -78,11 +78,8 @@ func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
 		Pools:  []Pool{{ID: poolID, MaxQueue: 12, Service: time.Second, AffinityEntries: 8}},
 	}
 	left := amounts{}
-	for i := range rapid.IntRange(1, 4).Draw(t, "replicas") {
-		r := &machine{id: ReplicaID(i + 1), slots: rapid.Int64Range(1, 3).Draw(t, "slots"), up: true}
-		if memory {
-			r.kv = rapid.Int64Range(100, 1000).Draw(t, "memory")
-		}
+	for range rapid.IntRange(1, 4).Draw(t, "replicas") {
+		r := m.machine(rapid.Int64Range(1, 3).Draw(t, "slots"), nil)
 		left = left.plus(amounts{r.slots, r.kv})
 		m.replicas = append(m.replicas, r)
 	}
@@ -120,7 +117,7 @@ func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
 	}
 	if isolated {
 		owner := m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "owner")]
-		m.replicas = append(m.replicas, &machine{id: ReplicaID(len(m.replicas) + 1), slots: 2, owner: owner, up: true})
+		m.replicas = append(m.replicas, m.machine(2, owner))
 	}
 	for _, r := range m.replicas {
 		x := Replica{ID: r.id, Pool: poolID, Slots: int32(r.slots), KV: r.kv}
@@ -134,6 +131,15 @@ func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
 		m.s.Step(0, Event{Kind: EventReplicaUp, Replica: r.id}, nil)
 	}
 	return m
+}
+
+// machine makes one more replica.
+func (m *market) machine(slots int64, owner *purchase) *machine {
+	r := &machine{id: ReplicaID(len(m.replicas) + 1), slots: slots, owner: owner, up: true}
+	if m.memory {
+		r.kv = rapid.Int64Range(100, 1000).Draw(m.t, "memory")
+	}
+	return r
 }
 
 // family is the purchase and, of a part, its parent.
@@ -288,6 +294,7 @@ func (m *market) follow(a *Action) {
 	c := m.calls[a.Call]
 	switch {
 	case a.Kind == ActionAdmit:
+		m.checkLent(c, m.replicas[a.Replica-1])
 		c.running, c.on = true, m.replicas[a.Replica-1]
 		m.admitted[a.Call] = true
 		if on := m.busy(c.on); on > c.on.slots {
@@ -354,7 +361,8 @@ func (m *market) arrive(of *purchase, tier Tier, recallable bool, input int64) {
 	m.order = append(m.order, c.id)
 	ev := Event{
 		Kind: EventArrive, Call: c.id, Tier: tier, Account: AccountID(rapid.IntRange(1, 3).Draw(m.t, "account")), Preemptible: recallable,
-		Input: input, MaxOutput: c.maxOutput, Prefix: uint64(rapid.IntRange(0, 3).Draw(m.t, "prefix")),
+		Principal: PrincipalID(rapid.IntRange(1, 2).Draw(m.t, "principal")),
+		Input:     input, MaxOutput: c.maxOutput, Prefix: uint64(rapid.IntRange(0, 3).Draw(m.t, "prefix")),
 	}
 	lane := Lane{Pool: poolID, Model: modelID}
 	if of == nil {
@@ -483,11 +491,7 @@ func (m *market) checkSlots() {
 		if !m.owns(p) {
 			continue
 		}
-		waits := m.waiting(p)
-		if _, _, bounded := m.undivided(p); bounded {
-			waits = m.claims(p)
-		}
-		if waits > 0 && free > 0 || waits > recalled && lent > 0 {
+		if waits := m.claims(p); waits > 0 && free > 0 || waits > recalled && lent > 0 {
 			m.t.Fatalf("%d calls wait for isolated replicas; %d slots are free, %d lent, of which %d come back", waits, free, lent+recalled, recalled)
 		}
 	}

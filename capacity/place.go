@@ -82,47 +82,52 @@ func (r *replica) fits(c *call) bool {
 // tokens is the memory that a call may occupy.
 func (c *call) tokens() int64 { return sum(sum(c.input, c.cacheWrite), c.maxOutput) }
 
-// find returns the replica on which the call would start now, 0 for none: the one that served its prefix last, unless that
-// is loaded beyond the bound; else the one with the least load for its weight, of those that are its reservation's, or that the
-// pool shares; for a call that can be recalled an idle one of somebody else; a standby only for lack of others.
+// find returns the replica on which the call would start now, 0 for none: of those that are its reservation's, or that the pool shares, or,
+// for a call that can be recalled, are idle and somebody else's; a standby only for lack of others. Among these it is the one that served its
+// prefix last, unless that is loaded beyond the bound; else the one with the least load for its weight.
 func (s *State) find(p *pool, c *call) (int32, Placement) {
-	if ri := s.affine(p, c); ri != 0 {
-		return ri, PlacedPrefix
-	}
+	near := s.affine(p, c)
 	own := s.ownRack(c)
 	if own != nil {
-		if ri := s.least(own, c); ri != 0 || !c.preemptible {
-			return ri, placedIf(ri, PlacedLeastLoad)
+		if ri, placed := s.findIn(own, c, near, PlacedLeastLoad); ri != 0 || !c.preemptible {
+			return ri, placed
 		}
 	}
-	if ri := s.least(&p.shared, c); ri != 0 {
-		return ri, PlacedLeastLoad
+	if ri, placed := s.findIn(&p.shared, c, near, PlacedLeastLoad); ri != 0 {
+		return ri, placed
 	}
 	if c.preemptible {
-		if ri := s.least(&p.owned, c); ri != 0 {
-			return ri, PlacedLent
+		if ri, placed := s.findIn(&p.owned, c, near, PlacedLent); ri != 0 {
+			return ri, placed
 		}
 	}
 	if p.standby.free > 0 && !s.primaryUp(p, c) {
-		ri := s.least(&p.standby, c)
-		return ri, placedIf(ri, PlacedStandby)
+		return s.findIn(&p.standby, c, 0, PlacedStandby)
 	}
 	return 0, PlacedNowhere
 }
 
-func placedIf(ri int32, why Placement) Placement {
-	if ri == 0 {
-		return PlacedNowhere
+// findIn returns the replica of a rack on which the call would start now, which is near if that is one of them, and why.
+func (s *State) findIn(k *rack, c *call, near int32, why Placement) (int32, Placement) {
+	if k.free <= 0 {
+		return 0, PlacedNowhere
 	}
-	return why
+	if near != 0 && k.open.has(near) {
+		if why != PlacedLent {
+			why = PlacedPrefix
+		}
+		return near, why
+	}
+	ri := k.open.lightest(s.replicas.items, func(r *replica) bool { return r.fits(c) && s.mayGo(c, r) })
+	if ri == 0 {
+		why = PlacedNowhere
+	}
+	return ri, why
 }
 
-// least returns the replica of a rack with the least load that can take the call now.
-func (s *State) least(k *rack, c *call) int32 {
-	if k.free <= 0 {
-		return 0
-	}
-	return k.open.lightest(s.replicas.items, func(r *replica) bool { return r.fits(c) && s.withinQuota(r, c) })
+// mayGo says whether a call may go to a replica of a rack that is open to it, if that has room for it.
+func (s *State) mayGo(c *call, r *replica) bool {
+	return !c.hasFailedOn(r.ID) && s.withinQuota(r, c) && (!c.preemptible || !s.awaited(r))
 }
 
 // upFor counts the replicas that serve the call sooner or later.
@@ -190,7 +195,7 @@ func (s *State) lacksMemory(p *pool, c *call) bool {
 		racks[2] = &p.standby
 	}
 	for _, k := range racks {
-		if k != nil && k.open.lightest(s.replicas.items, func(r *replica) bool { return !c.hasFailedOn(r.ID) && s.withinQuota(r, c) }) != 0 {
+		if k != nil && k.open.lightest(s.replicas.items, func(r *replica) bool { return s.mayGo(c, r) }) != 0 {
 			return true
 		}
 	}
@@ -226,7 +231,7 @@ func (s *State) affine(p *pool, c *call) int32 {
 		return 0
 	}
 	r := &s.replicas.items[ri]
-	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) || !s.withinQuota(r, c) || !s.open(c, r) {
+	if r.pool != c.pool || r.removed || r.Standby || !r.fits(c) || !s.open(c, r) || !s.mayGo(c, r) {
 		return 0
 	}
 	bound := int64(p.AffinityLoad)

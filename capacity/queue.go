@@ -375,8 +375,8 @@ func (s *State) pump(pi, subject int32) {
 }
 
 // nextCall picks the call to be admitted next, and its replica. A call at the front that fits nowhere now, for lack of
-// memory or quota, keeps those after it back, so that it is not starved, but not what other reservations are entitled to; one that only
-// avoids the replicas with free slots keeps nobody back.
+// memory or quota, keeps those after it back, so that it is not starved, but not what other reservations are entitled to; one that waits for
+// replicas of its own only what would be lent these (see awaited), and one that only avoids the replicas with free slots nobody.
 func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
 	blocked := false
 	s.inTurn(p, func(ci int32) bool {
@@ -388,6 +388,9 @@ func (s *State) nextCall(p *pool) (next, ri int32, placed Placement) {
 		if ri, placed = s.find(p, c); ri != 0 {
 			next = ci
 			return false
+		}
+		if entitled && s.ownRack(c) != nil {
+			return true
 		}
 		blocked = blocked || s.lacksMemory(p, c) || s.quotaRoom(p, c) != 0
 		return entitled || !blocked
@@ -404,7 +407,13 @@ func (s *State) inTurn(p *pool, visit func(ci int32) bool) {
 	}
 	s.eachSeated(p.seats[seatIsolated], visitAny)
 	if on {
-		s.eachSeated(p.seats[seatEntitled], visitAny)
+		_, bounded := p.commonRoom()
+		s.eachSeated(p.seats[seatEntitled], func(ci int32) bool {
+			if bounded && !s.mayStart(p, s.calls.at(ci)) {
+				return true // it needs more memory than the one by which its reservation is entitled
+			}
+			return visitAny(ci)
+		})
 	}
 	if !on {
 		return

@@ -51,7 +51,8 @@ func (m *market) tokens(c *customer) int64 {
 }
 
 // Traffic that keeps to its purchase in every 60 s is never refused, whatever quotas, flex, batch and other reservations do, and never waits
-// while a slot of its own is free, or lent without coming back. Common use does not pass its capacity by a call that was admitted. The fill
+// while a slot of its own is free, or lent without coming back. Common use does not pass its capacity by a call that was admitted. No work is lent an
+// isolated replica while a shared one has room for it, nor keeps others from a shared one by waiting for its own. The fill
 // of each bucket is what the definition says, and so is every refusal, to the nanosecond. All calls end once.
 func TestReservationsHold(t *testing.T) {
 	for _, c := range []struct {
@@ -63,6 +64,7 @@ func TestReservationsHold(t *testing.T) {
 		{name: "divided", divided: true},
 		{name: "faults", isolated: true, divided: true, faults: true},
 		{name: "memory", memory: true},
+		{name: "memory of its own", isolated: true, divided: true, memory: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
@@ -76,6 +78,8 @@ func TestReservationsHold(t *testing.T) {
 					if !c.memory { // which may be in pieces
 						m.checkSlots()
 					}
+					m.checkMemory()
+					m.checkWork()
 					m.checkFills()
 				}
 				m.finish()
