@@ -39,8 +39,10 @@ type Weights struct {
 	Bytes        int64  `json:"bytes"`
 }
 
-// Inspect looks at the artifact in a folder. Its faults are Invalid, and say what is missing or wrong.
-func Inspect(fsys fs.FS) (*Weights, error) {
+// Inspect looks at the artifact in a folder. Its faults are Invalid, and say what is missing or wrong. Of whatever lies there no more
+// than maxRead bytes are read.
+func Inspect(files fs.FS) (*Weights, error) {
+	fsys := &bounded{files, maxRead}
 	names, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return nil, invalid(err, "The artifact cannot be read.")
@@ -53,6 +55,9 @@ func Inspect(fsys fs.FS) (*Weights, error) {
 		w, err = whole(fsys, names)
 	default:
 		w, err = single(fsys, names)
+	}
+	if fsys.left < 0 {
+		return nil, invalid(errTooMuch, "The descriptions and the heads of the weights are longer than the %d bytes that are read of an artifact.", maxRead)
 	}
 	if err == nil {
 		err = w.check()

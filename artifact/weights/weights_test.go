@@ -3,7 +3,11 @@ package weights_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -88,6 +92,39 @@ func TestInspect(t *testing.T) {
 		}
 		if fault.KindOf(err) != fault.Invalid || !strings.Contains(fault.From(err).Message, c.fault) {
 			t.Errorf("%s: %+v, %v; want %q", name, got, err, c.fault)
+		}
+	}
+}
+
+// A file that was made to be read for long is not read to its end, however little it takes on the disk.
+func TestReadingIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "m.gguf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	head := binary.LittleEndian.AppendUint32([]byte("GGUF"), 3)
+	head = binary.LittleEndian.AppendUint64(head, 1)     // tensors
+	head = binary.LittleEndian.AppendUint64(head, 1<<16) // keys, each an array of 64 Mi bytes, which are holes of the file
+	key := binary.LittleEndian.AppendUint32(append(binary.LittleEndian.AppendUint64(nil, 1), 'k'), 9)
+	key = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(key, 0), 1<<26)
+	at := int64(0)
+	for _, b := range append([][]byte{head}, slices.Repeat([][]byte{key}, 8)...) {
+		if _, err := f.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		if at += int64(len(b)); len(b) == len(key) {
+			at += 1 << 26
+		}
+	}
+	many := folder(map[string]string{"config.json": llama})
+	for i := range 5000 {
+		many[fmt.Sprintf("part-%d.safetensors", i)] = &fstest.MapFile{Data: []byte(tensorFile(oneTensor, 8))}
+	}
+	for name, files := range map[string]fs.FS{"a long file": os.DirFS(dir), "many files": many} {
+		if w, err := weights.Inspect(files); fault.KindOf(err) != fault.Invalid || !strings.Contains(fault.From(err).Message, "longer than the") {
+			t.Errorf("%s: %+v %v", name, w, err)
 		}
 	}
 }
