@@ -18,7 +18,7 @@ type Route struct {
 // Lane is one way of a route to serve a call.
 type Lane struct {
 	Name     string        `yaml:"name,omitempty" doc:"What answers and reports call it; the model, with its engines, when left out."`
-	Model    string        `yaml:"model,omitempty" doc:"Id of a model that serves on demand, or the ARN of one that was brought: custom-model or imported-model. While that is not served, calls pass the lane over."`
+	Model    string        `yaml:"model,omitempty" doc:"Id of a model that serves on demand, or the ARN of one that was brought: custom-model or imported-model, or of a custom-model-deployment, whose model may change. While that is not served, calls pass the lane over."`
 	Bought   string        `yaml:"provisioned,omitempty" doc:"In place of a model: the name of a provisioned throughput of the operator's account, or the ARN of any. While it does not serve, calls pass the lane over."`
 	Engines  []string      `yaml:"engines,omitempty" doc:"Of the model's engines, those that serve in this lane; all when left out."`
 	Spill    string        `yaml:"spill,omitempty" enum:",never,over-rate,over-latency,over-rate-or-latency" doc:"When a call goes on to the next lane instead of being refused or waiting: never (when left out), when a limit of this lane has no room for it, or when it would wait longer than max_wait."`
@@ -79,10 +79,10 @@ func (l *Lane) served() string {
 	return l.Model
 }
 
-// Brought reports whether the lane's model is one that a caller brought, which is known only at run time.
+// Brought reports whether the lane's model is one that a caller brought, or a deployment of one, which is known only at run time.
 func (l *Lane) Brought() bool {
 	_, kind := arnKind(l.Model)
-	return kind == "custom-model" || kind == "imported-model"
+	return kind == "custom-model" || kind == "imported-model" || kind == "custom-model-deployment"
 }
 
 // arnKind returns the kind of Bedrock's resource that an ARN names.
@@ -174,7 +174,7 @@ func (c *Config) checkLane(k *checker, route string, l *Lane, path string) {
 		if kind == "provisioned-model" {
 			k.bad(path+".model", "is the ARN of what was bought; write it under provisioned")
 		} else {
-			k.bad(path+".model", "is no ARN of a model that was brought (custom-model, imported-model); of a deployment write that of its model")
+			k.bad(path+".model", "is no ARN of a model that was brought, or of a deployment (custom-model, imported-model, custom-model-deployment)")
 		}
 		return
 	}

@@ -30,8 +30,8 @@ func TestFaultsOfRoutes(t *testing.T) {
 		"dangling model":  {"  r:\n    lanes:\n      - model: mm\n", `11: routes.r.lanes[0].model: there is no "mm" among the models`},
 		"dangling engine": {"  r: {lanes: [{model: n, engines: [own]}]}\n", `9: routes.r.lanes[0].engines[0]: there is no "own" among the engines of n`},
 		"a deployment": {
-			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:custom-model-deployment/abc'}]}\n",
-			`9: routes.r.lanes[0].model: is no ARN of a model that was brought (custom-model, imported-model); of a deployment write that of its model`,
+			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:model-import-job/abc'}]}\n",
+			`9: routes.r.lanes[0].model: is no ARN of a model that was brought, or of a deployment (custom-model, imported-model, custom-model-deployment)`,
 		},
 		"a purchase": {
 			"  r: {lanes: [{model: 'arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abc'}]}\n",

@@ -25,8 +25,9 @@ const (
 
 // host stands for those who serve models.
 type host struct {
-	changed func() error
-	used    string
+	changed  func() error
+	used     string
+	deployed func(arn string) error
 }
 
 func (h *host) Base(_, name string) (string, error) {
@@ -46,6 +47,13 @@ func (h *host) Declared(account string) []Model {
 func (h *host) InUse(context.Context, *store.Tx, string, string) (string, error) { return h.used, nil }
 
 func (h *host) Changed(context.Context) error { return h.changed() }
+
+func (h *host) Deployed(_ context.Context, arn string) error {
+	if h.deployed == nil {
+		return nil
+	}
+	return h.deployed(arn)
+}
 
 type direct struct{ s *store.Store }
 
@@ -189,13 +197,24 @@ func TestDeployments(t *testing.T) {
 		b.wants(m, b.DeleteModel(t.Context(), operator, m), fault.Conflict, arn)
 	}
 	b.wants("delete while it is updated", b.DeleteDeployment(t.Context(), operator, arn), fault.Conflict, "updated")
+	var d *Deployment
+	b.host.deployed = func(string) (err error) { // the change is stored when routes are told of it, and not said to have ended
+		if d, err = b.Deployment(t.Context(), operator, arn); err == nil && (d.Model != two || d.Update.Status != Updating) {
+			t.Errorf("%+v", d)
+		}
+		return errors.Join(err, errors.New("routes cannot follow now"))
+	}
+	if err := b.step(t.Context()); err == nil || d == nil {
+		t.Error("the end of the change is said though routes do not follow")
+	}
+	b.host.deployed = nil
 	b.work()
-	d, err := b.Deployment(t.Context(), operator, arn)
-	if err != nil || d.Model != two || d.Update.Status != UpdateCompleted || d.Status != Active {
+	if d, err = b.Deployment(t.Context(), operator, arn); err != nil || d.Model != two || d.Update.Status != UpdateCompleted || d.Status != Active {
 		t.Errorf("%+v, %v", d, err)
 	}
 	b.host.used = "a purchase"
 	b.wants("what is bought for", b.DeleteModel(t.Context(), operator, "one"), fault.Conflict, "a purchase")
+	b.wants("what a route has a lane of", b.DeleteDeployment(t.Context(), operator, "d"), fault.Conflict, "a purchase")
 	b.host.used = ""
 	if err := errors.Join(b.DeleteModel(t.Context(), operator, "one"), b.DeleteDeployment(t.Context(), operator, "d"), b.DeleteModel(t.Context(), operator, two)); err != nil {
 		t.Error(err)

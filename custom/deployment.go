@@ -186,7 +186,8 @@ func (r *Registry) UpdateDeployment(ctx context.Context, account, id, model stri
 	return arn, err
 }
 
-// DeleteDeployment removes one; calls under way end. Faults: NotFound; Conflict while it is being created or updated.
+// DeleteDeployment removes one; calls under way end. Faults: NotFound; Conflict while it is being created or updated, or a
+// route has a lane of it.
 func (r *Registry) DeleteDeployment(ctx context.Context, account, id string) error {
 	return r.Store.Update(ctx, func(tx *store.Tx) error {
 		d := new(Deployment)
@@ -196,6 +197,13 @@ func (r *Registry) DeleteDeployment(ctx context.Context, account, id string) err
 		}
 		if d.Status == Creating || d.Update != nil && d.Update.Status == Updating {
 			return fault.Newf(fault.Conflict, "The deployment %s cannot be deleted while it is being created or updated.", res.Name)
+		}
+		use, err := r.Models.InUse(ctx, tx, account, res.ARN)
+		if err != nil {
+			return err
+		}
+		if use != "" {
+			return fault.Newf(fault.Conflict, "The deployment %s cannot be deleted while it is used by %s.", res.Name, use)
 		}
 		return tx.DeleteResource(ctx, res.ARN)
 	})

@@ -27,11 +27,14 @@ type Models interface {
 	Base(account, name string) (string, error)
 	// Declared returns the variants of an account that the configuration declares.
 	Declared(account string) []Model
-	// InUse says what has been bought for a model, or what route has a lane of it; "" for nothing. It knows of what is stored and not yet in force.
+	// InUse says what has been bought for a model, or what route has a lane of it or of a deployment, by its ARN; "" for nothing. It
+	// knows of what is stored and not yet in force.
 	InUse(ctx context.Context, tx *store.Tx, account, arn string) (string, error)
 	// Changed is called when there are models that can be served, or some that cannot any more. What is stored is in force
 	// when it returns.
 	Changed(ctx context.Context) error
+	// Deployed is called when a deployment goes to another model than before. What is stored of it is in force when it returns.
+	Deployed(ctx context.Context, arn string) error
 }
 
 // Options are what a registry is made with.

@@ -127,15 +127,24 @@ func (r *Registry) end(ctx context.Context, tx *store.Tx, m *Model) error {
 	return j.save(ctx, tx)
 }
 
-// deploy ends the creation of a deployment, or its change to another model.
+// deploy ends the creation of a deployment, or its change to another model. That it has ended is said when routes go there, too.
 func (r *Registry) deploy(ctx context.Context, d *Deployment) error {
 	updating := d.Update != nil && d.Update.Status == Updating
 	if d.Status != Creating && !updating {
 		return nil
 	}
-	d.Status = Active
-	if updating {
-		d.Model, d.Update.Status = d.Update.Model, UpdateCompleted
+	save := func() error { return r.Store.Update(ctx, func(tx *store.Tx) error { return d.save(ctx, tx) }) }
+	if updating && d.Model != d.Update.Model {
+		d.Model = d.Update.Model
+		if err := save(); err != nil {
+			return err
+		}
 	}
-	return r.Store.Update(ctx, func(tx *store.Tx) error { return d.save(ctx, tx) })
+	if err := r.Models.Deployed(ctx, d.ARN); err != nil {
+		return err
+	}
+	if d.Status = Active; updating {
+		d.Update.Status = UpdateCompleted
+	}
+	return save()
 }

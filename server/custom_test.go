@@ -305,6 +305,61 @@ func TestLanesOfWhatWasBrought(t *testing.T) {
 	}
 }
 
+// A lane of a deployment follows it to another model, and is passed over when an earlier lane is of that model.
+func TestLanesOfDeployments(t *testing.T) {
+	c := testConfig(t)
+	artifacts(t, &c)
+	s := run(t, c)
+	first, second := customModel(t, s, "first", "lora"), customModel(t, s, "second", "lora")
+	deployment := deploy(t, s, first)
+	lanes := `{"lanes":[{"model":"` + second + `","engines":[],"failover":true},{"name":"live","model":"` + deployment + `","failover":true},{"model":"` + novaLite + `"}]}`
+	for name, body := range map[string]string{"alone": `{"lanes":[{"model":"` + deployment + `"}]}`, "behind": lanes} {
+		if got := ask(t, s, http.MethodPost, "routes/"+name, body); got.status != 200 {
+			t.Fatalf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+	served := func(route, model string) {
+		t.Helper()
+		got := post(t, s, chatPath, `{"model":"`+route+`","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`)
+		if got.status != 200 || got.header.Get("X-Forebay-Model-Served") != model {
+			t.Errorf("%s: %d, %q, %s", route, got.status, got.header.Get("X-Forebay-Model-Served"), got.body)
+		}
+	}
+	served("alone", first)
+	served("behind", second)
+	if got := ask(t, s, http.MethodGet, "routes/behind/test", ""); !strings.Contains(got.body, first) {
+		t.Errorf("%s", got.body)
+	}
+	post(t, s, deploymentsPath+"/live", `{"modelArn":"`+second+`"}`, func(r *http.Request) { r.Method = http.MethodPatch }).members(t, http.StatusAccepted)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if got := post(t, s, deploymentsPath+"/live", "", method("GET")); strings.Contains(got.body, "UpdateCompleted") {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("%+v", got)
+		}
+		<-time.After(time.Millisecond)
+	}
+	served("alone", second)
+	served("behind", second)
+	if got := ask(t, s, http.MethodGet, "routes/behind/test", ""); strings.Contains(got.body, first) || !strings.Contains(got.body, laneClosed) {
+		t.Errorf("%s", got.body)
+	}
+	if a := post(t, s, deploymentsPath+"/live", "", method("DELETE")); a.status != http.StatusBadRequest || !strings.Contains(a.body, "the route ") {
+		t.Errorf("%+v", a)
+	}
+	for _, route := range []string{"alone", "behind"} {
+		if got := ask(t, s, http.MethodDelete, "routes/"+route, ""); got.status != 200 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	if a := post(t, s, deploymentsPath+"/live", "", method("DELETE")); a.status != http.StatusOK {
+		t.Errorf("%+v", a)
+	}
+	if got := ask(t, s, http.MethodPost, "routes/late", `{"lanes":[{"model":"`+deployment+`"}]}`); got.status != 400 || !strings.Contains(got.body, "made a deployment") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // A key whose policy lists no actions makes what is its own, and neither changes nor ends what others call.
 func TestPlainKeysChangeNoOthersModels(t *testing.T) {
 	c := testConfig(t)

@@ -215,9 +215,10 @@ func (s *Server) boughtFor(ctx context.Context, tx *store.Tx, r *config.Route) e
 			}
 		}
 		if l.Brought() {
+			arn, _ := resource.Parse(l.Model)
 			_, err := tx.Resource(ctx, l.Model)
-			if s.live.Load().model(l.Model) == nil || fault.KindOf(err) == fault.NotFound && err != nil {
-				return fault.Newf(fault.Invalid, "lanes[%d].model: nobody has brought a model %s, or it is not served", i, l.Model)
+			if arn.Kind != resource.CustomDeployment && s.live.Load().model(l.Model) == nil || fault.KindOf(err) == fault.NotFound && err != nil {
+				return fault.Newf(fault.Invalid, "lanes[%d].model: nobody has brought a model or made a deployment %s, or it is not served", i, l.Model)
 			}
 			if err != nil {
 				return err

@@ -18,7 +18,7 @@ import (
 
 // routed returns p with the routes as they are with what is bought now, and the routes as the scheduler takes them. Lanes of
 // what does not serve are left out, and routes without a lane.
-func (p *serving) routed(bought *provisioned) (*serving, []dispatch.Route, error) {
+func (p *serving) routed(bought *provisioned, made *directory) (*serving, []dispatch.Route, error) {
 	zone, err := time.LoadLocation(p.cfg.Account.Zone)
 	if err != nil {
 		return nil, nil, err
@@ -31,9 +31,9 @@ func (p *serving) routed(bought *provisioned) (*serving, []dispatch.Route, error
 		r := p.cfg.Routes[name]
 		to, named := dispatch.Route{Name: name}, &catalog.Route{Name: name}
 		for i := range r.Lanes {
-			lane, ok := p.lane(&r.Lanes[i], bought)
-			if !ok {
-				continue
+			lane, ok := p.lane(&r.Lanes[i], bought, made)
+			if !ok || slices.ContainsFunc(to.Lanes, func(o dispatch.Lane) bool { return samePlace(&o, &lane) }) {
+				continue // a deployment may have got the model of another lane
 			}
 			if i > 0 {
 				if lane.Budget, err = budget(r.Lanes[i-1].Budget, zone); err != nil {
@@ -51,8 +51,13 @@ func (p *serving) routed(bought *provisioned) (*serving, []dispatch.Route, error
 	return &out, routes, nil
 }
 
+// samePlace reports whether the same engines serve in two lanes, for the same money.
+func samePlace(a, b *dispatch.Lane) bool {
+	return a.Reservation == b.Reservation && dispatch.PoolName(a.Model, a.Engines) == dispatch.PoolName(b.Model, b.Engines)
+}
+
 // lane is a lane as the scheduler takes it; false where what was bought or brought for it does not serve.
-func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool) {
+func (p *serving) lane(l *config.Lane, bought *provisioned, made *directory) (dispatch.Lane, bool) {
 	out := dispatch.Lane{
 		Name: l.Title(), Mode: meter.ModeOnDemand, Model: l.Model, Engines: l.Engines, Spill: l.Rules(), MaxWait: l.MaxWait,
 	}
@@ -63,7 +68,17 @@ func (p *serving) lane(l *config.Lane, bought *provisioned) (dispatch.Lane, bool
 		}
 		out.Mode, out.Model, out.Reservation = meter.ModeProvisioned, t.Model.ID, t.ARN
 	}
-	return out, p.model(out.Model) != nil
+	if d := made.deployments[l.Model]; d != nil {
+		out.Model = d.Model
+	}
+	m := p.variants[out.Model]
+	if m == nil {
+		m = p.names.Get(out.Model)
+	}
+	if m != nil {
+		out.Model = m.ID
+	}
+	return out, m != nil
 }
 
 // routeWith names a route with such a lane, "" for none: one that is in force, or is stored and about to be.

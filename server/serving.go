@@ -210,7 +210,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	}
 	top.Reservations = p.reservations(bought)
 	found := newProvisioned(bought)
-	if p, top.Routes, err = p.routed(found); err != nil {
+	if p, top.Routes, err = p.routed(found, s.directory.Load()); err != nil {
 		return err
 	}
 	tenants := p.cfg.Tenants()

@@ -72,7 +72,7 @@ func (v adminView) lanes(req *infer.Request, who *identity.Principal, res *catal
 			Number: i + 1, Name: l.Title(), Model: l.Model, Spill: cmp.Or(l.Spill, "never"), Failover: l.Failover, State: laneClosed, Why: "what was bought does not serve",
 		}
 		if l.Brought() {
-			out[i].Why = "the model that was brought is not served"
+			out[i].Why = "the model that was brought is not served, or a lane before is of it"
 		}
 	}
 	for i := range res.Route.Lanes {

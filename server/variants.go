@@ -209,9 +209,24 @@ func (c customModels) InUse(ctx context.Context, tx *store.Tx, account, arn stri
 
 // Changed implements custom.Models.
 func (c customModels) Changed(ctx context.Context) error {
-	s := c.s
-	s.keys.Lock()
-	defer s.keys.Unlock()
+	c.s.keys.Lock()
+	defer c.s.keys.Unlock()
+	return c.s.renew(ctx)
+}
+
+// Deployed implements custom.Models. Deployments are looked up with each call; only routes are made of them.
+func (c customModels) Deployed(ctx context.Context, arn string) error {
+	c.s.keys.Lock()
+	defer c.s.keys.Unlock()
+	live := c.s.live.Load()
+	if live == nil || live.routeWith(func(l *config.Lane) bool { return l.Model == arn }) == "" {
+		return nil
+	}
+	return c.s.renew(ctx)
+}
+
+// renew puts what callers brought in force as it is stored now. s.keys is held.
+func (s *Server) renew(ctx context.Context) error {
 	live := s.live.Load()
 	if live == nil { // stopped meanwhile
 		return nil
