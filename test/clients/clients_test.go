@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +16,8 @@ import (
 
 	"forebay/internal/testenv"
 	"forebay/server"
+
+	"github.com/go-json-experiment/json"
 )
 
 // configuration: a simulated engine that obeys prompts and takes no time, another one to fail as often as tests want, and a purchase that is
@@ -122,13 +125,41 @@ func TestPython(t *testing.T) {
 	}
 	r := start(t)
 	cmd := exec.CommandContext(t.Context(), python, "-B", "-m", "pytest", "-q", "--durations=12", "-p", "no:cacheprovider", filepath.Join(root, "test", "clients", "python")) // our own interpreter
-	cmd.Env = r.env
+	told := filepath.Join(t.TempDir(), "driven.json")
+	cmd.Env = append(slices.Clip(r.env), "FOREBAY_TEST_DRIVEN="+told)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
+	}
+	var driven map[string][]string
+	if b, err := os.ReadFile(told); err != nil || json.Unmarshal(b, &driven) != nil {
+		t.Fatalf("%v %s", err, b)
+	}
+	for _, client := range []string{"boto3", "cli"} {
+		for _, op := range slices.Concat(operationsOfPurchases, operationsOfWhatIsMade) {
+			if !slices.Contains(driven[client], op) {
+				t.Errorf("%s has not called %s", client, op)
+			}
+		}
 	}
 }
+
+// The operations of Bedrock's control plane that boto3, the AWS CLI and the Go SDK are each seen to call.
+var (
+	operationsOfPurchases = []string{
+		"CreateProvisionedModelThroughput", "GetProvisionedModelThroughput", "ListProvisionedModelThroughputs",
+		"UpdateProvisionedModelThroughput", "DeleteProvisionedModelThroughput",
+	}
+	operationsOfWhatIsMade = []string{
+		"CreateModelImportJob", "GetModelImportJob", "ListModelImportJobs", "GetImportedModel", "ListImportedModels", "DeleteImportedModel",
+		"CreateCustomModel", "GetCustomModel", "ListCustomModels", "DeleteCustomModel",
+		"CreateCustomModelDeployment", "GetCustomModelDeployment", "ListCustomModelDeployments", "UpdateCustomModelDeployment", "DeleteCustomModelDeployment",
+		"CreateInferenceProfile", "GetInferenceProfile", "ListInferenceProfiles", "DeleteInferenceProfile",
+		"TagResource", "UntagResource", "ListTagsForResource",
+		"PutModelInvocationLoggingConfiguration", "GetModelInvocationLoggingConfiguration", "DeleteModelInvocationLoggingConfiguration",
+	}
+)
 
 func TestNode(t *testing.T) {
 	t.Parallel()

@@ -1,22 +1,28 @@
 package clients
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	controltypes "github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/go-json-experiment/json"
 )
 
 const (
 	nova       = "amazon.nova-lite-v1:0"
+	titan      = "amazon.titan-text-express-v1"
 	foundation = "arn:aws:bedrock:us-east-1::foundation-model/"
 )
 
@@ -67,12 +73,40 @@ func converses(t *testing.T, c *bedrockruntime.Client, model string) {
 	}
 }
 
+// driven notes the operations that a client calls.
+type driven map[string]bool
+
+// client is a client whose operations are noted.
+func (d driven) client(o *bedrock.Options) *bedrock.Client {
+	noted := *o
+	noted.APIOptions = append(slices.Clone(o.APIOptions), func(s *middleware.Stack) error {
+		return s.Initialize.Add(middleware.InitializeMiddlewareFunc("driven", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			d[awsmiddleware.GetOperationName(ctx)] = true
+			return next.HandleInitialize(ctx, in)
+		}), middleware.After)
+	})
+	return bedrock.New(noted)
+}
+
+// all fails the test if an operation was not called.
+func (d driven) all(t *testing.T, operations []string) {
+	t.Helper()
+	for _, op := range operations {
+		if !d[op] {
+			t.Errorf("the Go SDK has not called %s", op)
+		}
+	}
+}
+
 // goMade makes what the control plane lets callers make, and calls it.
-func goMade(t *testing.T, r *running, control *bedrock.Client, c *bedrockruntime.Client) {
+func goMade(t *testing.T, r *running, options *bedrock.Options, c *bedrockruntime.Client) {
+	seen := driven{}
+	control := seen.client(options)
+	defer func() { seen.all(t, operationsOfWhatIsMade) }()
 	t.Run("profile", func(t *testing.T) { goProfile(t, control, c) })
 	t.Run("deployment", func(t *testing.T) { goDeployment(t, r, control, c) })
 	t.Run("import", func(t *testing.T) { goImport(t, r, control, c) })
-	t.Run("logging", func(t *testing.T) { goLogging(t, control) })
+	t.Run("logging", func(t *testing.T) { goLogging(t, r, control, c) })
 }
 
 func goProfile(t *testing.T, control *bedrock.Client, c *bedrockruntime.Client) {
@@ -93,13 +127,24 @@ func goProfile(t *testing.T, control *bedrock.Client, c *bedrockruntime.Client) 
 	if _, err := control.CreateInferenceProfile(t.Context(), in); !as[*controltypes.ConflictException](err) {
 		t.Errorf("%v", err)
 	}
+	stage := []controltypes.Tag{{Key: aws.String("stage"), Value: aws.String("test")}}
+	if _, err := control.TagResource(t.Context(), &bedrock.TagResourceInput{ResourceARN: made.InferenceProfileArn, Tags: stage}); err != nil {
+		t.Error(err)
+	}
+	if _, err := control.UntagResource(t.Context(), &bedrock.UntagResourceInput{ResourceARN: made.InferenceProfileArn, TagKeys: []string{"team"}}); err != nil {
+		t.Error(err)
+	}
 	tags, err := control.ListTagsForResource(t.Context(), &bedrock.ListTagsForResourceInput{ResourceARN: made.InferenceProfileArn})
-	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Value != "go" {
+	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Key != "stage" || *tags.Tags[0].Value != "test" {
 		t.Errorf("%+v %v", tags, err)
 	}
 	list, err := control.ListInferenceProfiles(t.Context(), &bedrock.ListInferenceProfilesInput{TypeEquals: controltypes.InferenceProfileTypeApplication})
 	if err != nil || len(list.InferenceProfileSummaries) != 1 {
 		t.Errorf("%+v %v", list, err)
+	}
+	got, err := control.GetInferenceProfile(t.Context(), &bedrock.GetInferenceProfileInput{InferenceProfileIdentifier: made.InferenceProfileArn})
+	if err != nil || got.Type != controltypes.InferenceProfileTypeApplication || len(got.Models) != 1 || *got.Models[0].ModelArn != foundation+haiku {
+		t.Errorf("%+v %v", got, err)
 	}
 	if _, err := control.DeleteInferenceProfile(t.Context(), &bedrock.DeleteInferenceProfileInput{InferenceProfileIdentifier: made.InferenceProfileArn}); err != nil {
 		t.Error(err)
@@ -109,9 +154,11 @@ func goProfile(t *testing.T, control *bedrock.Client, c *bedrockruntime.Client) 
 	}
 }
 
-func goDeployment(t *testing.T, r *running, control *bedrock.Client, c *bedrockruntime.Client) {
-	uri := weights(t, r, "go-lora", "adapter_config.json", "adapter_model.safetensors", `{"peft_type":"LORA","base_model_name_or_path":"`+nova+`"}`)
-	made, err := control.CreateCustomModel(t.Context(), &bedrock.CreateCustomModelInput{ModelName: aws.String("go"), ModelSourceConfig: modelSource(uri)})
+// goTuned registers an adapter as a custom model and waits until it can be deployed.
+func goTuned(t *testing.T, r *running, control *bedrock.Client, name, base string) *string {
+	t.Helper()
+	uri := weights(t, r, name, "adapter_config.json", "adapter_model.safetensors", `{"peft_type":"LORA","base_model_name_or_path":"`+base+`"}`)
+	made, err := control.CreateCustomModel(t.Context(), &bedrock.CreateCustomModelInput{ModelName: &name, ModelSourceConfig: modelSource(uri)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,24 +166,50 @@ func goDeployment(t *testing.T, r *running, control *bedrock.Client, c *bedrockr
 		got, err := control.GetCustomModel(ctx, &bedrock.GetCustomModelInput{ModelIdentifier: made.ModelArn})
 		return err == nil && got.ModelStatus == controltypes.ModelStatusCreating, err
 	})
-	deployed, err := control.CreateCustomModelDeployment(t.Context(), &bedrock.CreateCustomModelDeploymentInput{ModelDeploymentName: aws.String("go"), ModelArn: made.ModelArn})
+	return made.ModelArn
+}
+
+func goDeployment(t *testing.T, r *running, control *bedrock.Client, c *bedrockruntime.Client) {
+	first, second := goTuned(t, r, control, "go-first", nova), goTuned(t, r, control, "go-second", nova)
+	listed, err := control.ListCustomModels(t.Context(), &bedrock.ListCustomModelsInput{BaseModelArnEquals: aws.String(foundation + nova)})
+	if err != nil || len(listed.ModelSummaries) != 2 {
+		t.Errorf("%+v %v", listed, err)
+	}
+	deployed, err := control.CreateCustomModelDeployment(t.Context(), &bedrock.CreateCustomModelDeploymentInput{ModelDeploymentName: aws.String("go"), ModelArn: first})
 	if err != nil {
 		t.Fatal(err)
 	}
 	arn := deployed.CustomModelDeploymentArn
+	look := func(ctx context.Context) (*bedrock.GetCustomModelDeploymentOutput, error) {
+		return control.GetCustomModelDeployment(ctx, &bedrock.GetCustomModelDeploymentInput{CustomModelDeploymentIdentifier: arn})
+	}
 	settled(t, func(ctx context.Context) (bool, error) {
-		got, err := control.GetCustomModelDeployment(ctx, &bedrock.GetCustomModelDeploymentInput{CustomModelDeploymentIdentifier: arn})
+		got, err := look(ctx)
 		return err == nil && got.Status == controltypes.CustomModelDeploymentStatusCreating, err
 	})
 	converses(t, c, *arn)
-	if _, err := control.DeleteCustomModel(t.Context(), &bedrock.DeleteCustomModelInput{ModelIdentifier: made.ModelArn}); !as[*controltypes.ConflictException](err) {
+	if _, err := control.UpdateCustomModelDeployment(t.Context(), &bedrock.UpdateCustomModelDeploymentInput{CustomModelDeploymentIdentifier: arn, ModelArn: second}); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, func(ctx context.Context) (bool, error) {
+		got, err := look(ctx)
+		return err == nil && *got.ModelArn != *second, err
+	})
+	converses(t, c, *arn)
+	deployments, err := control.ListCustomModelDeployments(t.Context(), &bedrock.ListCustomModelDeploymentsInput{ModelArnEquals: second})
+	if err != nil || len(deployments.ModelDeploymentSummaries) != 1 || *deployments.ModelDeploymentSummaries[0].CustomModelDeploymentArn != *arn {
+		t.Errorf("%+v %v", deployments, err)
+	}
+	if _, err := control.DeleteCustomModel(t.Context(), &bedrock.DeleteCustomModelInput{ModelIdentifier: second}); !as[*controltypes.ConflictException](err) {
 		t.Errorf("%v", err)
 	}
 	if _, err := control.DeleteCustomModelDeployment(t.Context(), &bedrock.DeleteCustomModelDeploymentInput{CustomModelDeploymentIdentifier: arn}); err != nil {
 		t.Error(err)
 	}
-	if _, err := control.DeleteCustomModel(t.Context(), &bedrock.DeleteCustomModelInput{ModelIdentifier: made.ModelArn}); err != nil {
-		t.Error(err)
+	for _, model := range []*string{first, second} {
+		if _, err := control.DeleteCustomModel(t.Context(), &bedrock.DeleteCustomModelInput{ModelIdentifier: model}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -161,12 +234,20 @@ func goImport(t *testing.T, r *running, control *bedrock.Client, c *bedrockrunti
 	if err != nil || *model.ModelArchitecture != "LlamaForCausalLM" || *model.InstructSupported {
 		t.Errorf("%+v %v", model, err)
 	}
+	jobs, err := control.ListModelImportJobs(t.Context(), &bedrock.ListModelImportJobsInput{StatusEquals: controltypes.ModelImportJobStatusCompleted})
+	if err != nil || len(jobs.ModelImportJobSummaries) != 1 || *jobs.ModelImportJobSummaries[0].JobArn != *job.JobArn {
+		t.Errorf("%+v %v", jobs, err)
+	}
+	imported, err := control.ListImportedModels(t.Context(), &bedrock.ListImportedModelsInput{})
+	if err != nil || len(imported.ModelSummaries) != 1 || *imported.ModelSummaries[0].ModelArn != *got.ImportedModelArn {
+		t.Errorf("%+v %v", imported, err)
+	}
 	if _, err := control.DeleteImportedModel(t.Context(), &bedrock.DeleteImportedModelInput{ModelIdentifier: got.ImportedModelArn}); err != nil {
 		t.Error(err)
 	}
 }
 
-func goLogging(t *testing.T, control *bedrock.Client) {
+func goLogging(t *testing.T, r *running, control *bedrock.Client, c *bedrockruntime.Client) {
 	in := &bedrock.PutModelInvocationLoggingConfigurationInput{LoggingConfig: &controltypes.LoggingConfig{
 		S3Config: &controltypes.S3Config{BucketName: aws.String("logs")}, ImageDataDeliveryEnabled: aws.Bool(false),
 	}}
@@ -177,7 +258,29 @@ func goLogging(t *testing.T, control *bedrock.Client) {
 	if err != nil || *got.LoggingConfig.S3Config.BucketName != "logs" || *got.LoggingConfig.ImageDataDeliveryEnabled || !*got.LoggingConfig.TextDataDeliveryEnabled {
 		t.Errorf("%+v %v", got, err)
 	}
+	converses(t, c, haiku)
 	if _, err := control.DeleteModelInvocationLoggingConfiguration(t.Context(), &bedrock.DeleteModelInvocationLoggingConfigurationInput{}); err != nil {
 		t.Error(err)
+	}
+	var objects []string
+	settled(t, func(context.Context) (bool, error) { // what is recorded is written soon after the change
+		objects, err = filepath.Glob(filepath.Join(r.data, "objects", "logs", "AWSLogs", "*", "BedrockModelInvocationLogs", "us-east-1", "*", "*", "*", "*", "*.json.gz"))
+		return len(objects) == 0, err
+	})
+	f, err := os.Open(objects[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record struct {
+		Operation string `json:"operation"`
+		ModelID   string `json:"modelId"`
+	}
+	if err := json.UnmarshalRead(z, &record); err != nil || record.Operation != "Converse" || record.ModelID != haiku {
+		t.Errorf("%+v %v", record, err)
 	}
 }

@@ -75,8 +75,10 @@ func TestGoSDK(t *testing.T) {
 	}
 	t.Run("errors", func(t *testing.T) { goErrors(t, r.cred, signed) })
 	t.Run("throttled", func(t *testing.T) { goThrottled(t, r.cred, signed) })
-	control := bedrock.New(bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: signed.Credentials})
-	t.Run("made", func(t *testing.T) { goMade(t, r, control, bedrockruntime.New(signed)) })
+	options := bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: signed.Credentials}
+	t.Run("made", func(t *testing.T) { goMade(t, r, &options, bedrockruntime.New(signed)) })
+	t.Run("tiers", func(t *testing.T) { goTiers(t, r, bedrockruntime.New(signed)) })
+	control := bedrock.New(options)
 	list, err := control.ListFoundationModels(t.Context(), &bedrock.ListFoundationModelsInput{ByProvider: aws.String("Anthropic")})
 	if err != nil || len(list.ModelSummaries) == 0 {
 		t.Errorf("%v %v", list, err)

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +19,8 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	keys := credentials.NewStaticCredentialsProvider(r.cred.AccessKeyID, r.cred.SecretAccessKey, "")
-	control := bedrock.New(bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1})
+	seen := driven{}
+	control := seen.client(&bedrock.Options{Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1})
 	runtime := bedrockruntime.New(bedrockruntime.Options{
 		Region: "us-east-1", BaseEndpoint: &r.cred.URL, Credentials: keys, RetryMaxAttempts: 1,
 		HTTPClient: &http.Client{Transport: plainBodies{http.DefaultTransport.(*http.Transport).Clone()}},
@@ -57,6 +59,20 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 	if err := stream.GetStream().Err(); err != nil {
 		t.Error(err)
 	}
+	native := []byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`)
+	invoked, err := runtime.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: arn, Body: native, ContentType: aws.String("application/json")})
+	if err != nil || !strings.Contains(string(invoked.Body), `"content"`) {
+		t.Errorf("%+v %v", invoked, err)
+	}
+	chunks, err := runtime.InvokeModelWithResponseStream(ctx, &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: arn, Body: native, ContentType: aws.String("application/json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range chunks.GetStream().Events() {
+	}
+	if err := chunks.GetStream().Err(); err != nil {
+		t.Error(err)
+	}
 	if _, err := control.UpdateProvisionedModelThroughput(ctx, &bedrock.UpdateProvisionedModelThroughputInput{
 		ProvisionedModelId: arn, DesiredProvisionedModelName: aws.String("talk"),
 	}); err != nil {
@@ -84,6 +100,76 @@ func TestGoSDKBuysThroughput(t *testing.T) {
 	}
 	if _, err := control.GetProvisionedModelThroughput(ctx, &bedrock.GetProvisionedModelThroughputInput{ProvisionedModelId: arn}); !as[*controltypes.ResourceNotFoundException](err) {
 		t.Errorf("%v", err)
+	}
+	goCommitment(t, control)
+	goTunedOnThroughput(t, r, control, runtime)
+	seen.all(t, operationsOfPurchases)
+}
+
+// goCommitment buys for a month, which cannot be ended before, and orders what cannot be sold.
+func goCommitment(t *testing.T, control *bedrock.Client) {
+	order := func(name, model string, units int32) (*bedrock.CreateProvisionedModelThroughputOutput, error) {
+		return control.CreateProvisionedModelThroughput(t.Context(), &bedrock.CreateProvisionedModelThroughputInput{
+			ProvisionedModelName: &name, ModelId: &model, ModelUnits: &units, CommitmentDuration: controltypes.CommitmentDurationOneMonth,
+		})
+	}
+	made, err := order("month", titan, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := control.GetProvisionedModelThroughput(t.Context(), &bedrock.GetProvisionedModelThroughputInput{ProvisionedModelId: made.ProvisionedModelArn})
+	if err != nil || got.CommitmentDuration != controltypes.CommitmentDurationOneMonth || !got.CommitmentExpirationTime.After(*got.CreationTime) {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err := control.DeleteProvisionedModelThroughput(t.Context(), &bedrock.DeleteProvisionedModelThroughputInput{ProvisionedModelId: made.ProvisionedModelArn}); !as[*controltypes.ConflictException](err) {
+		t.Errorf("deleted before its term ends: %v", err)
+	}
+	for name, x := range map[string]struct {
+		model string
+		units int32
+		is    func(error) bool
+	}{
+		"none":    {titan, 0, as[*controltypes.ValidationException]},
+		"unknown": {"no.such", 1, as[*controltypes.ValidationException]},
+		"foreign": {"arn:aws:bedrock:us-east-1:999999999999:custom-model/" + haiku + "/abcdefabcdef", 1, as[*controltypes.ResourceNotFoundException]},
+	} {
+		if _, err := order(name, x.model, x.units); !x.is(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// goTunedOnThroughput serves a fine-tuned model from provisioned throughput, and exchanges it for another one of its base.
+func goTunedOnThroughput(t *testing.T, r *running, control *bedrock.Client, runtime *bedrockruntime.Client) {
+	first, second, foreign := goTuned(t, r, control, "go-first", nova), goTuned(t, r, control, "go-second", nova), goTuned(t, r, control, "go-foreign", haiku)
+	made, err := control.CreateProvisionedModelThroughput(t.Context(), &bedrock.CreateProvisionedModelThroughputInput{
+		ProvisionedModelName: aws.String("tuned"), ModelId: first, ModelUnits: aws.Int32(1),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serves := func(model *string) {
+		t.Helper()
+		settled(t, func(ctx context.Context) (bool, error) {
+			got, err := control.GetProvisionedModelThroughput(ctx, &bedrock.GetProvisionedModelThroughputInput{ProvisionedModelId: made.ProvisionedModelArn})
+			return err == nil && (got.Status != controltypes.ProvisionedModelStatusInService || *got.ModelArn != *model), err
+		})
+		converses(t, runtime, *made.ProvisionedModelArn)
+	}
+	serves(first)
+	exchange := func(model *string) error {
+		_, err := control.UpdateProvisionedModelThroughput(t.Context(), &bedrock.UpdateProvisionedModelThroughputInput{ProvisionedModelId: made.ProvisionedModelArn, DesiredModelId: model})
+		return err
+	}
+	if err := exchange(foreign); !as[*controltypes.ValidationException](err) {
+		t.Errorf("a model of another base: %v", err)
+	}
+	if err := exchange(second); err != nil {
+		t.Fatal(err)
+	}
+	serves(second)
+	if _, err := control.DeleteProvisionedModelThroughput(t.Context(), &bedrock.DeleteProvisionedModelThroughputInput{ProvisionedModelId: made.ProvisionedModelArn}); err != nil {
+		t.Error(err)
 	}
 }
 

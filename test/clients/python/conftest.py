@@ -30,6 +30,17 @@ TITAN_EMBED = "amazon.titan-embed-text-v2:0"
 # Served by an engine of its own, which the tests make fail until its circuit opens.
 FAULTY = "anthropic.faulty"
 
+# The operations of Bedrock's control plane that each client has called in this run.
+driven = {"boto3": set(), "cli": set()}
+
+
+def pytest_sessionfinish():
+    """Tells whoever started the run what was driven."""
+    if path := os.environ.get("FOREBAY_TEST_DRIVEN"):
+        with open(path, "w") as out:
+            json.dump({client: sorted(operations) for client, operations in driven.items()}, out)
+
+
 # A provisioned model that nobody bought.
 NO_SUCH_ARN = "arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abcdefabcdef"
 
@@ -125,7 +136,7 @@ def short_term_key(key: Key) -> Key:
 
 
 def client(service: str, url: str, attempts: int = 1, mode: str = "standard", key: Key | None = None):
-    return boto3.client(
+    made = boto3.client(
         service,
         endpoint_url=url,
         region_name="us-east-1",
@@ -133,6 +144,8 @@ def client(service: str, url: str, attempts: int = 1, mode: str = "standard", ke
         aws_secret_access_key=key.secret if key else setting("FOREBAY_TEST_SECRET_KEY"),
         config=Config(retries={"total_max_attempts": attempts, "mode": mode}),
     )
+    made.meta.events.register("after-call.bedrock", lambda model, **_: driven["boto3"].add(model.name))
+    return made
 
 
 def code(error) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import HAIKU, NO_SUCH_ARN, new_key, setting, until_throttled
+from conftest import HAIKU, NO_SUCH_ARN, driven, new_key, setting, until_throttled
 
 
 HELLO = '[{"role":"user","content":[{"text":"Hi"}]}]'
@@ -23,6 +23,8 @@ def aws(url, *args, key=None, attempts=1, mode="standard"):
         AWS_MAX_ATTEMPTS=str(attempts),
         AWS_RETRY_MODE=mode,
     )
+    if args[0] == "bedrock":
+        driven["cli"].add("".join(word.capitalize() for word in args[1].split("-")))
     return subprocess.run(
         [os.path.join(os.path.dirname(sys.executable), "aws"), *args], env=env, capture_output=True, text=True, timeout=60
     )

@@ -129,6 +129,8 @@ def test_custom_model_on_demand(control, runtime):
         return got["status"], got
 
     assert until({"Creating"}, look)["status"] == "Active"
+    listed = control.get_paginator("list_custom_model_deployments").paginate(modelArnEquals=arn)
+    assert deployment in [d["customModelDeploymentArn"] for p in listed for d in p["modelDeploymentSummaries"]]
     assert served(runtime.converse(modelId=deployment, messages=ASK)) == arn
     body = json.dumps({"messages": [{"role": "user", "content": [{"text": "hi"}]}]})
     assert json.loads(runtime.invoke_model(modelId=deployment, body=body)["body"].read())["output"]["message"]
@@ -218,27 +220,102 @@ def test_invocation_log(control, runtime):
         )
 
 
-def test_cli(url):
+@pytest.fixture
+def cli(url):
+    """Calls the AWS CLI, which succeeds, and returns what it prints."""
+
     def run(service, operation, *args):
         out = aws(url, service, operation, *args)
         assert out.returncode == 0, out.stderr
         return json.loads(out.stdout or "{}")
 
+    return run
+
+
+def test_cli(cli, url):
     n = name()
-    profile = run(
+    profile = cli(
         "bedrock", "create-inference-profile", "--inference-profile-name", n, "--model-source", "copyFrom=" + FOUNDATION + HAIKU, "--tags", "key=a,value=b",
     )["inferenceProfileArn"]
-    assert run("bedrock-runtime", "converse", "--model-id", profile, "--messages", HELLO)["output"]
-    assert run("bedrock", "list-tags-for-resource", "--resource-arn", profile)["tags"] == [{"key": "a", "value": "b"}]
+    assert cli("bedrock-runtime", "converse", "--model-id", profile, "--messages", HELLO)["output"]
+    assert cli("bedrock", "list-tags-for-resource", "--resource-arn", profile)["tags"] == [{"key": "a", "value": "b"}]
 
-    source = "s3DataSource={s3Uri=" + adapter(NOVA)["s3DataSource"]["s3Uri"] + "}"
-    arn = run("bedrock", "create-custom-model", "--model-name", n, "--model-source-config", source)["modelArn"]
+    got = cli("bedrock", "get-inference-profile", "--inference-profile-identifier", profile)
+    assert got["models"] == [{"modelArn": FOUNDATION + HAIKU}] and got["type"] == "APPLICATION"
+    cli("bedrock", "tag-resource", "--resource-arn", profile, "--tags", "key=stage,value=test")
+    cli("bedrock", "untag-resource", "--resource-arn", profile, "--tag-keys", "a")
+    assert cli("bedrock", "list-tags-for-resource", "--resource-arn", profile)["tags"] == [{"key": "stage", "value": "test"}]
+    listed = cli("bedrock", "list-inference-profiles", "--type-equals", "APPLICATION")["inferenceProfileSummaries"]
+    assert n in [s["inferenceProfileName"] for s in listed]
+    cli("bedrock", "delete-inference-profile", "--inference-profile-identifier", profile)
+    out = aws(url, "bedrock-runtime", "converse", "--model-id", profile, "--messages", HELLO)
+    assert out.returncode != 0 and "(ResourceNotFoundException) when calling the Converse operation" in out.stderr
 
-    assert run("bedrock", "get-custom-model", "--model-identifier", n)["modelArn"] == arn
-    out = aws(url, "bedrock", "create-custom-model", "--model-name", n, "--model-source-config", source)
-    assert out.returncode != 0 and "(ConflictException) when calling the CreateCustomModel operation" in out.stderr
-    job = run(
+
+def test_cli_custom_models(cli, url):
+    """A fine-tuned model by the AWS CLI: registered, deployed, exchanged in the deployment and in a purchase, and removed."""
+    arns = []
+    for n in (name(), name()):
+        source = "s3DataSource={s3Uri=" + adapter(NOVA)["s3DataSource"]["s3Uri"] + "}"
+        arns.append(cli("bedrock", "create-custom-model", "--model-name", n, "--model-source-config", source)["modelArn"])
+        until({"Creating"}, lambda: (cli("bedrock", "get-custom-model", "--model-identifier", n)["modelStatus"], None))
+        out = aws(url, "bedrock", "create-custom-model", "--model-name", n, "--model-source-config", source)
+        assert out.returncode != 0 and "(ConflictException) when calling the CreateCustomModel operation" in out.stderr
+    listed = cli("bedrock", "list-custom-models", "--base-model-arn-equals", FOUNDATION + NOVA)["modelSummaries"]
+    assert set(arns) <= {m["modelArn"] for m in listed}
+
+    d = name()
+    deployment = cli("bedrock", "create-custom-model-deployment", "--model-deployment-name", d, "--model-arn", arns[0])["customModelDeploymentArn"]
+
+    def look():
+        got = cli("bedrock", "get-custom-model-deployment", "--custom-model-deployment-identifier", d)
+        return got.get("updateDetails", {}).get("updateStatus", got["status"]), got
+
+    until({"Creating"}, look)
+    cli("bedrock", "update-custom-model-deployment", "--custom-model-deployment-identifier", d, "--model-arn", arns[1])
+    assert until({"Updating"}, look)["modelArn"] == arns[1]
+    assert cli("bedrock-runtime", "converse", "--model-id", deployment, "--messages", HELLO)["output"]
+    listed = cli("bedrock", "list-custom-model-deployments", "--name-contains", d)["modelDeploymentSummaries"]
+    assert [s["customModelDeploymentArn"] for s in listed] == [deployment]
+    cli("bedrock", "delete-custom-model-deployment", "--custom-model-deployment-identifier", d)
+
+    p = name()
+    bought = cli("bedrock", "create-provisioned-model-throughput", "--provisioned-model-name", p, "--model-id", arns[0], "--model-units", "1")
+    bought = bought["provisionedModelArn"]
+
+    def purchase():
+        got = cli("bedrock", "get-provisioned-model-throughput", "--provisioned-model-id", p)
+        return got["status"], got
+
+    assert until({"Creating"}, purchase)["status"] == "InService"
+    assert cli("bedrock-runtime", "converse", "--model-id", bought, "--messages", HELLO)["output"]
+    cli("bedrock", "update-provisioned-model-throughput", "--provisioned-model-id", p, "--desired-model-id", arns[1])
+    assert until({"Updating"}, purchase)["modelArn"] == arns[1]
+    cli("bedrock", "delete-provisioned-model-throughput", "--provisioned-model-id", p)
+    for arn in arns:
+        cli("bedrock", "delete-custom-model", "--model-identifier", arn)
+
+
+def test_cli_import_and_logging(cli):
+    n = name()
+    job = cli(
         "bedrock", "create-model-import-job", "--job-name", n, "--imported-model-name", n, "--role-arn", ROLE, "--model-data-source",
         "s3DataSource={s3Uri=" + whole()["s3DataSource"]["s3Uri"] + "}",
     )["jobArn"]
-    assert run("bedrock", "get-model-import-job", "--job-identifier", job)["importedModelName"] == n
+
+    def look():
+        got = cli("bedrock", "get-model-import-job", "--job-identifier", job)
+        return got["status"], got
+
+    got = until({"InProgress"}, look)
+    assert got["importedModelName"] == n and got["status"] == "Completed"
+    assert n in [j["jobName"] for j in cli("bedrock", "list-model-import-jobs", "--name-contains", n)["modelImportJobSummaries"]]
+    assert cli("bedrock", "get-imported-model", "--model-identifier", n)["modelArn"] == got["importedModelArn"]
+    assert n in [m["modelName"] for m in cli("bedrock", "list-imported-models", "--name-contains", n)["modelSummaries"]]
+    assert cli("bedrock-runtime", "converse", "--model-id", got["importedModelArn"], "--messages", HELLO)["output"]
+    cli("bedrock", "delete-imported-model", "--model-identifier", n)
+
+    cli("bedrock", "put-model-invocation-logging-configuration", "--logging-config", f"s3Config={{bucketName=records,keyPrefix={n}}}")
+    said = cli("bedrock", "get-model-invocation-logging-configuration")["loggingConfig"]
+    assert said["s3Config"] == {"bucketName": "records", "keyPrefix": n}
+    cli("bedrock", "delete-model-invocation-logging-configuration")
