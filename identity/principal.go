@@ -39,7 +39,17 @@ var privileged = []string{
 
 // mustBeListed reports whether a policy without a list of actions does not allow an action.
 func mustBeListed(action string) bool {
-	return strings.HasPrefix(action, AdminPrefix) || slices.Contains(privileged, action)
+	return strings.HasPrefix(action, AdminPrefix) || slices.Contains(privileged, action) || runsInstances(action)
+}
+
+// runsInstances reports whether an action changes what endpoints there are, how large they are, or who pays for them: any of their services but
+// looking and calling.
+func runsInstances(action string) bool {
+	service, operation, _ := strings.Cut(action, ":")
+	if service != "sagemaker" && service != "application-autoscaling" {
+		return false
+	}
+	return !strings.HasPrefix(operation, "Describe") && !strings.HasPrefix(operation, "List") && !strings.HasPrefix(operation, "Invoke")
 }
 
 // Policy says what a key may do. The zero value allows every call of every model, and neither

@@ -3,11 +3,18 @@
 package resource
 
 import (
+	"cmp"
 	"crypto/rand"
 	"strings"
 )
 
-// Kinds of resources, as ARNs have them. Source: the patterns of the service model of Amazon Bedrock.
+// Services, as ARNs have them.
+const (
+	Bedrock   = "bedrock"
+	SageMaker = "sagemaker"
+)
+
+// Kinds of resources, as ARNs have them. Sources: the patterns of the service models of Amazon Bedrock and Amazon SageMaker.
 const (
 	FoundationModel    = "foundation-model"
 	SystemProfile      = "inference-profile"
@@ -17,10 +24,16 @@ const (
 	CustomDeployment   = "custom-model-deployment"
 	ImportedModel      = "imported-model"
 	ImportJob          = "model-import-job"
+
+	Model              = "model"
+	EndpointConfig     = "endpoint-config"
+	Endpoint           = "endpoint"
+	InferenceComponent = "inference-component"
 )
 
-// ARN names a resource of Amazon Bedrock.
+// ARN names a resource.
 type ARN struct {
+	Service string // "" is Amazon Bedrock
 	Region  string
 	Account string // "" of foundation models
 	Kind    string
@@ -29,17 +42,23 @@ type ARN struct {
 
 // String returns the ARN in its one form.
 func (a ARN) String() string {
-	return "arn:aws:bedrock:" + a.Region + ":" + a.Account + ":" + a.Kind + "/" + a.ID
+	return "arn:aws:" + cmp.Or(a.Service, Bedrock) + ":" + a.Region + ":" + a.Account + ":" + a.Kind + "/" + a.ID
 }
 
 // Parse reads an ARN of Amazon Bedrock, of any of AWS's partitions.
-func Parse(s string) (ARN, bool) {
+func Parse(s string) (ARN, bool) { return ParseOf(Bedrock, s) }
+
+// ParseOf reads an ARN of a service, of any of AWS's partitions.
+func ParseOf(service, s string) (ARN, bool) {
 	parts := strings.SplitN(s, ":", 6)
-	if len(parts) < 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || parts[2] != "bedrock" {
+	if len(parts) < 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || parts[2] != service {
 		return ARN{}, false
 	}
+	if service == Bedrock {
+		service = ""
+	}
 	kind, id, ok := strings.Cut(parts[5], "/")
-	return ARN{Region: parts[3], Account: parts[4], Kind: kind, ID: id}, ok && kind != "" && id != ""
+	return ARN{Service: service, Region: parts[3], Account: parts[4], Kind: kind, ID: id}, ok && kind != "" && id != ""
 }
 
 // Last returns the part of the id behind its last slash, which is what the service made.

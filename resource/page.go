@@ -21,8 +21,10 @@ type Filter struct {
 	After, Before time.Time // when it was made, both exclusive
 	NameContains  string
 	Descending    bool
-	Max           int // of a page
-	Token         string
+	// ByIdentity orders by Identity alone, which lists then choose to fit.
+	ByIdentity bool
+	Max        int // of a page
+	Token      string
 }
 
 // defaultPage is the size of a page where nobody says one.
@@ -32,12 +34,13 @@ const defaultPage = 100
 // Tokens name the last of a page and not its number: what is made or deleted meanwhile neither hides nor repeats
 // others. Faults: Invalid for a token that is none of ours.
 func Page[T Listed](list []T, f *Filter) (page []T, next string, err error) {
-	order := func(a, b T) int {
-		if c := a.Made().Compare(b.Made()); c != 0 {
+	against := func(a T, made time.Time, identity string) int {
+		if c := a.Made().Compare(made); c != 0 && !f.ByIdentity {
 			return c
 		}
-		return strings.Compare(a.Identity(), b.Identity())
+		return strings.Compare(a.Identity(), identity)
 	}
+	order := func(a, b T) int { return against(a, b.Made(), b.Identity()) }
 	if f.Descending {
 		ascending := order
 		order = func(a, b T) int { return ascending(b, a) }
@@ -53,10 +56,7 @@ func Page[T Listed](list []T, f *Filter) (page []T, next string, err error) {
 			return nil, "", err
 		}
 		list = slices.DeleteFunc(list, func(x T) bool {
-			c := x.Made().Compare(last.made)
-			if c == 0 {
-				c = strings.Compare(x.Identity(), last.identity)
-			}
+			c := against(x, last.made, last.identity)
 			if f.Descending {
 				c = -c
 			}

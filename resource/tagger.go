@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 
 	"forebay/fault"
@@ -16,6 +17,8 @@ type Store interface {
 // Tagger reads and changes the tags of everything that has some. It is safe for concurrent use.
 type Tagger struct {
 	Store Store
+	// Service is whose resources these are, "" for Amazon Bedrock.
+	Service string
 	// Managed says what a configuration decides over an account's resource; nil where none does.
 	Managed func(ctx context.Context, account, arn string) (Managed, error)
 }
@@ -51,7 +54,7 @@ func (t Tagger) Tags(ctx context.Context, account, arn string) (tags map[string]
 		return m.Tags, err
 	}
 	err = t.Store.View(ctx, func(tx *store.Tx) error {
-		if err := owned(ctx, tx, account, arn); err != nil {
+		if err := t.owned(ctx, tx, account, arn); err != nil {
 			return err
 		}
 		tags, err = tx.Tags(ctx, arn)
@@ -71,7 +74,7 @@ func (t Tagger) Tag(ctx context.Context, account, arn string, tags []Tag) error 
 		return err
 	}
 	return t.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := owned(ctx, tx, account, arn); err != nil {
+		if err := t.owned(ctx, tx, account, arn); err != nil {
 			return err
 		}
 		have, err := tx.Tags(ctx, arn)
@@ -102,7 +105,7 @@ func (t Tagger) Untag(ctx context.Context, account, arn string, keys []string) e
 		return err
 	}
 	return t.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := owned(ctx, tx, account, arn); err != nil {
+		if err := t.owned(ctx, tx, account, arn); err != nil {
 			return err
 		}
 		return tx.RemoveTags(ctx, arn, keys)
@@ -110,8 +113,8 @@ func (t Tagger) Untag(ctx context.Context, account, arn string, keys []string) e
 }
 
 // owned checks that a resource is there and the account's.
-func owned(ctx context.Context, tx *store.Tx, account, arn string) error {
-	if _, ok := Parse(arn); !ok {
+func (t Tagger) owned(ctx context.Context, tx *store.Tx, account, arn string) error {
+	if _, ok := ParseOf(cmp.Or(t.Service, Bedrock), arn); !ok {
 		return fault.New(fault.Invalid, "The provided resource ARN is invalid.")
 	}
 	r, err := tx.Resource(ctx, arn)

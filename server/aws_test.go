@@ -39,8 +39,10 @@ func TestUnknownOperations(t *testing.T) {
 		kind, errName    string
 		text             string
 	}{
-		{"a target of no service", "/", `{}`, set("X-Amz-Target", "SageMaker.CreateModel", "Content-Type", json1), 400, json1, "UnknownOperationException", ""},
+		{"a target of no service", "/", `{}`, set("X-Amz-Target", "DynamoDB_20120810.ListTables", "Content-Type", json1), 400, json1, "UnknownOperationException", ""},
 		{"a target, awsJson1.0", "/", `{}`, set("X-Amz-Target", "AmazonSQS.SendMessage", "Content-Type", json0), 400, json0, "UnknownOperationException", ""},
+		{"no operation of sagemaker", "/", `{}`, set("X-Amz-Target", "SageMaker.Nope", "Content-Type", json1), 400, json1, "UnknownOperationException", ""},
+		{"CreateTrainingJob", "/", `{}`, set("X-Amz-Target", "SageMaker.CreateTrainingJob", "Content-Type", json1), 400, json1, "ValidationException", "The operation CreateTrainingJob is not supported"},
 		{"an action of sts", "/", "Action=AssumeRole&Version=2011-06-15", set("Content-Type", form), 400, "text/xml", "InvalidAction", "The operation AssumeRole is not supported by this server."},
 		{"no action of sts", "/", "Action=%3Cscript%3E&Version=2011-06-15", set("Content-Type", form), 400, "text/xml", "InvalidAction", "Could not find operation &lt;script&gt; for version 2011-06-15"},
 		{"no action at all", "/", "", set("Content-Type", form), 400, "text/xml", "InvalidAction", ""},

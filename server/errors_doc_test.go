@@ -27,8 +27,8 @@ is worth it. The AWS APIs name an error in the header ` + "`X-Amzn-Errortype`" +
 ` + "`X-Amzn-Requestid`" + `; the others in ` + "`error.type`" + ` and ` + "`error.code`" + `. Where a wait is known it stands in ` + "`Retry-After`" + ` (seconds) and
 ` + "`x-amz-retry-after`" + ` (milliseconds). What the service itself would not say is in ` + "`x-forebay-reason`" + `.
 
-| What | bedrock-runtime | bedrock | STS | OpenAI | Anthropic |
-|---|---|---|---|---|---|
+| What | bedrock-runtime | bedrock | sagemaker | STS | OpenAI | Anthropic |
+|---|---|---|---|---|---|---|
 `
 
 const errorsFoot = `
@@ -42,7 +42,7 @@ OpenAI's API has a code for each: ` + "`missing_required_parameter`, `invalid_ty
 What a model family's own body lacks is told in the words of the validator in front of it: ` + "`Malformed input request: #: required key [max_tokens] not found, ...`" + `.
 
 Services and operations that are not there answer UnknownOperationException in the form of the protocol that the call came in
-(status 404 for paths, 400 for ` + "`X-Amz-Target`" + ` and, as InvalidAction, for query calls); operations of Bedrock that this server does not have say so by name.
+(status 404 for paths, 400 for ` + "`X-Amz-Target`" + ` and, as InvalidAction, for query calls); operations of Bedrock and SageMaker that this server does not have say so by name.
 `
 
 // kinds says what the failures are, in the order of the table.
@@ -86,7 +86,7 @@ func TestErrorsDoc(t *testing.T) {
 	b.WriteString(errorsHead)
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "| %s |", k.what)
-		for _, svc := range []api.Service{f.runtime, f.bedrock, f.sts, f.openai, f.anthropic} {
+		for _, svc := range []api.Service{f.runtime, f.bedrock, f.sagemaker, f.sts, f.openai, f.anthropic} {
 			rec := httptest.NewRecorder()
 			c := &api.Call{ID: "the-id", HTTP: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), W: api.NewWriter(rec, 0), Log: slog.New(slog.DiscardHandler)}
 			svc.Fail(c, fault.New(k.kind, ""))

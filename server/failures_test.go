@@ -20,7 +20,7 @@ import (
 func TestEveryFailureHasAForm(t *testing.T) {
 	s := run(t, testConfig(t))
 	f := s.front
-	for _, svc := range []api.Service{f.openai, f.anthropic, f.runtime, f.bedrock, f.sts, f.admin, unknownAWS{}} {
+	for _, svc := range []api.Service{f.openai, f.anthropic, f.runtime, f.bedrock, f.sts, f.sagemaker, f.admin, unknownAWS{}} {
 		for k := range fault.NumKinds {
 			e := fault.Wrap(k, http.ErrAbortHandler, "")
 			e.RetryAfter = 1500 * time.Millisecond
@@ -66,17 +66,18 @@ func failureOf(t *testing.T, what, kind string, body []byte) (name, message stri
 	var j struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"`
+		Modeled string `json:"Message"` // in SageMaker's own errors
 		Error   struct {
 			Kind    string `json:"kind"` // of the admin API
 			Type    string `json:"type"`
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	if err := json.Unmarshal(body, &j); err != nil || !strings.HasPrefix(kind, "application/json") {
+	if err := json.Unmarshal(body, &j); err != nil || !strings.HasPrefix(kind, "application/json") && !strings.HasPrefix(kind, "application/x-amz-json-1.") {
 		t.Errorf("%s: %v in %s of type %s", what, err, body, kind)
 	}
 	if j.Type != "" {
-		return j.Type, j.Message
+		return j.Type, j.Message + j.Modeled
 	}
 	return j.Error.Type + j.Error.Kind, j.Error.Message
 }

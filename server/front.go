@@ -16,6 +16,7 @@ import (
 	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
+	"forebay/api/sagemaker"
 	"forebay/config"
 	"forebay/fault"
 	"forebay/identity"
@@ -36,6 +37,7 @@ type front struct {
 	runtime   api.Service
 	bedrock   api.Service
 	sts       api.Service
+	sagemaker api.Service
 	admin     api.Service
 }
 
@@ -214,8 +216,8 @@ func (w flatWriter) WriteHeader(int)             {}
 // route finds the service of a request: by target header, by the scope of its signature, by
 // its path, by its host. It also returns the signing names that are right for it.
 func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
-	if c.HTTP.Header.Get(awsjson.TargetHeader) != "" {
-		return unknownAWS{}, nil
+	if target := c.HTTP.Header.Get(awsjson.TargetHeader); target != "" {
+		return f.targetRoute(target)
 	}
 	if scope := scopeOf(c); scope != "" {
 		return f.signedRoute(c, scope)
@@ -236,6 +238,14 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 	default:
 		return f.hostRoute(c.HTTP.Host)
 	}
+}
+
+// targetRoute finds the service of a request whose target header says whose it is.
+func (f *front) targetRoute(target string) (svc api.Service, signer []string) {
+	if sagemaker.Owns(target) {
+		return f.sagemaker, []string{"sagemaker"}
+	}
+	return unknownAWS{}, nil
 }
 
 // signedRoute finds the service of a signed request.

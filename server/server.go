@@ -26,6 +26,7 @@ import (
 	"forebay/config"
 	"forebay/custom"
 	"forebay/dispatch"
+	"forebay/endpoint"
 	"forebay/identity"
 	"forebay/internal/filelock"
 	"forebay/invocationlog"
@@ -70,6 +71,7 @@ type Server struct {
 	custom      *custom.Registry
 	invocations *invocationlog.Log
 	book        *provision.Book
+	endpoints   *endpoint.Book
 	hours       *accrual.Book
 	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
@@ -135,6 +137,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.openBook()
 	s.openHours()
 	s.openCustom()
+	s.openEndpoints()
 	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
 		Recorder: s.recorder(), Log: s.log, Metrics: (*lateMetrics)(s),
@@ -186,7 +189,7 @@ func (s *Server) services() *front {
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
-		bedrock: bedrock.New(g, s.control()), sts: sts.New(),
+		bedrock: bedrock.New(g, s.control()), sts: sts.New(), sagemaker: s.endpointControl(),
 	}
 	f.admin = admin.New(adminView{s}, provisionAdmin{s}, s.loggingOf, config.ObjectSchemas("#/components/schemas/"))
 	return f

@@ -92,7 +92,7 @@ type Bounds struct {
 
 // Member is one member of a structure.
 type Member struct {
-	Name     string // in the model, and in the messages of faults
+	Name     string // in the model
 	WireName string // on the wire, where it differs; of a header in its canonical form
 	Shape    *Shape
 	Location Location
@@ -109,6 +109,14 @@ type Member struct {
 func (m *Member) Wire() string {
 	if m.WireName != "" {
 		return m.WireName
+	}
+	return m.Name
+}
+
+// Said is the member's name in the messages of faults, where services write all of them with a small letter.
+func (m *Member) Said() string {
+	if c := m.Name[0]; 'A' <= c && c <= 'Z' {
+		return string(c+'a'-'A') + m.Name[1:]
 	}
 	return m.Name
 }

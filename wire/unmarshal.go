@@ -20,7 +20,7 @@ func Unmarshal(text []byte, m *Member, into Target, bad *Faults) error {
 	d := decoder{text: text, bad: bad}
 	d.sc.Reset(text)
 	if m.Name != "" {
-		d.path = append(d.path, step{name: m.Name})
+		d.path = append(d.path, step{name: m.Said()})
 	}
 	t, err := d.next()
 	if err != nil {
@@ -254,7 +254,7 @@ func (d *decoder) structure(f Fields, hide bool) error {
 func (d *decoder) member(f Fields, i int, t scan.Token, hide bool) error {
 	m := &f.shape.Members[i]
 	into := f.At(i)
-	d.in(step{name: m.Name})
+	d.in(step{name: m.Said()})
 	if err := d.value(m, t, into, hide); err != nil {
 		return err
 	}
@@ -271,7 +271,7 @@ func (d *decoder) complete(s *Shape, set []bool, unknown bool) {
 		if set[i] {
 			n++
 		} else if m.Required && m.Location == InBody {
-			d.in(step{name: m.Name})
+			d.in(step{name: m.Said()})
 			d.bad.Null(d.at())
 			d.out()
 		}

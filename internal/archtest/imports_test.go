@@ -51,6 +51,7 @@ var diagram = []node{
 	{"api", []string{"catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API hands calls to a handler and never sees engine, store or scheduler; server connects them"},
 	{"api/admin", []string{"accrual", "api", "catalog", "fault", "identity", "infer", "invocationlog", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
 	{"api/bedrock", []string{"api", "artifact", "catalog", "custom", "fault", "identity", "invocationlog", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
+	{"api/sagemaker", []string{"api", "endpoint", "fault", "identity", "resource", "wire/"}, "the control plane asks those who keep what callers deploy; it sees no table and no instance"},
 	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
 
 	{"engine", []string{"infer", "fault"}, "the ports know no implementation"},
@@ -74,10 +75,11 @@ var diagram = []node{
 	{"artifact", []string{"fault"}, "where objects lie; what they are is for others"},
 	{"invocationlog", []string{"artifact", "fault", "infer", "resource", "store"}, "records are made of what the road tells; it never asks"},
 	{"custom", []string{"artifact", "artifact/weights", "fault", "resource", "store"}, "what callers bring, and what becomes of it; serving it is for server"},
+	{"endpoint", []string{"fault", "resource", "store"}, "what is deployed, and what becomes of it; who runs it answers through its ports, and server connects them"},
 	{"profile", []string{"catalog", "fault", "resource", "store"}, "profiles are names for models; how calls by them are served is not theirs"},
 	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
-	{"server", []string{"accrual", "api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "engine", "engine/", "fault", "identity", "infer", "internal/", "invocationlog", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
+	{"server", []string{"accrual", "api", "api/", "artifact", "artifact/", "capacity", "catalog", "config", "custom", "dialect", "dispatch", "endpoint", "engine", "engine/", "fault", "identity", "infer", "internal/", "invocationlog", "meter", "meter/", "perf", "profile", "provision", "resource", "store", "store/", "wire", "wire/"}, "the server is the only wiring and is itself started by cli"},
 	{"cli", []string{"accrual", "api/admin", "calibrate", "capacity", "capacity/eventlog", "capacity/scale", "capacity/script", "catalog", "config", "fault", "identity", "internal/", "meter", "perf", "plan", "plan/", "prove", "server", "wire/", "workload", "workload/"}, "the command line is a client of the admin API; only up, demo and prove start a server, only plan works something out, and nothing opens a store"},
 	{"cmd/forebay", []string{"cli"}, "main is signals and an exit code; the rest belongs into cli"},
 	{"bench", []string{"internal/"}, "what measures the program must not share code with it"},

@@ -51,7 +51,7 @@ func (d *decoder) bindings(f wire.Fields, bad *wire.Faults) error {
 		if set {
 			f.Keep(i, into)
 		} else if m.Required {
-			bad.Null(m.Name)
+			bad.Null(m.Said())
 		}
 	}
 	return nil
@@ -61,7 +61,7 @@ func (d *decoder) binding(m *wire.Member, into wire.Target, bad *wire.Faults) (s
 	switch m.Location {
 	case wire.InPath:
 		text := Label(d.op, d.request.Path, m.Wire())
-		return text != "", m.SetText(text, m.Name, wire.ISO8601, into, bad)
+		return text != "", m.SetText(text, m.Said(), wire.ISO8601, into, bad)
 	case wire.InQuery:
 		return d.fromQuery(m, into, bad)
 	case wire.InStatus:
@@ -90,7 +90,7 @@ func (d *decoder) fromQuery(m *wire.Member, into wire.Target, bad *wire.Faults) 
 	case m.Shape.Type == wire.List:
 		return true, m.SetTexts(texts, wire.ISO8601, into, bad)
 	default:
-		return true, m.SetText(texts[0], m.Name, wire.ISO8601, into, bad)
+		return true, m.SetText(texts[0], m.Said(), wire.ISO8601, into, bad)
 	}
 }
 
@@ -106,9 +106,9 @@ func (d *decoder) fromHeader(m *wire.Member, into wire.Target, bad *wire.Faults)
 		}
 		return true, m.SetTexts(texts, wire.HTTPDate, into, bad)
 	case len(values) == 1:
-		return true, m.SetText(values[0], m.Name, wire.HTTPDate, into, bad)
+		return true, m.SetText(values[0], m.Said(), wire.HTTPDate, into, bad)
 	default:
-		return true, m.SetText(strings.Join(values, ","), m.Name, wire.HTTPDate, into, bad)
+		return true, m.SetText(strings.Join(values, ","), m.Said(), wire.HTTPDate, into, bad)
 	}
 }
 
@@ -180,7 +180,7 @@ func (d *decoder) payload(f wire.Fields, bad *wire.Faults) error {
 	m := &s.Members[i]
 	if len(d.request.Body) == 0 || m.Shape.Streaming {
 		if m.Required && !m.Shape.Streaming {
-			bad.Null(m.Name)
+			bad.Null(m.Said())
 		}
 		return nil
 	}
@@ -189,7 +189,7 @@ func (d *decoder) payload(f wire.Fields, bad *wire.Faults) error {
 	case wire.Blob:
 		m.SetBytes(d.request.Body, into, bad)
 	case wire.String:
-		if err := m.SetText(string(d.request.Body), m.Name, wire.TimeDefault, into, bad); err != nil {
+		if err := m.SetText(string(d.request.Body), m.Said(), wire.TimeDefault, into, bad); err != nil {
 			return err
 		}
 	default:
