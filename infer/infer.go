@@ -39,6 +39,7 @@ const (
 	DialectOpenAICompletions Dialect = "openai-completions" // OpenAI legacy text completions
 	DialectOpenAIEmbeddings  Dialect = "openai-embeddings"  // OpenAI embeddings
 	DialectConverse          Dialect = "converse"           // Bedrock Converse
+	DialectOpaque            Dialect = "opaque"             // bytes that only the caller and the container understand
 )
 
 // Task is what a call asks for.
@@ -131,8 +132,10 @@ type Request struct {
 	UpstreamModel string
 
 	Dialect Dialect // the language of Body
-	Body    []byte  // as received; nil when the API's operation is not body-shaped (Converse)
-	Stream  bool    // the client wants events
+	// Opaque describes Body where its dialect is DialectOpaque.
+	Opaque *Opaque
+	Body   []byte // as received; nil when the API's operation is not body-shaped (Converse)
+	Stream bool   // the client wants events
 	// Chat or Embed is the decoded call. Nil when Body passes through untouched.
 	Chat  *Chat
 	Embed *Embed
@@ -169,6 +172,16 @@ type Request struct {
 	Arrived   time.Time // wall clock at the front door
 	Deadline  time.Time // zero: none known
 }
+
+// Opaque is what is known of bytes that nobody but the caller and the container understands.
+type Opaque struct {
+	ContentType string
+	Accept      string   // of a request: the type that the answer should have
+	Header      []Header // that the container is to see, or has set
+}
+
+// Header is a field of HTTP.
+type Header struct{ Name, Value string }
 
 // Lane is one of the ways in which a route may serve a call.
 type Lane struct {

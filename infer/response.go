@@ -146,6 +146,8 @@ type Head struct {
 	Simulated bool
 	// Dropped lists features of the request that were not honoured, for x-forebay-dropped.
 	Dropped []string
+	// Opaque describes the answer to a call whose dialect is DialectOpaque.
+	Opaque *Opaque
 }
 
 // Response is an answer under way. Close releases the engine and must always be called;
