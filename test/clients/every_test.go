@@ -54,16 +54,18 @@ func TestEveryClient(t *testing.T) {
 					calls = append(calls, c)
 				}
 			}
-			if name == "TLS" { // the Go SDK sends an API key over TLS only
-				calls = append(calls, goClient(t, env))
+			// The Go SDK sends an API key over TLS only: over plain HTTP it signs, with the key pair of the profile.
+			set := overTLS
+			if name == "plain" {
+				set = ofProfile
 			}
-			addUp(t, r, calls)
+			addUp(t, r, append(calls, goClient(t, set(t, r, env))))
 		})
 	}
 }
 
-// goClient is the Go SDK, configured by an environment.
-func goClient(t *testing.T, env []string) told {
+// overTLS sets the Go SDK up by the variables of `forebay env --tls`. It is told what it would read of its own process's.
+func overTLS(t *testing.T, _ *running, env []string) aws.Config {
 	t.Helper()
 	cfg := map[string]string{}
 	for _, v := range env {
@@ -75,13 +77,32 @@ func goClient(t *testing.T, env []string) told {
 		t.Fatal(err)
 	}
 	defer func() { _ = ca.Close() }()
-	// What the SDK would read of the environment of its own process.
 	c, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(cfg["AWS_REGION"]), config.WithCustomCABundle(ca),
 		config.WithBaseEndpoint(cfg["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]),
 		config.WithBearerAuthTokenProvider(bearer.StaticTokenProvider{Token: bearer.Token{Value: cfg["AWS_BEARER_TOKEN_BEDROCK"]}}), config.WithAuthSchemePreference("httpBearerAuth"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// ofProfile sets the Go SDK up by the profile that `forebay env --profile` writes.
+func ofProfile(t *testing.T, r *running, _ []string) aws.Config {
+	t.Helper()
+	home := t.TempDir()
+	forebay(t, r.bare(home), "env", "--profile", "forebay", "--data-dir", r.data)
+	c, err := config.LoadDefaultConfig(t.Context(), config.WithSharedConfigProfile("forebay"),
+		config.WithSharedConfigFiles([]string{filepath.Join(home, ".aws", "config")}),
+		config.WithSharedCredentialsFiles([]string{filepath.Join(home, ".aws", "credentials")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// goClient asks through the Go SDK.
+func goClient(t *testing.T, c aws.Config) told {
+	t.Helper()
 	out, err := bedrockruntime.NewFromConfig(c).Converse(t.Context(), &bedrockruntime.ConverseInput{
 		ModelId: aws.String(haiku), Messages: ask(question), InferenceConfig: &types.InferenceConfiguration{MaxTokens: aws.Int32(40)},
 	})
