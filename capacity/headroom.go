@@ -12,7 +12,7 @@ import "math"
 //
 // A firm call starts while common use stays within the common capacity, or does not grow. The same holds of memory, in tokens.
 // Calls on isolated replicas are outside all of this: there only their owner's calls are firm, unless a call that was lent to has
-// begun to answer (see apart).
+// begun to answer (see apart). So are calls that are still on a standby when others are up again.
 
 // room is slots and tokens of memory.
 type room struct {
@@ -123,6 +123,8 @@ func (s *State) occupy(c *call, on bool) {
 			by = -1
 		}
 		s.occupyApart(c, r, by)
+		return
+	} else if r.Standby && s.pools.items[r.pool].shared.up > 0 {
 		return
 	}
 	x := room{1, wide{lo: uint64(c.kv)}}

@@ -32,7 +32,7 @@ func (m *market) checkWork() {
 // couldStart says whether a waiting call could have a shared slot now.
 func (m *market) couldStart(c *customer) bool {
 	for _, r := range m.replicas {
-		if r.owner == nil && m.hasRoom(r, c) && (c.recallable || m.keeps(c)) {
+		if m.shared(r) && m.hasRoom(r, c) && (c.recallable || m.keeps(c)) {
 			return true
 		}
 	}
@@ -53,7 +53,7 @@ func (m *market) hasRoom(r *machine, c *customer) bool {
 // keeps says whether common use would keep to its capacity with a firm call more, wherever that goes.
 func (m *market) keeps(c *customer) bool {
 	before, capacity := m.commonUse(), m.commonCapacity()
-	c.running, c.on = true, &machine{up: true}
+	c.running, c.on = true, &machine{up: true, standby: !m.primary()}
 	for _, r := range m.replicas {
 		c.on.kv = max(c.on.kv, r.kv)
 	}
@@ -73,7 +73,7 @@ func (m *market) checkLent(c *customer, on *machine) {
 		return
 	}
 	for _, r := range m.replicas {
-		if r.owner == nil && m.hasRoom(r, c) {
+		if m.shared(r) && m.hasRoom(r, c) {
 			m.t.Fatalf("call %d goes to replica %d, which is isolated, and shared replica %d has room for it", c.id, on.id, r.id)
 		}
 	}

@@ -54,6 +54,7 @@ type machine struct {
 	id        ReplicaID
 	slots, kv int64
 	owner     *purchase
+	standby   bool
 	up        bool
 }
 
@@ -71,7 +72,7 @@ type customer struct {
 
 // newMarket draws a market. Purchases never sell more than there is. A divided one has a purchase with replicas of its own and no shared slots, of which
 // its parts have slots.
-func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
+func newMarket(t *rapid.T, isolated, divided, memory, standby bool) *market {
 	m := &market{t: t, s: New(), memory: memory, calls: map[CallID]*customer{}, ended: map[CallID]int{}, admitted: map[CallID]bool{}, apart: map[*purchase]int64{}}
 	cfg := &Config{
 		Models: []Model{{ID: modelID, Burndown: 5000, MaxOutput: 1000, WeightInput: 1, WeightOutput: 3}},
@@ -119,8 +120,11 @@ func newMarket(t *rapid.T, isolated, divided, memory bool) *market {
 		owner := m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "owner")]
 		m.replicas = append(m.replicas, m.machine(2, owner))
 	}
+	if standby {
+		m.replicas = append(m.replicas, &machine{id: ReplicaID(len(m.replicas) + 1), slots: rapid.Int64Range(1, 4).Draw(t, "standby"), standby: true, up: true})
+	}
 	for _, r := range m.replicas {
-		x := Replica{ID: r.id, Pool: poolID, Slots: int32(r.slots), KV: r.kv}
+		x := Replica{ID: r.id, Pool: poolID, Slots: int32(r.slots), KV: r.kv, Standby: r.standby}
 		if r.owner != nil {
 			x.Reservation = r.owner.id
 		}
@@ -202,10 +206,18 @@ func (p *purchase) wait(now Instant) time.Duration {
 	return time.Duration(least)
 }
 
+// primary says whether a shared replica that is no standby is up.
+func (m *market) primary() bool {
+	return slices.ContainsFunc(m.replicas, func(r *machine) bool { return r.up && r.owner == nil && !r.standby })
+}
+
+// shared says whether a replica is one of those that are up and shared: a standby only while no other is.
+func (m *market) shared(r *machine) bool { return r.up && r.owner == nil && r.standby != m.primary() }
+
 // use is what firm calls of a reservation take up on shared replicas that are up.
 func (m *market) use(p *purchase) (n amounts) {
 	for _, id := range m.order {
-		if c := m.calls[id]; c.of == p && c.running && !c.recallable && c.on.up && c.on.owner == nil {
+		if c := m.calls[id]; c.of == p && c.running && !c.recallable && m.shared(c.on) {
 			n = n.plus(amounts{1, c.memory()})
 		}
 	}
@@ -246,7 +258,7 @@ func (m *market) commonUse() amounts {
 
 func (m *market) commonCapacity() (n amounts) {
 	for _, r := range m.replicas {
-		if r.up && r.owner == nil {
+		if m.shared(r) {
 			n = n.plus(amounts{r.slots, r.kv})
 		}
 	}
@@ -500,7 +512,7 @@ func (m *market) checkSlots() {
 // slots counts the slots of replicas that are up and of nobody, or isolated for a purchase: those that are free, that are lent, and that come back.
 func (m *market) slots(of *purchase) (free, lent, recalled int64) {
 	for _, r := range m.replicas {
-		if r.owner != of || !r.up {
+		if r.owner != of || !r.up || of == nil && !m.shared(r) {
 			continue
 		}
 		free += max(0, r.slots-m.busy(r))

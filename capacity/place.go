@@ -341,7 +341,7 @@ func (s *State) applyToReplica(ev *Event) {
 		s.join(r)
 	}
 	limit, bounded := p.commonRoom()
-	up, memory := p.up, p.memory
+	up, memory, shared := p.up, p.memory, p.shared.up > 0
 	s.count(ri, -1)
 	r.up, r.awaited = ev.Kind == EventReplicaUp, false
 	if r.up {
@@ -356,9 +356,12 @@ func (s *State) applyToReplica(ev *Event) {
 	s.count(ri, 1)
 	s.place(ri)
 	now, boundedNow := p.commonRoom()
-	if boundedNow != bounded || p.memory != memory {
+	switch {
+	case shared != (p.shared.up > 0) && p.standby.up > 0:
+		s.recount(r.pool) // calls on standbys are in common use, or not any more
+	case boundedNow != bounded || p.memory != memory:
 		s.seatAll(r.pool)
-	} else if r.Reservation != 0 {
+	case r.Reservation != 0:
 		s.seatOwners(r)
 	}
 	less := now.slots < limit.slots || boundedNow && (!bounded || now.kv.less(limit.kv))

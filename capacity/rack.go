@@ -243,6 +243,11 @@ func (s *State) sortLent(p *pool) {
 
 // count adds a replica that is up, and the calls on it, to what its pool knows (by 1), or takes them out of it (by -1).
 func (s *State) count(ri, by int32) {
+	s.countReplica(ri, by)
+	s.countCalls(ri, by > 0)
+}
+
+func (s *State) countReplica(ri, by int32) {
 	r := &s.replicas.items[ri]
 	if !r.up {
 		return
@@ -270,8 +275,12 @@ func (s *State) count(ri, by int32) {
 			k.lendable[t] += by * n
 		}
 	})
-	for ci := r.others.head; ci != 0; ci = s.calls.at(ci).next {
-		s.occupy(s.calls.at(ci), by > 0)
+}
+
+func (s *State) countCalls(ri int32, on bool) {
+	r := &s.replicas.items[ri]
+	for ci := r.others.head; r.up && ci != 0; ci = s.calls.at(ci).next {
+		s.occupy(s.calls.at(ci), on)
 	}
 }
 
@@ -308,8 +317,11 @@ func (s *State) recount(pi int32) {
 		if s.replicas.items[ri].rented() {
 			p.rented++
 		}
-		s.count(ri, 1)
+		s.countReplica(ri, 1)
 		s.place(ri)
+	}
+	for _, ri := range p.replicas {
+		s.countCalls(ri, true)
 	}
 	for i := range s.reservations.items {
 		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {

@@ -56,8 +56,8 @@ func (m *market) tokens(c *customer) int64 {
 // of each bucket is what the definition says, and so is every refusal, to the nanosecond. All calls end once.
 func TestReservationsHold(t *testing.T) {
 	for _, c := range []struct {
-		name                              string
-		isolated, divided, memory, faults bool
+		name                                       string
+		isolated, divided, memory, standby, faults bool
 	}{
 		{name: "shared"},
 		{name: "isolated", isolated: true},
@@ -65,10 +65,11 @@ func TestReservationsHold(t *testing.T) {
 		{name: "faults", isolated: true, divided: true, faults: true},
 		{name: "memory", memory: true},
 		{name: "memory of its own", isolated: true, divided: true, memory: true},
+		{name: "standby", standby: true, faults: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := newMarket(t, c.isolated, c.divided, c.memory)
+				m := newMarket(t, c.isolated, c.divided, c.memory, c.standby)
 				m.beCareful(m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "careful")])
 				for range 100 {
 					m.act()
@@ -95,7 +96,7 @@ func (m *market) beCareful(p *purchase) {
 	}
 }
 
-// fault takes a replica away or brings it back; one that is shared stays.
+// fault takes a replica away or brings it back; one that is shared stays, or a standby.
 func (m *market) fault() {
 	r := m.replicas[rapid.IntRange(0, len(m.replicas)-1).Draw(m.t, "replica")]
 	up := 0
@@ -104,7 +105,7 @@ func (m *market) fault() {
 			up++
 		}
 	}
-	if r.up && r.owner == nil && up == 1 {
+	if r.up && r.owner == nil && up == 1 || r.standby {
 		return
 	}
 	kind := EventReplicaUp
