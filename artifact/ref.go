@@ -187,7 +187,11 @@ func (r Ref) String() string {
 }
 
 // Redacted returns the reference for people, logs and files: without what signs a URL.
-func (r Ref) Redacted() string { return redact(r.String()) }
+func (r Ref) Redacted() string {
+	bare := r
+	bare.SHA256 = ""
+	return redact(bare.String()) + strings.TrimPrefix(r.String(), bare.String())
+}
 
 // Pinned reports whether the reference names one content for ever: by its checksum, or by the commit of a repository.
 func (r Ref) Pinned() bool {

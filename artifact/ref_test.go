@@ -53,6 +53,10 @@ func TestRefHidesSecrets(t *testing.T) {
 	if err != nil || strings.Contains(r.Redacted(), "hush") || r.Redacted() != "https://example.com/x.gguf?…" {
 		t.Error(r.Redacted(), err)
 	}
+	r.SHA256 = digest
+	if r.Redacted() != "https://example.com/x.gguf?…#sha256="+digest {
+		t.Error(r.Redacted())
+	}
 	for _, in := range []string{"https://me:hush@example.com/x", "https://example.com/x?sig=hush#y"} {
 		if _, err := artifact.ParseRef(in); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Error(err)

@@ -93,6 +93,19 @@ func verify(ctx context.Context, path, name string, size int64, sums Sums) (stri
 	return hex.EncodeToString(hashes[SumSHA256].Sum(nil)), nil
 }
 
+// Check returns the SHA-256 of what an earlier Download has brought, held against all that is known of the file.
+func (f *File) Check(ctx context.Context, path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	size := f.Size
+	if size < 0 {
+		size = st.Size()
+	}
+	return verify(ctx, path, f.Path, size, f.Sums)
+}
+
 // Verify returns the SHA-256 of a file of this machine; want, if not "", must be it. Faults: Unavailable of CodeCorrupt.
 func Verify(ctx context.Context, path, want string) (string, error) {
 	st, err := os.Stat(path)

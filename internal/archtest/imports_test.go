@@ -70,6 +70,7 @@ var diagram = []node{
 	{"provision", []string{"catalog", "fault", "resource", "store"}, "what is bought, and when it begins and ends; pools and models answer through its ports, and server connects them"},
 	{"resource", []string{"fault", "store"}, "how resources are named, tagged and listed; what a kind of them is belongs to its own package"},
 	{"artifact/weights", []string{"fault"}, "formats of weights, read from any file system"},
+	{"artifact/cache", []string{"artifact", "artifact/fetch", "artifact/unpack", "fault", "internal/filelock"}, "weights are kept for whoever asks; who runs an engine on them is for fleet"},
 	{"artifact/fetch", []string{"artifact", "fault", "internal/version"}, "sources are asked, and files brought; where these are kept, and for whom, is for cache"},
 	{"artifact/unpack", []string{"artifact", "fault"}, "an archive becomes files of a folder; whose it is, and how much room there is, is for cache"},
 	{"artifact", []string{"fault"}, "where objects lie; what they are is for others"},

@@ -23,14 +23,17 @@ type Lock struct {
 
 // Take makes the file if need be, readable by its owner alone, and locks it without waiting. Its error is ErrHeld, or
 // what the system says.
-func Take(path string) (*Lock, error) { return take(path, syscall.Flock) }
+func Take(path string) (*Lock, error) { return take(path, syscall.LOCK_EX, syscall.Flock) }
 
-func take(path string, flock func(fd, how int) error) (*Lock, error) {
+// Share is Take for a lock that any number may hold together, and nobody beside one who has taken it.
+func Share(path string) (*Lock, error) { return take(path, syscall.LOCK_SH, syscall.Flock) }
+
+func take(path string, mode int, flock func(fd, how int) error) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // whoever takes the lock names its file
 	if err != nil {
 		return nil, err
 	}
-	err = flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = flock(int(f.Fd()), mode|syscall.LOCK_NB)
 	switch {
 	case err == nil:
 		return &Lock{f, true}, nil
