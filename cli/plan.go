@@ -13,6 +13,7 @@ import (
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/plan"
+	"forebay/plan/replay"
 	planreport "forebay/plan/report"
 	"forebay/plan/shape"
 	"forebay/workload"
@@ -36,6 +37,7 @@ type planCmd struct {
 	MaxTokens  int64   `help:"The max_tokens that callers send, where the traffic does not say; left out, the model's maximum." placeholder:"N"`
 	Flex       float64 `help:"Share of the calls that may wait for minutes and be stopped and begun again, from 0 to 1: they go by the tier flex."`
 	Batch      float64 `help:"Share of the calls that may wait for a day: they go by batch."`
+	Retry      string  `help:"Clients whose way of trying again after a refusal is counted on: aws-standard, aws-legacy (boto3 and the AWS CLI as they come), openai, anthropic, none." default:"aws-standard" placeholder:"CLIENT"`
 	Seed       uint64  `help:"Seed of everything random." default:"1"`
 	Calls      int64   `help:"Calls of one replay at most: the busiest part of the busiest day." default:"60000"`
 
@@ -130,7 +132,22 @@ func (c *planCmd) asked() (*plan.Question, error) {
 	if q.Deadline, q.DeadlineOf, err = deadline(c.Deadline); err != nil {
 		return nil, err
 	}
+	if q.Retry, err = client(c.Retry); err != nil {
+		return nil, err
+	}
 	return q, c.offers(q)
+}
+
+// client finds how some software tries again.
+func client(id string) (*replay.Client, error) {
+	var known []string
+	for _, x := range replay.Clients() {
+		if x.ID == id {
+			return &x, nil
+		}
+		known = append(known, x.ID)
+	}
+	return nil, fault.Newf(fault.Invalid, "--retry %q: give one of %s", id, strings.Join(known, ", "))
 }
 
 // given refuses zeros that would be taken for nothing given.

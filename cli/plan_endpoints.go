@@ -55,8 +55,12 @@ func scheduledAction(text string) (x plan.Scheduled, err error) {
 }
 
 func (c *planServerless) serverless(q *plan.Question) error {
-	if c.ServerlessPrice == "" {
+	if c.ServerlessPrice == "" && c.ServerlessCall == "" && c.ServerlessTokens == "" {
 		return nil
+	}
+	in, out, both := strings.Cut(c.ServerlessTokens, "/")
+	if c.ServerlessTokens != "" && !both {
+		return fault.Newf(fault.Invalid, "--serverless-tokens %q is not INPUT/OUTPUT, the prices of a million tokens, such as 0.90/0.90", c.ServerlessTokens)
 	}
 	s := &plan.ServerlessOffer{
 		Currency: "USD", Idle: c.IdleTimeout, Cold: c.ColdStart, Window: c.ServerlessWindow, Concurrency: c.ServerlessConcurrency,
@@ -65,7 +69,7 @@ func (c *planServerless) serverless(q *plan.Question) error {
 	for _, x := range []struct {
 		flag, text string
 		into       *int64
-	}{{"--serverless-price", c.ServerlessPrice, &s.Hour}, {"--serverless-call", c.ServerlessCall, &s.Invocation}, {"--serverless-provisioned-price", c.ProvisionedPrice, &s.ProvisionedHour}} {
+	}{{"--serverless-price", c.ServerlessPrice, &s.Hour}, {"--serverless-call", c.ServerlessCall, &s.Invocation}, {"--serverless-tokens", in, &s.Input}, {"--serverless-tokens", out, &s.Output}, {"--serverless-provisioned-price", c.ProvisionedPrice, &s.ProvisionedHour}} {
 		if x.text == "" {
 			continue
 		}

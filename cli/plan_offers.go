@@ -48,6 +48,7 @@ type planScaling struct {
 type planServerless struct {
 	ServerlessPrice       string        `help:"Price of an hour of a serverless endpoint's engine while it is up." placeholder:"PRICE"`
 	ServerlessCall        string        `help:"Price of a million calls of it." placeholder:"PRICE"`
+	ServerlessTokens      string        `help:"Prices of a million tokens in and out of it, where it is paid by the token; --serverless-price may be left out then." placeholder:"INPUT/OUTPUT"`
 	ServerlessWindow      time.Duration `help:"What an engine's time is paid in, each begun one in whole; 0s is by the second." default:"0s"`
 	ServerlessConcurrency int64         `help:"Most calls at once; others are refused." placeholder:"N"`
 	Provisioned           int64         `name:"serverless-provisioned" help:"Engines that are always up." placeholder:"N"`

@@ -65,7 +65,7 @@ func TestPlanRefusesBadTraffic(t *testing.T) {
 		{"unknown zone", head + "2026-03-08 02:10:00,10,1\n", []string{"--timezone", "Amerika/New_York"}, "--timezone"},
 		{"counts alone", "time,requests\n2026-01-05,5\n2026-01-06,5\n", nil, "--tokens 1000,300"},
 		{"bill of two models", "line_item_usage_start_date,line_item_usage_type,line_item_usage_amount,pricing_unit\n2026-01-05,A-input-tokens,1,1K tokens\n2026-01-06,B-input-tokens,1,1K tokens\n", []string{"--tokens", "10,1"}, "--usage-type A"},
-		{"parquet", "PAR1", nil, "choose CSV"},
+		{"parquet", "PAR1", nil, "begins like a Parquet file"},
 		{"sessions without a rate", `{"requests":[{"t":0,"in":5,"out":1}]}`, nil, "--sessions 200"},
 		{"no cache to find", head + "1,10,1\n2,10,1\n", []string{"--reuse", "5m"}, "leave --reuse out"},
 		{"negative flag", head + "1,10,1\n2,10,1\n", []string{"--usage-unit=-3"}, "must not be negative"},

@@ -36,6 +36,8 @@ type Answer struct {
 	// rules something out.
 	Callers []Fit    `json:"callers,omitempty"`
 	Instead *Instead `json:"instead,omitempty"`
+	// Clients say what becomes of refused calls on demand by how clients try again; none where none is refused.
+	Clients []Client `json:"clients,omitempty"`
 	Sizing  *Sizing  `json:"sizing,omitempty"`
 	// Complete is false where the answer was asked for before it was finished.
 	Complete bool     `json:"complete"`
@@ -213,6 +215,19 @@ type IdlePoint struct {
 	Idle int64 `json:"idleNanos"`
 	Cost int64 `json:"cost"` // a month
 	Cold int64 `json:"coldPerMillion"`
+}
+
+// Client is the traffic on demand with clients of one kind, replayed within the quota.
+type Client struct {
+	ID    string `json:"id"`
+	Words string `json:"words"`
+	Asked bool   `json:"asked"` // the options count on these
+	// Refused are the calls that are never served, of a million, and Late those that are served after an attempt was refused; Delay is how long 99 % of
+	// the latter wait for that at most, and Attempts how many a call takes in the mean, in thousandths.
+	Refused  int64 `json:"refusedPerMillion"`
+	Late     int64 `json:"latePerMillion"`
+	Delay    int64 `json:"p99DelayNanos"`
+	Attempts int64 `json:"attemptsMilli"`
 }
 
 // Sizing is what a cloud asks for with a request for quota.

@@ -83,7 +83,7 @@ func (p *planner) verdict() {
 		}
 	}
 	if best.Refused != nil && best.Refused.Share > fewRefused {
-		p.warn("with the quota counted on, %s of a million calls are refused even after the retries of an SDK: ask for the quota of the sizing sheet", Grouped(best.Refused.Share))
+		p.warn("with the quota counted on, %s of a million calls are refused, whatever retries do (%s): ask for the quota of the sizing sheet", Grouped(best.Refused.Share), p.q.Retry.Words)
 	}
 	if s := a.Sizing; best.Mode == OnDemand && s.DefaultSource != "" && !s.DefaultIsEnough {
 		p.warn("the quota of %s requests and %s tokens a minute may not hold the busiest minute (%s requests, %s tokens charged, %s held with max_tokens %d): see the sizing sheet, and set max_tokens near the true size",

@@ -50,7 +50,7 @@ const (
 )
 
 func (p *planner) retries() replay.Retry {
-	r := replay.SDKStandard
+	r := p.q.Retry.Retry
 	r.Seed = p.q.Seed
 	return r
 }

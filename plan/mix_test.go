@@ -8,6 +8,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/perf"
+	"forebay/plan/replay"
 )
 
 // mixed is a planner for a week whose hours are of a few kinds, in units of 1,000 calls' tokens, with units by the hour and on a term, and instances if wanted.
@@ -28,6 +29,7 @@ func mixed(r *rand.Rand, machines bool) *planner {
 	m := &catalog.Model{ID: "m", MaxOutput: 4096, Price: &catalog.Price{Currency: "USD", Input: new(int64(100_000_000)), Output: new(int64(100_000_000))}}
 	// A unit that is busy all the time is worth 150,000 tokens x 60 x 0.1 USD per million = 0.90 USD an hour.
 	q := &Question{
+		Retry: &replay.Clients()[0],
 		Model: m, Days: 7, Unit: &catalog.Unit{Input: 100_000, Output: 50_000},
 		UnitPrices: &catalog.UnitPrices{Currency: "USD", None: new(300_000_000 + r.Int64N(500_000_000)), SixMonths: new(100_000_000 + r.Int64N(300_000_000))},
 	}

@@ -87,6 +87,9 @@ func Do(ctx context.Context, q *Question) (*Answer, error) {
 	if err = p.decide(ctx); err == nil {
 		err = p.explore(ctx)
 	}
+	if err == nil {
+		err = p.clients(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}

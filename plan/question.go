@@ -7,6 +7,7 @@ import (
 	"forebay/catalog"
 	"forebay/fault"
 	"forebay/perf"
+	"forebay/plan/replay"
 	"forebay/workload"
 )
 
@@ -45,6 +46,8 @@ type Question struct {
 	// Serverless is a serverless endpoint's price and behaviour; nil is unknown.
 	Serverless *ServerlessOffer
 
+	// Retry is how clients go on after a refusal; nil is the first of replay.Clients.
+	Retry *replay.Client
 	// Seed is that of everything random: waits of clients that are refused.
 	Seed uint64
 	// Calls bounds the calls of one replay; 0 is 60,000. The busiest part of the busiest day that has no more is replayed.
@@ -56,8 +59,9 @@ type Question struct {
 // ServerlessOffer is an endpoint that is not paid for while nobody calls.
 type ServerlessOffer struct {
 	Currency string
-	// Hour is the price of an hour of an engine that is up, nano-units; Invocation that of a million calls.
-	Hour, Invocation int64
+	// Hour is the price of an hour of an engine that is up, nano-units, Invocation that of a million calls, Input and Output those of a million tokens; 0 is for
+	// what is not paid for by itself.
+	Hour, Invocation, Input, Output int64
 	// Idle is how long an engine stays up without a call, Cold how long it takes to start.
 	Idle, Cold time.Duration
 	// Window is what an engine's time is paid in, each begun one in whole; 0 is by the second.
@@ -95,6 +99,9 @@ func (q *Question) complete() error {
 	}
 	if q.Progress == nil {
 		q.Progress = func(int64, string) {}
+	}
+	if q.Retry == nil {
+		q.Retry = &replay.Clients()[0]
 	}
 	if q.Region == "" {
 		q.Region = "us-east-1"
@@ -164,7 +171,6 @@ func (q *Question) checkOffers() []error {
 		positive("the price of an instance", &i.Hour)
 	}
 	if s := q.Serverless; s != nil {
-		positive("the price of a serverless hour", &s.Hour)
 		errs = append(errs, s.check())
 	}
 	errs = append(errs, q.Scaling.check())

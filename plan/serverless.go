@@ -23,14 +23,16 @@ func (p *planner) serverless(m *catalog.Model) error {
 	case why != "" && (m != p.q.Model || p.q.Engine == nil):
 		o.Why = why + ": compare an open model in its place (--substitute)"
 	case p.q.Serverless == nil:
-		o.State, o.Why = Unknown, "no price of a serverless endpoint with accelerators is published in a form that can be dated here (SageMaker's are without accelerators, at most 6 GB and 60 s): give --serverless-price"
+		o.State, o.Why = Unknown, "no price of a serverless endpoint with accelerators is published in a form that can be dated here (SageMaker's are without accelerators, at most 6 GB and 60 s): give --serverless-price, --serverless-call or --serverless-tokens"
 		p.boundServerless(m)
 	case len(engines) == 0:
 		o.State, o.Why = Unknown, "no coefficients of an engine of "+m.Name+" are published: give --profile"
 	case engines[0].profile.Covers(p.mix()) != nil:
 		o.State, o.Why = Unknown, engines[0].profile.Covers(p.mix()).Error()+beyondMeasured
 	default:
-		p.awake(o, &engines[0].profile)
+		if err := p.awake(o, &engines[0].profile); err != nil {
+			return err
+		}
 		o.Assumptions = append(o.Assumptions, notes(&engines[0])...)
 	}
 	p.add(o)
@@ -57,6 +59,8 @@ func (s *ServerlessOffer) check() error {
 	switch {
 	case s.Idle < 0 || s.Cold < 0 || s.Invocation < 0 || s.Window < 0 || s.Hold < 0 || s.Held < 0 || s.Concurrency < 0 || s.Provisioned < 0:
 		return fault.New(fault.Invalid, "a serverless endpoint's times, bounds and price of calls must not be negative")
+	case s.Hour < 0 || s.Input < 0 || s.Output < 0 || s.Hour == 0 && s.Invocation == 0 && s.Input == 0 && s.Output == 0:
+		return fault.New(fault.Invalid, "a serverless endpoint that costs nothing, or less: give what an hour, a call or a token of it costs, or leave it out to have it counted as unknown")
 	case s.Provisioned > scale.MaxInstances || s.Concurrency > math.MaxInt32 || s.Held > math.MaxInt32:
 		return fault.Newf(fault.Invalid, "a serverless endpoint of %d engines provisioned, %d calls at once and %d held: give fewer", s.Provisioned, s.Concurrency, s.Held)
 	case s.Provisioned > 0 && s.ProvisionedHour <= 0:
@@ -92,7 +96,7 @@ func (p *planner) uptime(e *perf.Profile, d *Demand, s *ServerlessOffer, idle ti
 }
 
 // awake prices a serverless endpoint.
-func (p *planner) awake(o *offer, e *perf.Profile) {
+func (p *planner) awake(o *offer, e *perf.Profile) error {
 	s := p.q.Serverless
 	o.State = Possible
 	up := func(d *Demand) float64 {
@@ -121,7 +125,7 @@ func (p *planner) awake(o *offer, e *perf.Profile) {
 		fmt.Sprintf("engine %s, which starts in %v and stays up %v without a call; starts are paid for; at most %d engines", e.Name, s.Cold, s.Idle, limit),
 		fmt.Sprintf("by the closed form, %s of a million calls find no engine up", Grouped(whole(cold*million))))
 	o.Assumptions = append(o.Assumptions, s.words()...)
-	p.sweep(e)
+	return p.sweep(e)
 }
 
 // words say what bounds a serverless endpoint has.
@@ -159,15 +163,18 @@ func engineCount(n int64) string {
 // serverlessRows are the cost of a serverless endpoint that is up for so many engine-hours beyond those provisioned.
 func (p *planner) serverlessRows(o *offer, d *Demand, hours float64) ([]CostRow, error) {
 	s := p.q.Serverless
-	seconds, err := p.monthly(whole(o.paid(hours, d)*3600), d)
-	if err != nil {
-		return nil, err
+	var rows []CostRow
+	if s.Hour > 0 {
+		seconds, err := p.monthly(whole(o.paid(hours, d)*3600), d)
+		if err != nil {
+			return nil, err
+		}
+		up, err := product([]int64{s.Hour, seconds}, []int64{3600})
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, CostRow{What: "serverless", Quantity: seconds, Unit: "engine seconds", Rate: s.Hour, Per: "engine hour", Amount: up, Source: s.Source})
 	}
-	up, err := product([]int64{s.Hour, seconds}, []int64{3600})
-	if err != nil {
-		return nil, err
-	}
-	rows := []CostRow{{What: "serverless", Quantity: seconds, Unit: "engine seconds", Rate: s.Hour, Per: "engine hour", Amount: up, Source: s.Source}}
 	if s.Provisioned > 0 {
 		always := s.Provisioned * p.q.Days * hoursOfDay
 		amount, err := product([]int64{s.ProvisionedHour, always}, []int64{1})
@@ -176,21 +183,47 @@ func (p *planner) serverlessRows(o *offer, d *Demand, hours float64) ([]CostRow,
 		}
 		rows = append(rows, CostRow{What: "serverless", Quantity: always, Unit: "hours of provisioned engines", Rate: s.ProvisionedHour, Per: "engine hour", Amount: amount, Source: s.Source})
 	}
-	if s.Invocation == 0 {
-		return rows, nil
+	used, err := p.serverlessUse(d)
+	return append(rows, used...), err
+}
+
+// serverlessUse is what is paid for by the call and by the token, however long engines are up.
+func (p *planner) serverlessUse(d *Demand) ([]CostRow, error) {
+	s := p.q.Serverless
+	var rows []CostRow
+	for _, x := range []struct {
+		unit  string
+		total float64
+		rate  int64
+	}{{"calls", d.Total.Calls, s.Invocation}, {"input tokens", d.Total.Input + d.Total.Cached, s.Input}, {"output tokens", d.Total.Output, s.Output}} {
+		if x.rate == 0 {
+			continue
+		}
+		n, err := p.monthly(whole(x.total), d)
+		if err != nil {
+			return nil, err
+		}
+		each, err := product([]int64{x.rate, n}, []int64{million})
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, CostRow{What: "serverless", Quantity: n, Unit: x.unit, Rate: x.rate, Per: "million " + x.unit, Amount: each, Source: s.Source})
 	}
-	calls, err := p.monthly(whole(d.Total.Calls), d)
-	if err != nil {
-		return nil, err
-	}
-	each, err := product([]int64{s.Invocation, calls}, []int64{million})
-	return append(rows, CostRow{What: "serverless", Quantity: calls, Unit: "calls", Rate: s.Invocation, Per: "million calls", Amount: each, Source: s.Source}), err
+	return rows, nil
 }
 
 // sweep says what other idle timeouts would cost, and how many calls would wait for a start.
-func (p *planner) sweep(e *perf.Profile) {
+func (p *planner) sweep(e *perf.Profile) error {
 	s := p.q.Serverless
-	always := float64(s.Provisioned*s.ProvisionedHour) * float64(p.q.Days*hoursOfDay)
+	rows, err := p.serverlessUse(p.demand)
+	if err != nil {
+		return err
+	}
+	used, err := sumOf(rows)
+	if err != nil {
+		return err
+	}
+	always := float64(s.Provisioned*s.ProvisionedHour)*float64(p.q.Days*hoursOfDay) + float64(used)
 	for _, idle := range []time.Duration{0, 15 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour} {
 		hours, _ := p.uptime(e, p.demand, s, idle+s.Cold)
 		_, cold := p.uptime(e, p.demand, s, idle)
@@ -198,4 +231,5 @@ func (p *planner) sweep(e *perf.Profile) {
 			Idle: int64(idle), Cost: whole(hours*float64(s.Hour)*float64(p.q.Days)/p.demand.days() + always), Cold: whole(cold * million),
 		})
 	}
+	return nil
 }

@@ -91,6 +91,8 @@ type Result struct {
 	// First and Whole are the times to the first token and to the last one of the calls served that somebody waited for, from their first attempt on, and
 	// Waited the time to the last token of those that may wait.
 	First, Whole, Waited Histogram
+	// Delay is how long the calls of Late had been under way when an attempt was taken.
+	Delay Histogram
 	// Recalled is how often a call that may wait was stopped for another and began again, and Lost the tokens that were produced in vain.
 	Recalled, Lost int64
 	// Length is the time from the start to the last arrival; Busy the sum of the times that calls were with engines.
@@ -368,6 +370,7 @@ func (r *run) done(o *sim.Outcome) {
 	if before != nil {
 		arrived = before.arrived
 		res.Late++
+		res.Delay.Add(time.Duration(o.Admitted - arrived))
 	}
 	res.Served++
 	res.Input += o.Call.Input

@@ -139,3 +139,20 @@ func frontiers(a *plan.Answer) (refusals, latency []string) {
 	}
 	return refusals, latency
 }
+
+// clients say what becomes of the calls that are refused on demand, by how clients try again.
+func clients(a *plan.Answer) []string {
+	var out []string
+	for i := range a.Clients {
+		c := &a.Clients[i]
+		s := fmt.Sprintf("%s: %s %% refused in the end", c.Words, plan.Milli(c.Refused/10))
+		if c.Late > 0 {
+			s += fmt.Sprintf(", %s %% served later, 99 %% of these within %s; %s attempts a call", plan.Milli(c.Late/10), Span(c.Delay), plan.Milli(c.Attempts))
+		}
+		if c.Asked {
+			s += " (counted on above; others with --retry)"
+		}
+		out = append(out, s)
+	}
+	return out
+}

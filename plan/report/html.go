@@ -39,7 +39,7 @@ func HTML(w io.Writer, a *plan.Answer) error {
 		charts.WriteString(frontierSVG(a, &s))
 	}
 	return page.Execute(w, map[string]any{
-		"A": a, "Sheet": sheet.String(), "Refusals": refusals, "Latency": latency, "Regrets": regrets(a), "Searches": searches(a), "Callers": callers(a),
+		"A": a, "Sheet": sheet.String(), "Refusals": refusals, "Latency": latency, "Regrets": regrets(a), "Searches": searches(a), "Callers": callers(a), "Clients": clients(a),
 		"Certainty": certainty(a), "Courses": courses(a),
 		"Charts": template.HTML(charts.String()), //nolint:gosec // as those below
 		"Cost":   template.HTML(costSVG(a)),      //nolint:gosec // made here, every text in it escaped

@@ -243,6 +243,7 @@ func notes(out io.Writer, a *plan.Answer) {
 	refusals, latency := frontiers(a)
 	section("Frontier of cost against refusals, of what was replayed", refusals)
 	section("Frontier of cost against the time to the first token, of what was replayed", latency)
+	section("What the quota on demand refuses, by how clients try again", clients(a))
 	section("Search over mixes", searches(a))
 	section("Who waits long enough", callers(a))
 	section("How sure the number of units is", certainty(a))

@@ -355,12 +355,12 @@ func (x *reading) enough(yield func(workload.Request, error) bool) bool {
 		err = fault.Newf(fault.Invalid, "%s: none of its rows can be read; the first is row %d: %s (%s): see which column is taken for what, and name others with --columns", x.t.path, f.Line, f.Reason, f.Text)
 	case x.rows == 0:
 		err = fault.Newf(fault.Invalid, "%s has no rows: nothing can be planned for it", x.t.path)
+	case x.faults.Count() > x.rows, x.rows == 1 && len(x.faults) > 0:
+		f := x.faults.List()[0]
+		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows cannot be read, which leaves too little; the first is row %d: %s (%s): mend the file, or name other columns with --columns",
+			x.t.path, x.faults.Count(), x.faults.Count()+x.rows, f.Line, f.Reason, f.Text)
 	case x.rows == 1, x.newest == x.oldest:
 		err = fault.Newf(fault.Invalid, "%s: all calls come at one instant, which tells no rate: give a file with more, or the traffic in words (--shape)", x.t.path)
-	case x.faults.Count() > x.rows:
-		f := x.faults.List()[0]
-		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows cannot be read, which is more than half; the first is row %d: %s (%s): mend the file, or name other columns with --columns",
-			x.t.path, x.faults.Count(), x.faults.Count()+x.rows, f.Line, f.Reason, f.Text)
 	case 2*x.twice >= x.rows && x.twice >= manyCopies && !x.t.opt.Copies:
 		err = fault.Newf(fault.Invalid, "%s: %d of its %d rows are the same as the row before them: leave the copies out, or say with --copies that each is a call of its own", x.t.path, x.twice, x.rows)
 	default:

@@ -476,7 +476,7 @@ func TestBadInput(t *testing.T) {
 		{"counts alone", "time,requests\n2026-01-05T10:00:00Z,5\n", "--tokens 1000,300"},
 		{"words for times", head + "soon,1,1\nlater,1,1\n", "no time can be read in column \"time\""},
 		{"all rows bad", head + "2026-01-05T10:00:00Z,-1,1\n2026-01-05T10:00:01Z,-1,1\n", "negative"},
-		{"most rows bad", head + "2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:01Z,-1,1\n2026-01-05T10:00:02Z,1,x\n2026-01-05T10:00:03Z,1,1\n2026-01-05T10:00:04Z,1,x\n", "3 of its 5 rows cannot be read, which is more than half; the first is row 3"},
+		{"most rows bad", head + "2026-01-05T10:00:00Z,1,1\n2026-01-05T10:00:01Z,-1,1\n2026-01-05T10:00:02Z,1,x\n2026-01-05T10:00:03Z,1,1\n2026-01-05T10:00:04Z,1,x\n", "3 of its 5 rows cannot be read, which leaves too little; the first is row 3"},
 		{"mixed units", head + "1767607200,1,1\n1767607201,1,1\n1767607202000,1,1\n1767607203000,1,1\n1767607204000,1,1\n", "another unit than the first row's"},
 		{"absurd sizes", head + "2026-01-05T10:00:00Z,1e12,1\n2026-01-05T10:00:01Z,1e12,1\n", "more than any call has"},
 		{"copies", head + strings.Repeat("2026-01-05T10:00:00Z,1,1\n", 12) + "2026-01-05T10:00:01Z,1,1\n", "11 of its 13 rows are the same as the row before them: leave the copies out, or say with --copies"},
