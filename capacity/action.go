@@ -91,7 +91,8 @@ const (
 	ReasonReservation
 	// ReasonConcurrent is a ceiling of calls in flight: Counter. When one of them ends nobody knows.
 	ReasonConcurrent
-	// ReasonMemory is a call larger than the memory that the pool has for work under quota; waiting does not help.
+	// ReasonMemory is a call larger than the memory that the pool has for work under quota, or that its reservation and all that is common
+	// have; waiting does not help.
 	ReasonMemory
 	// ReasonSoldOut is a pool whose slots all back purchases: work under quota that cannot be recalled has none; waiting does not help.
 	ReasonSoldOut

@@ -55,7 +55,7 @@ func (s *State) configure(cfg *Config) {
 		if i := s.poolByID[id]; i != 0 && s.pools.items[i].touched {
 			p := &s.pools.items[i]
 			p.touched = false
-			if p.up > 0 || !slices.ContainsFunc(p.replicas, func(ri int32) bool { return s.replicas.items[ri].awaited }) {
+			if p.up > 0 || !slices.ContainsFunc(p.replicas, func(ri int32) bool { return s.replicas.items[ri].untold }) {
 				s.stranded(i)
 			}
 			s.pump(i, 0)
@@ -172,7 +172,7 @@ func (s *State) configureReplica(r Replica) {
 		r.Quota = x.Quota
 		s.stats.Ignored++
 	}
-	x.awaited = x.awaited || !known || x.removed
+	x.untold = x.untold || !known || x.removed
 	x.Replica, x.pool, x.removed = r, pi, false
 	s.touch(pi)
 	p := &s.pools.items[pi]
@@ -199,7 +199,7 @@ func (s *State) remove(cfg *Config) {
 	for _, id := range cfg.RemoveReplicas {
 		if i := s.replicaByID[id]; i != 0 {
 			r := &s.replicas.items[i]
-			r.up, r.awaited, r.removed = false, false, true
+			r.up, r.untold, r.removed = false, false, true
 			s.recount(r.pool)
 			s.touch(r.pool)
 			s.forgetReplica(i)

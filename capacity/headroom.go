@@ -96,6 +96,41 @@ func (s *State) growth(c *call, x room) room {
 	return r.over(r.use.plus(r.ofParts).plus(x)).minus(r.excess)
 }
 
+// oversized says whether a firm call of a reservation takes up more memory than that and all that is common would have, were nothing else there
+// and every replica up.
+func (s *State) oversized(p *pool, c *call) bool {
+	limit, bounded := p.commonRoom()
+	if !bounded || s.ownRack(c) != nil {
+		return false
+	}
+	r, x := &s.reservations.items[c.reservation], p.occupies(c)
+	if r.parent != 0 {
+		x = x.minus(r.backing())
+		r = &s.reservations.items[r.parent]
+	}
+	if x = r.over(x); !limit.kv.less(x.kv) {
+		return false
+	}
+	var all wide
+	for _, ri := range p.replicas {
+		o := &s.replicas.items[ri]
+		switch {
+		case o.removed || o.Reservation != 0 || o.Standby && p.shared.up > 0:
+		case o.KV == 0:
+			return false
+		default:
+			all = all.add(wide{lo: uint64(o.KV)})
+		}
+	}
+	return all.sub(p.sold.kv).less(x.kv)
+}
+
+// tooLarge says whether a call of a reservation needs more common memory than there is while some replicas are down, so that nobody should wait for it.
+func (s *State) tooLarge(p *pool, c *call) bool {
+	limit, bounded := p.commonRoom()
+	return bounded && limit.kv.less(s.growth(c, p.occupies(c)).kv)
+}
+
 // mayStart says whether a call may have a slot of its pool, if there is one.
 func (s *State) mayStart(p *pool, c *call) bool {
 	if c.preemptible {

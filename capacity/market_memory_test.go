@@ -78,3 +78,26 @@ func (m *market) checkLent(c *customer, on *machine) {
 		}
 	}
 }
+
+// oversized says whether a firm call of a reservation would take up more memory than that and the common have, alone.
+func (m *market) oversized(c *customer) bool {
+	if !m.memory || c.recallable || m.isolated(c.of) {
+		return false
+	}
+	most := int64(0)
+	for _, r := range m.replicas {
+		most = max(most, r.kv)
+	}
+	of, x := c.of, min(c.input+c.maxOutput, most)
+	if of.parent != nil {
+		x = max(0, x-of.backing[1])
+		of = of.parent
+	}
+	inside := of.backing[1]
+	for _, p := range m.bought {
+		if p.parent == of {
+			inside = max(0, inside-p.backing[1])
+		}
+	}
+	return of.backing[1] > 0 && x-inside > m.commonCapacity()[1]
+}

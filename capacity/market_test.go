@@ -384,8 +384,8 @@ func (m *market) arrive(of *purchase, tier Tier, recallable bool, input int64) {
 	}
 	lane.Reservation = of.id
 	ev.SetLanes(lane)
-	wait := of.wait(m.now)
-	if wait == 0 {
+	wait, large := of.wait(m.now), m.oversized(c)
+	if wait == 0 && !large {
 		for _, f := range of.family() {
 			f.underWay, f.since = m.underWay(f), 0
 		}
@@ -393,6 +393,12 @@ func (m *market) arrive(of *purchase, tier Tier, recallable bool, input int64) {
 	}
 	as := m.step(ev)
 	refused := len(as) > 0 && as[0].Kind == ActionReject
+	if wait == 0 && large {
+		if !refused || as[0].Reason != ReasonMemory {
+			m.t.Fatalf("a call that is too large for reservation %d and all that is common gets %+v", of.id, as)
+		}
+		return
+	}
 	if refused != (wait > 0) || refused && (as[0].Reason != ReasonReservation || as[0].RetryAfter != wait || as[0].Estimated) {
 		m.t.Fatalf("reservation %d is full for %s, and a call gets %+v", of.id, wait, as)
 	}

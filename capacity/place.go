@@ -49,7 +49,7 @@ type replica struct {
 	Replica
 	pool    int32
 	up      bool
-	awaited bool // whether it is up has not been told since it was configured
+	untold  bool // whether it is up has not been told since it was configured
 	removed bool
 	busy    int32
 	kvUsed  wide // saturates for nobody: slots x MaxTokens stay below 2^93
@@ -343,7 +343,7 @@ func (s *State) applyToReplica(ev *Event) {
 	limit, bounded := p.commonRoom()
 	up, memory, shared := p.up, p.memory, p.shared.up > 0
 	s.count(ri, -1)
-	r.up, r.awaited = ev.Kind == EventReplicaUp, false
+	r.up, r.untold = ev.Kind == EventReplicaUp, false
 	if r.up {
 		if ev.Slots > 0 {
 			r.Slots = min(ev.Slots, maxSlots)

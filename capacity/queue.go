@@ -229,8 +229,8 @@ func (s *State) canStart(p *pool, c *call) bool {
 }
 
 // barred says why the pool as it stands never serves the call, however long that waits: it has failed on as many replicas as it may, or on all
-// that serve it, none serves it at all, or the call is a firm one under quota, for which purchases leave no slot, or too little memory. A pool that can grow
-// bars only the first; one that was removed is as if it had never been, and a purchase that has ended likewise.
+// that serve it, none serves it at all, or the call is a firm one under quota, for which purchases leave no slot, or too little memory, or it is one of a purchase that is too large for that and all that is
+// common. A pool that can grow bars only the first; one that was removed is as if it had never been, and a purchase that has ended likewise.
 func (s *State) barred(p *pool, c *call) Reason {
 	switch {
 	case p.removed:
@@ -244,7 +244,12 @@ func (s *State) barred(p *pool, c *call) Reason {
 			return ReasonReplicasFailed
 		}
 		return ReasonNoReplica
-	case c.preemptible || c.reservation != 0 && !s.reservations.items[c.reservation].removed:
+	case c.preemptible:
+		return ReasonNone
+	case c.reservation != 0 && !s.reservations.items[c.reservation].removed:
+		if s.oversized(p, c) {
+			return ReasonMemory
+		}
 		return ReasonNone
 	}
 	limit, bounded := p.commonRoom()
@@ -425,9 +430,7 @@ func (s *State) inTurn(p *pool, visit func(ci int32) bool) {
 		}
 		return firm && on
 	}
-	if h := p.seats[seatOverflow]; len(h) > 0 {
-		s.visitReservation(&s.nodes.items[h[0]], visitFirm)
-	}
+	s.eachSeated(p.seats[seatOverflow], func(ci int32) bool { return s.tooLarge(p, s.calls.at(ci)) || visitFirm(ci) })
 	for t := range p.queues {
 		q := &p.queues[t]
 		if q[classFirm].waiting+q[classLent].waiting == 0 {

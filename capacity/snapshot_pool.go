@@ -53,7 +53,7 @@ func (x *snapshot) replica(pool int32, k int) {
 		codec.Uint(x.Codec, &r.Quota[k])
 	}
 	x.Bool(&r.up)
-	x.Bool(&r.awaited)
+	x.Bool(&r.untold)
 	x.Bool(&r.removed)
 	codec.Uint(x.Codec, &r.turns)
 	if !x.Reading() {

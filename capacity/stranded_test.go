@@ -45,7 +45,7 @@ func TestNobodyWaitsForWhatDoesNotCome(t *testing.T) {
 				if waited++; c.numFailed > 0 {
 					failed++
 				}
-				if slices.ContainsFunc(s.replicas.items[1:], func(r replica) bool { return r.pool == c.pool && r.awaited && s.pools.items[c.pool].up == 0 }) {
+				if slices.ContainsFunc(s.replicas.items[1:], func(r replica) bool { return r.pool == c.pool && r.untold && s.pools.items[c.pool].up == 0 }) {
 					continue
 				}
 				if !slices.ContainsFunc(s.replicas.items[1:], func(r replica) bool { return s.serves(c, &r) }) {
