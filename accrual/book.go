@@ -115,7 +115,7 @@ const contractColumns = `at, kind, name, account, team, model, units, term, expi
 func read(ctx context.Context, tx *sql.Tx, purchase string, s *standing) (contract int64, err error) {
 	*s = standing{}
 	var c contractRow
-	row := tx.QueryRowContext(ctx, `SELECT id, `+contractColumns+` FROM contracts WHERE purchase = ? ORDER BY at DESC, id DESC LIMIT 1`, purchase)
+	row := tx.QueryRowContext(ctx, `SELECT id, `+contractColumns+` FROM contracts WHERE purchase = ?1 ORDER BY kind = '`+KindEnd+`' DESC, at DESC, id DESC LIMIT 1`, purchase)
 	err = row.Scan(append([]any{&contract}, c.into()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
@@ -123,8 +123,11 @@ func read(ctx context.Context, tx *sql.Tx, purchase string, s *standing) (contra
 	if err != nil {
 		return 0, err
 	}
-	last := c.posting()
+	last := c.posting() // the end, though contracts that a clock ahead has posted lie behind it
 	s.begun, s.ended, s.terms, s.until = true, last.kind == KindEnd, last.terms, last.at
+	if s.ended {
+		return contract, nil
+	}
 	var until int64
 	err = tx.QueryRowContext(ctx, `SELECT until FROM hours WHERE purchase = ? ORDER BY at DESC LIMIT 1`, purchase).Scan(&until)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -156,6 +159,11 @@ func write(ctx context.Context, tx *sql.Tx, purchase string, contract int64, lis
 		}
 		if contract, err = res.LastInsertId(); err != nil {
 			return err
+		}
+		if p.kind == KindEnd {
+			if err := giveBack(ctx, tx, purchase, p.at, posted); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

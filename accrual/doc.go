@@ -5,7 +5,7 @@
 // (standing.due). An hour is posted once, when it is over or the purchase has ended, in the transaction that reads how far
 // the purchase has been posted. So nothing is posted twice and nothing is left out, whoever else posts, wherever a
 // process dies and whatever the clock does: a clock that goes back posts nothing until it has caught up, and what was missed
-// while no process ran is posted by the next.
+// while no process ran is posted by the next. What a clock ahead of time has posted beyond the end of a purchase is given back with its end.
 //
 // Purchases are counted in whole seconds. A posting never crosses a full hour (UTC), a midnight of the account's billing
 // zone, the end of a term or a change of the price, and is charged for its seconds: an amount is rate x units x seconds /

@@ -9,12 +9,12 @@ import (
 	"forebay/meter"
 )
 
-// Posting is one row of the ledger: an hour or a part of one, or a contract.
+// Posting is one row of the ledger: an hour or a part of one, what is given back of one, or a contract.
 type Posting struct {
 	Kind     string    `json:"kind"`
 	Purchase string    `json:"purchase"`
 	At       time.Time `json:"at"`
-	Until    time.Time `json:"until,omitzero"` // of an hour
+	Until    time.Time `json:"until,omitzero"` // of an hour, and of what is given back of one
 	Name     string    `json:"name"`
 	Account  string    `json:"account"`
 	Team     string    `json:"team,omitempty"`
@@ -30,7 +30,7 @@ type Posting struct {
 	Source     string `json:"priceSource,omitempty"`
 	Size       Size   `json:"unit"`
 
-	Charge Amount    `json:"charge,omitzero"` // of an hour
+	Charge Amount    `json:"charge,omitzero"` // of an hour; what is given back is negative
 	Cost   Amount    `json:"cost,omitzero"`
 	Posted time.Time `json:"posted"`
 }
@@ -78,7 +78,11 @@ const postingsSQL = `SELECT kind, purchase, at, until, hour_charge, hour_cost, p
   currency, charge, cost_currency, cost, date, source, unit_input, unit_output, size, 0 AS class, id AS nth FROM contracts
  UNION ALL
  SELECT 'hour', h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
-  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, 1, 0 FROM hours h JOIN contracts c ON c.id = h.contract)
+  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, 1, 0 FROM hours h JOIN contracts c ON c.id = h.contract
+ UNION ALL
+ SELECT 'refund', h.purchase, b.at, h.until, -b.charge, -b.cost, b.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
+  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, 2, 0
+  FROM refunds b JOIN hours h ON h.purchase = b.purchase AND h.at = b.hour JOIN contracts c ON c.id = h.contract)
  WHERE at >= ? AND at < ? AND (?3 = '' OR account = ?3) AND (?4 = '' OR team = ?4) AND (?5 = '' OR model = ?5)
  ORDER BY at, purchase, class, nth LIMIT ?6`
 

@@ -80,15 +80,15 @@ func (h *reserved) group(by string, zone *time.Location) string {
 }
 
 // reservedSQL has the hours with what was used of them. Tokens count in the hour in which their call arrived. Like the
-// buckets of a reservation it counts input that was not read from a cache, and output one to one.
-const reservedSQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
+// buckets of a reservation it counts input that was not read from a cache, and output one to one. Of an hour of which a part was given back it has the rest.
+const reservedSQL = `SELECT h.purchase, h.at, COALESCE(b.at, h.until), h.charge - COALESCE(b.charge, 0), h.cost - COALESCE(b.cost, 0), h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
  c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size,
  COALESCE(u.requests, 0), COALESCE(u.input, 0), COALESCE(u.output, 0)
- FROM hours h JOIN contracts c ON c.id = h.contract
+ FROM hours h JOIN contracts c ON c.id = h.contract LEFT JOIN refunds b ON b.purchase = h.purchase AND b.hour = h.at
  LEFT JOIN (SELECT x.purchase, x.at, SUM(CASE calls.outcome WHEN 'refused' THEN 0 ELSE calls.count END) AS requests, SUM(calls.input + calls.cache_write) AS input, SUM(calls.output) AS output
   FROM hours x JOIN calls ON calls.reservation = x.purchase AND calls.arrived >= x.at AND calls.arrived < x.until
   WHERE x.at >= ?1 AND x.at < ?2 GROUP BY x.purchase, x.at) u ON u.purchase = h.purchase AND u.at = h.at
- WHERE h.at >= ?1 AND h.at < ?2 AND (?3 = '' OR c.account = ?3) AND (?4 = '' OR c.team = ?4) AND (?5 = '' OR c.model = ?5)
+ WHERE (b.at IS NULL OR b.at > h.at) AND h.at >= ?1 AND h.at < ?2 AND (?3 = '' OR c.account = ?3) AND (?4 = '' OR c.team = ?4) AND (?5 = '' OR c.model = ?5)
  ORDER BY h.at, h.purchase`
 
 // Usage returns the reserved hours that begin in the span of a query, grouped by its dimensions, with what was used of

@@ -208,17 +208,43 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		if err := b.Post(t.Context(), p, at("2026-01-02T00:00:00Z")); err != nil {
 			t.Fatal(err)
 		}
-		err := l.Update(t.Context(), func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(t.Context(), c.change)
-			return err
-		})
-		if err != nil {
+		finds(t, l, c.change, c.want)
+	}
+}
+
+// The same of what was given back.
+func TestVerifyFindsWrongRefunds(t *testing.T) {
+	for _, c := range []struct{ change, want string }{
+		{"DELETE FROM refunds WHERE hour = (SELECT MAX(hour) FROM refunds)", "ends at 2026-01-01T02:30:00Z and is posted until"},
+		{"UPDATE refunds SET charge = charge + 1 WHERE hour = (SELECT MIN(hour) FROM refunds)", "and the end makes it 500000003 nano"},
+		{"UPDATE refunds SET at = at + 1000000000 WHERE hour = (SELECT MIN(hour) FROM refunds)", "ends at 2026-01-01T02:30:00Z and is posted until 2026-01-01T02:30:01Z"},
+		{"DELETE FROM contracts WHERE kind = 'end'", "are given back"},
+	} {
+		l := openLedger(t, t.TempDir())
+		b := NewBook(l)
+		p := &Purchase{ID: "p", Account: "a", Model: "m", Units: 1, Began: at("2026-01-01T00:00:00Z"), Prices: []Price{{Charge: usd(1_000_000_007)}}}
+		err := b.Post(t.Context(), p, at("2026-01-01T05:00:00Z"))
+		p.Ended = at("2026-01-01T02:30:00Z") // by a clock that is behind that of its hours
+		if err = errors.Join(err, b.Post(t.Context(), p, p.Ended)); err != nil {
 			t.Fatal(err)
 		}
-		v, err := b.Verify(t.Context(), time.Time{}, time.Time{})
-		if err != nil || v.Wrong == 0 || !strings.Contains(strings.Join(v.Faults, "\n"), c.want) {
-			t.Errorf("%s: %+v %v", c.change, v, err)
-		}
+		finds(t, l, c.change, c.want)
+	}
+}
+
+// finds changes a file and fails if Verify does not say what is wrong.
+func finds(t *testing.T, l Ledger, change, want string) {
+	t.Helper()
+	err := l.Update(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), change)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := NewBook(l).Verify(t.Context(), time.Time{}, time.Time{})
+	if err != nil || v.Wrong == 0 || !strings.Contains(strings.Join(v.Faults, "\n"), want) {
+		t.Errorf("%s: %+v %v", change, v, err)
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	KindPrice   = "price"   // the rate of charge or cost changes
 	KindChange  = "change"  // its name, owner, model or size changes
 	KindHour    = "hour"
+	KindRefund  = "refund" // of an hour that was posted before its time, and beyond the end
 	KindEnd     = "end"
 )
 
@@ -77,9 +78,12 @@ func (s *standing) due(p *Purchase, now time.Time, limit int) []posting {
 		contract(KindBegin, p.agreed(began))
 	}
 	ended := second(p.Ended)
+	if began := second(p.Began); !ended.IsZero() && ended.Before(began) {
+		ended = began // by a clock that was ahead when it began
+	}
 	for !s.ended && len(out) < limit {
 		if !ended.IsZero() && !ended.After(s.until) {
-			s.ended = true
+			s.ended, s.until = true, ended // what was posted beyond is given back
 			contract(KindEnd, &s.terms)
 			break
 		}

@@ -10,7 +10,7 @@ import (
 
 // Verification is the outcome of computing the reserved hours again from their contracts.
 type Verification struct {
-	Hours int64 `json:"hours"` // postings of hours and parts of hours
+	Hours int64 `json:"hours"` // postings of hours and parts of hours, without those that were given back
 	// Charges and Costs are the totals in nano-units by currency.
 	Charges map[string]int64 `json:"chargesNano"`
 	Costs   map[string]int64 `json:"costsNano"`
@@ -45,6 +45,9 @@ func (b *Book) Verify(ctx context.Context, since, until time.Time) (*Verificatio
 	from, to := span(since, until)
 	err := b.ledger.View(ctx, func(tx *sql.Tx) error {
 		if err := v.hours(ctx, tx, from, to); err != nil {
+			return err
+		}
+		if err := v.refunds(ctx, tx, from, to); err != nil {
 			return err
 		}
 		if err := v.ends(ctx, tx, from, to); err != nil {
@@ -129,10 +132,51 @@ func (a Amount) String() string {
 	return fmt.Sprintf("%d nano", a.Nano)
 }
 
+// refundsSQL has what was given back, each with its hour, and the end of its purchase.
+const refundsSQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.posted, c.name, c.account, c.team, c.model, c.units, c.term, c.expires, c.tags,
+ c.currency, c.charge, c.cost_currency, c.cost, c.date, c.source, c.unit_input, c.unit_output, c.size, b.at, b.charge, b.cost,
+ (SELECT at FROM contracts e WHERE e.purchase = b.purchase AND e.kind = 'end')
+ FROM refunds b JOIN hours h ON h.purchase = b.purchase AND h.at = b.hour JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ?`
+
+// refunds computes again what was given back of hours, and takes it from the totals.
+func (v *Verification) refunds(ctx context.Context, tx *sql.Tx, from, to int64) error {
+	rows, err := tx.QueryContext(ctx, refundsSQL, from, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var h Posting
+		var at int64
+		var ended, charge, cost sql.NullInt64
+		s := postingScan{p: &h}
+		if err := rows.Scan(append(s.into(), &at, &charge, &cost, &ended)...); err != nil {
+			return err
+		}
+		s.done()
+		want, posted := h.givenBack(instant(ended.Int64)), refund{instant(at), Amount{charge.Valid, charge.Int64}, Amount{cost.Valid, cost.Int64}}
+		if !ended.Valid || !posted.at.Equal(want.at) || posted.charge != want.charge || posted.cost != want.cost {
+			v.fault("%s at %s: %s and %s are given back from %s on, and the end makes it %s and %s from %s on", h.Purchase, text(h.At),
+				posted.charge, posted.cost, text(posted.at), want.charge, want.cost, text(want.at))
+		}
+		if posted.charge.Known {
+			v.Charges[h.ChargeRate.Currency] -= posted.charge.Nano
+		}
+		if posted.cost.Known {
+			v.Costs[h.CostRate.Currency] -= posted.cost.Nano
+		}
+		if posted.at.Equal(h.At) {
+			v.Hours--
+		}
+	}
+	return rows.Err()
+}
+
 // ends compares the first and last hour of each purchase with its beginning and end.
 func (v *Verification) ends(ctx context.Context, tx *sql.Tx, from, to int64) error {
 	rows, err := tx.QueryContext(ctx, `SELECT c.purchase, c.kind, c.at, COALESCE((SELECT MIN(at) FROM hours h WHERE h.purchase = c.purchase), c.at),
- COALESCE((SELECT MAX(until) FROM hours h WHERE h.purchase = c.purchase), c.at)
+ COALESCE((SELECT MIN(at) FROM refunds b WHERE b.purchase = c.purchase), (SELECT MAX(until) FROM hours h WHERE h.purchase = c.purchase), c.at),
+ (SELECT COUNT(*) FROM hours h WHERE h.purchase = c.purchase AND h.until > c.at AND NOT EXISTS (SELECT 1 FROM refunds b WHERE b.purchase = h.purchase AND b.hour = h.at))
  FROM contracts c WHERE c.kind IN ('begin', 'end') AND c.at >= ? AND c.at < ? ORDER BY c.purchase, c.at`, from, to)
 	if err != nil {
 		return err
@@ -140,14 +184,14 @@ func (v *Verification) ends(ctx context.Context, tx *sql.Tx, from, to int64) err
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var purchase, kind string
-		var at, first, last int64
-		if err := rows.Scan(&purchase, &kind, &at, &first, &last); err != nil {
+		var at, first, last, beyond int64
+		if err := rows.Scan(&purchase, &kind, &at, &first, &last, &beyond); err != nil {
 			return err
 		}
 		if kind == KindBegin && at != first {
 			v.fault("%s: begins at %s and is posted from %s", purchase, text(instant(at)), text(instant(first)))
 		}
-		if kind == KindEnd && at != last {
+		if kind == KindEnd && (at != last || beyond > 0) {
 			v.fault("%s: ends at %s and is posted until %s", purchase, text(instant(at)), text(instant(last)))
 		}
 	}
@@ -160,8 +204,8 @@ func (v *Verification) totals(ctx context.Context, tx *sql.Tx, from, to int64) e
 		what, query string
 		computed    map[string]int64
 	}{
-		{"charges", `SELECT c.currency, SUM(h.charge) FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? AND h.charge IS NOT NULL GROUP BY 1`, v.Charges},
-		{"costs", `SELECT c.cost_currency, SUM(h.cost) FROM hours h JOIN contracts c ON c.id = h.contract WHERE h.at >= ? AND h.at < ? AND h.cost IS NOT NULL GROUP BY 1`, v.Costs},
+		{"charges", `SELECT c.currency, SUM(h.charge - COALESCE(b.charge, 0)) FROM hours h JOIN contracts c ON c.id = h.contract LEFT JOIN refunds b ON b.purchase = h.purchase AND b.hour = h.at WHERE h.at >= ? AND h.at < ? AND h.charge IS NOT NULL GROUP BY 1`, v.Charges},
+		{"costs", `SELECT c.cost_currency, SUM(h.cost - COALESCE(b.cost, 0)) FROM hours h JOIN contracts c ON c.id = h.contract LEFT JOIN refunds b ON b.purchase = h.purchase AND b.hour = h.at WHERE h.at >= ? AND h.at < ? AND h.cost IS NOT NULL GROUP BY 1`, v.Costs},
 	} {
 		if err := v.total(ctx, tx, x.what, x.query, x.computed, from, to); err != nil {
 			return err

@@ -145,7 +145,7 @@ func postingColumns(p *accrual.Posting) []string {
 		return meter.FormatMoney(nano, currency)
 	}
 	charge, cost := "", ""
-	if p.Kind == accrual.KindHour {
+	if p.Kind == accrual.KindHour || p.Kind == accrual.KindRefund {
 		charge, cost = money(p.Charge.Known, p.Charge.Nano, p.ChargeRate.Currency), money(p.Cost.Known, p.Cost.Nano, p.CostRate.Currency)
 	}
 	return []string{

@@ -94,6 +94,15 @@ ALTER TABLE attempts ADD COLUMN cost_tariff INTEGER REFERENCES tariffs (id);
 `, `
 -- The tags of a purchase, as a JSON object.
 ALTER TABLE contracts ADD COLUMN tags TEXT;
+`, `
+-- What is given back of hours that were posted before their time, by a clock that was ahead, of a purchase that has ended: from an
+-- instant of the hour on, which is named by its own instant.
+CREATE TABLE refunds (
+  purchase TEXT NOT NULL, hour INTEGER NOT NULL, at INTEGER NOT NULL,
+  charge INTEGER, cost INTEGER,
+  posted INTEGER NOT NULL,
+  PRIMARY KEY (purchase, hour)
+) STRICT, WITHOUT ROWID;
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.
