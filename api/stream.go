@@ -44,7 +44,13 @@ func Whole(c *Call, g *Gateway, req *infer.Request, d infer.Dialect, head dialec
 	if also != nil {
 		also(resp)
 	}
-	return c.W.Body(http.StatusOK, "application/json", body)
+	if err := c.W.Body(http.StatusOK, "application/json", body); err != nil {
+		return err
+	}
+	if c.HTTP.ProtoMajor > 1 {
+		return nil // the stream ends with the handler, and a flush would only make a frame more of it
+	}
+	return c.W.Flush() // the client need not wait for what the server does behind the answer
 }
 
 // wholeBody reads the answer of a call without streaming as a body of the dialect: the

@@ -94,6 +94,7 @@ func (w *Writer) Body(status int, contentType string, body []byte) error {
 	w.extendDeadline()
 	n, err := w.w.Write(body)
 	w.written += int64(n)
+	w.dirty = true
 	w.err = left(err)
 	return w.err
 }

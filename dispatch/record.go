@@ -222,11 +222,11 @@ func (c *call) written(ctx context.Context, rec *meter.Record) {
 }
 
 // record writes the row of a call that was answered, in part or in full.
-func (c *call) record(u infer.Usage, charge meter.Lines, outcome error) error {
+func (c *call) record(u infer.Usage, charge meter.Lines, outcome error) (*meter.Record, error) {
 	rec := c.row(outcome)
 	c.fill(rec, u, charge)
 	rec.FirstToken = c.first.Sub(c.start)
-	return c.d.append(context.Background(), rec)
+	return rec, c.d.opts.Recorder.Append(context.Background(), rec)
 }
 
 // fill puts a usage and its money on a row.
@@ -245,10 +245,14 @@ func (c *call) spent(charge *meter.Lines) int64 {
 }
 
 func (d *Dispatcher) append(ctx context.Context, rec *meter.Record) error {
+	d.measured(rec)
+	return d.opts.Recorder.Append(context.WithoutCancel(ctx), rec)
+}
+
+func (d *Dispatcher) measured(rec *meter.Record) {
 	if d.opts.Metrics != nil {
 		d.opts.Metrics.Called(rec)
 	}
-	return d.opts.Recorder.Append(context.WithoutCancel(ctx), rec)
 }
 
 // row is what is known of every call.

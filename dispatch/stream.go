@@ -10,6 +10,7 @@ import (
 	"forebay/capacity"
 	"forebay/fault"
 	"forebay/infer"
+	"forebay/meter"
 )
 
 // How often the scheduler is told of tokens produced.
@@ -29,8 +30,9 @@ type stream struct {
 
 	tokens   int64 // output tokens seen
 	reported int64
-	next     time.Time // when progress is due whatever the count
-	ended    bool      // the row is written, only io.EOF or err follow
+	next     time.Time     // when progress is due whatever the count
+	ended    bool          // the row is written, only io.EOF or err follow
+	row      *meter.Record // written, and not yet in the metrics
 	err      error
 
 	close sync.Once
@@ -75,7 +77,16 @@ func (s *stream) after() (*infer.Event, error) {
 	}
 	_ = s.resp.Close()
 	s.cancel()
+	s.measure()
 	return nil, s.err
+}
+
+// measure counts the call in the metrics, once: behind its last event, because the client waits for that.
+func (s *stream) measure() {
+	if rec := s.row; rec != nil {
+		s.row = nil
+		s.c.d.measured(rec)
+	}
 }
 
 // unreported reports whether a usage stands for none: an engine that does not count says nothing, or only zeros.
@@ -125,6 +136,7 @@ func (s *stream) failed(err error) error {
 	_ = s.resp.Close()
 	s.cancel()
 	_ = s.finish(err)
+	s.measure()
 	return err
 }
 
@@ -155,7 +167,9 @@ func (s *stream) conclude(outcome error) error {
 	lines := c.price(u)
 	c.settle(u, c.spent(&lines))
 	c.attempted(s.began, u, outcome)
-	return c.record(u, lines, outcome)
+	var err error
+	s.row, err = c.record(u, lines, outcome)
+	return err
 }
 
 // Close implements infer.Events. A response closed before its end is a client that left:
@@ -164,6 +178,7 @@ func (s *stream) Close() error {
 	s.cancel()
 	err := s.resp.Close()
 	s.close.Do(func() { _ = s.conclude(fault.New(fault.Canceled, "")) })
+	s.measure()
 	return err
 }
 
