@@ -3,9 +3,13 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"forebay/fault"
+	"forebay/fleet"
 	"forebay/resource"
 	"forebay/store"
 
@@ -15,19 +19,46 @@ import (
 // Options are what a Book is made with.
 type Options struct {
 	Store  resource.Store
+	Fleet  Fleet                  // nil where nothing runs instances
+	Health func(id string) Health // of the calls of a variant; nil where nobody counts them
 	Region string
+	Log    *slog.Logger
 	Now    func() time.Time // time.Now, but for tests
 }
 
-// Book keeps what is deployed. It is safe for concurrent use.
-type Book struct{ Options }
+// Fleet runs variants. What it is asked for it begins, and returns; what came of that is in the status.
+type Fleet interface {
+	// Ensure lets a variant be there as described, also where it is there already. Faults: those of a variant that cannot be.
+	Ensure(ctx context.Context, v *fleet.Variant) error
+	// Remove lets a variant finish its calls and end, also where there is none.
+	Remove(ctx context.Context, id string) error
+	// Status says how a variant stands; false when nothing of it is left.
+	Status(id string) (fleet.Status, bool)
+}
 
-// New returns the book over a store.
+// Book keeps what is deployed. It is safe for concurrent use.
+type Book struct {
+	Options
+	wake chan struct{}
+
+	mu sync.Mutex // held while endpoints change
+	// live has all endpoints as they are stored, by ARN. Its endpoints are never changed, only replaced.
+	live atomic.Pointer[map[string]*entry]
+	// asked is what the fleet was last asked for, by the IDs of variants: nil for their end. Guarded by mu.
+	asked map[string]*fleet.Variant
+}
+
+// New returns the book over a store. Load must be called before endpoints are used.
 func New(o Options) *Book {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Book{o}
+	if o.Health == nil {
+		o.Health = func(string) Health { return Health{} }
+	}
+	b := &Book{Options: o, wake: make(chan struct{}, 1), asked: map[string]*fleet.Variant{}}
+	b.live.Store(&map[string]*entry{})
+	return b
 }
 
 // now is the wall clock's time, as it is stored and shown.
@@ -61,7 +92,7 @@ type object[T any] interface {
 }
 
 // words are what the service calls a kind of resources.
-var words = map[string]string{resource.Model: "model", resource.EndpointConfig: "endpoint configuration"}
+var words = map[string]string{resource.Model: "model", resource.EndpointConfig: "endpoint configuration", resource.Endpoint: "endpoint"}
 
 // arn names something of a kind.
 func (b *Book) arn(kind, account, name string) string {
@@ -115,8 +146,11 @@ func all[T any, P object[T]](ctx context.Context, tx *store.Tx, kind, account st
 	return out, nil
 }
 
-// page returns a page of an account's objects, and the token of the next.
-func page[T any, P object[T]](ctx context.Context, b *Book, kind, account string, f *resource.Filter) ([]P, string, error) {
+// whole keeps all of a list.
+func whole[T any](*T) bool { return true }
+
+// page returns a page of an account's objects, those that also fits, and the token of the next.
+func page[T any, P object[T]](ctx context.Context, b *Book, kind, account string, f *resource.Filter, also func(P) bool) ([]P, string, error) {
 	var found []P
 	err := b.Store.View(ctx, func(tx *store.Tx) (err error) {
 		found, err = all[T, P](ctx, tx, kind, account)
@@ -127,7 +161,7 @@ func page[T any, P object[T]](ctx context.Context, b *Book, kind, account string
 	}
 	kept := found[:0]
 	for _, o := range found {
-		if f.Holds(o.head().Name) {
+		if f.Holds(o.head().Name) && also(o) {
 			kept = append(kept, o)
 		}
 	}

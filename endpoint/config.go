@@ -73,7 +73,7 @@ func (b *Book) Config(ctx context.Context, account, name string) (*Config, error
 
 // Configs returns a page of an account's configurations, and the token of the next.
 func (b *Book) Configs(ctx context.Context, account string, f *resource.Filter) ([]*Config, string, error) {
-	return page[Config](ctx, b, resource.EndpointConfig, account, f)
+	return page[Config](ctx, b, resource.EndpointConfig, account, f, whole[Config])
 }
 
 // DeleteConfig removes a configuration. What was deployed by it runs on. Faults: NotFound.

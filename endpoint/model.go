@@ -53,7 +53,7 @@ func (b *Book) Model(ctx context.Context, account, name string) (*Model, error) 
 
 // Models returns a page of an account's models, and the token of the next.
 func (b *Book) Models(ctx context.Context, account string, f *resource.Filter) ([]*Model, string, error) {
-	return page[Model](ctx, b, resource.Model, account, f)
+	return page[Model](ctx, b, resource.Model, account, f, whole[Model])
 }
 
 // DeleteModel removes a model. What was deployed of it runs on. Faults: NotFound.

@@ -1,14 +1,17 @@
 package server
 
 import (
+	"context"
+
 	"forebay/api/sagemaker"
 	"forebay/endpoint"
 	"forebay/resource"
 )
 
 // openEndpoints opens the book of what callers deploy.
-func (s *Server) openEndpoints() {
-	s.endpoints = endpoint.New(endpoint.Options{Store: resourceStore{s}, Region: s.cfg.Server.Region})
+func (s *Server) openEndpoints(ctx context.Context) error {
+	s.endpoints = endpoint.New(endpoint.Options{Store: resourceStore{s}, Fleet: s.fleet, Region: s.cfg.Server.Region, Log: s.log})
+	return s.endpoints.Load(ctx)
 }
 
 // endpointControl is the control plane of Amazon SageMaker.

@@ -72,6 +72,7 @@ type Server struct {
 	invocations *invocationlog.Log
 	book        *provision.Book
 	endpoints   *endpoint.Book
+	fleet       endpoint.Fleet // nil where nothing runs instances
 	hours       *accrual.Book
 	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
@@ -137,7 +138,9 @@ func (s *Server) wire(ctx context.Context) error {
 	s.openBook()
 	s.openHours()
 	s.openCustom()
-	s.openEndpoints()
+	if err := s.openEndpoints(ctx); err != nil {
+		return err
+	}
 	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
 		Recorder: s.recorder(), Log: s.log, Metrics: (*lateMetrics)(s),
@@ -303,6 +306,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.tendProvisioned(gctx) })
 	g.Go(func() error { return s.accruer.Run(gctx) })
 	g.Go(func() error { return s.custom.Run(gctx) })
+	g.Go(func() error { return s.endpoints.Run(gctx) })
 	g.Go(func() error {
 		return s.discovery.run(gctx, s.replicasChanged)
 	})

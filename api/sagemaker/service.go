@@ -1,4 +1,4 @@
-// Package sagemaker serves a part of Amazon SageMaker's control plane: models, configurations of endpoints, and their tags. Its other
+// Package sagemaker serves a part of Amazon SageMaker's control plane: models, configurations of endpoints, endpoints, and their tags. Its other
 // operations get a clear error of the right shape.
 package sagemaker
 
@@ -31,6 +31,7 @@ func New(book *endpoint.Book, tags resource.Tagger) *Service {
 	s.tagging()
 	s.models()
 	s.configs()
+	s.endpoints()
 	return s
 }
 
