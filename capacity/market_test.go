@@ -21,6 +21,7 @@ type market struct {
 	ended    map[CallID]int
 	admitted map[CallID]bool
 	memory   bool
+	wanted   int64               // replicas, of an elastic market
 	common   amounts             // before the step
 	apart    map[*purchase]int64 // before the step, how many calls use what no part has of a purchase's own replicas
 }
@@ -313,6 +314,8 @@ func (m *market) follow(a *Action) {
 			m.t.Fatalf("%d calls on %d slots", on, c.on.slots)
 		}
 		m.checkFirm(c)
+	case a.Kind == ActionWantReplicas:
+		m.wanted = int64(a.N)
 	case a.Kind == ActionPreempt:
 		c.recalled = true
 		if !c.running || !c.recallable {

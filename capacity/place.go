@@ -31,6 +31,7 @@ type pool struct {
 	wakes    Instant       // when calls that wait for quota have some; 0 is never
 	memory   int64         // of the largest replica, 0 if none is bounded
 	sold     room          // slots and memory of all purchases
+	isolated int64         // slots of isolated replicas, up or not
 	common   room          // common use
 	service  time.Duration // how long a call occupies a slot, smoothed
 	affinity []affinity
@@ -345,8 +346,9 @@ func (s *State) applyToReplica(ev *Event) {
 	s.count(ri, -1)
 	r.up, r.untold = ev.Kind == EventReplicaUp, false
 	if r.up {
-		if ev.Slots > 0 {
-			r.Slots = min(ev.Slots, maxSlots)
+		if slots := min(ev.Slots, maxSlots); slots > 0 && slots != r.Slots {
+			r.Slots = slots
+			p.isolated = s.soldWhole(p)
 		}
 		if kv := amount(ev.KV); kv > 0 && kv != r.KV {
 			r.KV = kv
@@ -379,6 +381,17 @@ func (s *State) largest(p *pool) (kv int64) {
 		}
 	}
 	return kv
+}
+
+// soldWhole returns the slots of the replicas that purchases have for themselves, up or down.
+func (s *State) soldWhole(p *pool) (slots int64) {
+	for _, ri := range p.replicas {
+		r := &s.replicas.items[ri]
+		if oi := s.reservationByID[r.Reservation]; oi != 0 && !r.removed && !s.reservations.items[oi].removed {
+			slots += int64(r.Slots)
+		}
+	}
+	return slots
 }
 
 // seatAll seats the reservations of a pool, for which it has changed how much memory counts.

@@ -313,7 +313,7 @@ func (s *State) expectedWait(c *call) time.Duration {
 		slots = own
 	case !c.preemptible && p.sold.slots > 0:
 		limit, _ := p.commonRoom()
-		if slots = limit.slots; slots == 0 {
+		if slots = limit.slots; slots == 0 && !p.elastic() {
 			return never
 		}
 	}

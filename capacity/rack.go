@@ -323,6 +323,7 @@ func (s *State) recount(pi int32) {
 	for _, ri := range p.replicas {
 		s.countCalls(ri, true)
 	}
+	p.isolated = s.soldWhole(p)
 	for i := range s.reservations.items {
 		if r := &s.reservations.items[i]; r.pool == pi && i > 0 {
 			s.seat(int32(i))

@@ -53,17 +53,19 @@ func (m *market) tokens(c *customer) int64 {
 // Traffic that keeps to its purchase in every 60 s is never refused, whatever quotas, flex, batch and other reservations do, and never waits
 // while a slot of its own is free, or lent without coming back. Common use does not pass its capacity by a call that was admitted. No work is lent an
 // isolated replica while a shared one has room for it, nor keeps others from a shared one by waiting for its own. The fill
-// of each bucket is what the definition says, and so is every refusal, to the nanosecond. All calls end once.
+// of each bucket is what the definition says, and so is every refusal, to the nanosecond. An elastic pool wants replicas for its calls, and
+// for what is sold whether it is used or not. All calls end once.
 func TestReservationsHold(t *testing.T) {
 	for _, c := range []struct {
-		name                                       string
-		isolated, divided, memory, standby, faults bool
+		name                                                string
+		isolated, divided, memory, standby, faults, elastic bool
 	}{
 		{name: "shared"},
 		{name: "isolated", isolated: true},
 		{name: "divided", divided: true},
 		{name: "faults", isolated: true, divided: true, faults: true},
 		{name: "memory", memory: true},
+		{name: "elastic", isolated: true, divided: true, faults: true, elastic: true},
 		{name: "memory of its own", isolated: true, divided: true, memory: true},
 		{name: "standby", standby: true, faults: true},
 	} {
@@ -71,6 +73,9 @@ func TestReservationsHold(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := newMarket(t, c.isolated, c.divided, c.memory, c.standby)
 				m.beCareful(m.bought[rapid.IntRange(0, len(m.bought)-1).Draw(t, "careful")])
+				if c.elastic {
+					m.beElastic()
+				}
 				for range 100 {
 					m.act()
 					if c.faults && rapid.IntRange(0, 9).Draw(t, "fault") == 0 {
@@ -78,6 +83,9 @@ func TestReservationsHold(t *testing.T) {
 					}
 					if !c.memory { // which may be in pieces
 						m.checkSlots()
+					}
+					if c.elastic {
+						m.checkWanted()
 					}
 					m.checkMemory()
 					m.checkWork()

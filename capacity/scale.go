@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -88,7 +89,8 @@ func (s *State) scale(pi int32) {
 	if x == nil {
 		return
 	}
-	x.seen.Load, x.seen.Serving = p.busy+p.waiting, p.up/x.group()
+	x.seen.Load, x.seen.Committed = p.demand()
+	x.seen.Serving = p.up / x.group()
 	x.scaler.Observe(scale.Instant(s.now), x.seen)
 	if n := x.scaler.Desired() * x.group(); n != x.wanted {
 		x.wanted = n
@@ -104,6 +106,23 @@ func (s *State) scale(pi int32) {
 		}
 		x.wakes = max(Instant(at), 1)
 	}
+}
+
+// demand is how many slots a pool wants, and how many instances whatever the rules say. It wants one slot for each call or, if that is more, those
+// that purchases have, idle or not, and one for each firm call that uses or needs a common one. What is sold is backed at all times, and
+// a common slot beside it while one is needed.
+func (p *pool) demand() (slots, instances int32) {
+	all := int64(p.busy) + int64(p.waiting)
+	sold := int64(p.sold.slots) + p.isolated
+	if sold == 0 {
+		return int32(min(all, math.MaxInt32)), 0
+	}
+	firm := int64(p.common.slots) + int64(p.overflow)
+	for t := TierPriority; int(t) < numTiers; t++ {
+		firm += int64(p.queues[t][classFirm].waiting)
+	}
+	per := int64(max(1, p.scaling.Rules.Slots))
+	return int32(min(max(all, sold+firm), math.MaxInt32)), int32(min((sold+min(firm, 1)+per-1)/per, scale.MaxInstances))
 }
 
 // sleepScaling notes that time changes nothing of what the rules of a pool want.

@@ -22,7 +22,7 @@ import (
 
 const (
 	snapshotMagic   = "forebay state"
-	snapshotVersion = 6
+	snapshotVersion = 7
 )
 
 // Snapshot appends the State to buf, and changes nothing that Step could tell. It takes time in proportion to the objects and calls that the State knows.

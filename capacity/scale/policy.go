@@ -26,7 +26,7 @@ func (s *Scaler) evaluate(t Instant) {
 	if !w.ready || w.blocked || t < s.inFrom {
 		return
 	}
-	least := s.rules.floor()
+	least := s.floor()
 	if s.seen.Load > 0 {
 		least = max(least, 1) // what is under way keeps one
 	}

@@ -79,7 +79,7 @@ type watch struct {
 
 func (w *watch) observe() {
 	w.s.Observe(w.now, w.seen)
-	n, floor := w.s.Desired(), max(w.r.Min, w.r.Provisioned)
+	n, floor := w.s.Desired(), min(max(w.r.Min, w.r.Provisioned, w.seen.Committed), w.r.Max)
 	switch since := time.Duration(w.now - w.changed); {
 	case n < floor || n > w.r.Max:
 		w.t.Fatalf("%d instances, of %d to %d", n, floor, w.r.Max)
@@ -110,7 +110,7 @@ func (w *watch) pass(to scale.Instant) {
 
 // change draws what happens to the pool.
 func (w *watch) change() {
-	switch rapid.IntRange(0, 2).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 3).Draw(w.t, "what") {
 	case 0:
 		n := rapid.Uint64Range(0, 50).Draw(w.t, "calls")
 		w.seen.Arrived += n
@@ -119,6 +119,8 @@ func (w *watch) change() {
 		}
 	case 1:
 		w.seen.Load = rapid.SampledFrom([]int32{0, 0, 1, 3, 10, 40}).Draw(w.t, "load")
+	case 2:
+		w.seen.Committed = rapid.Int32Range(0, 9).Draw(w.t, "sold")
 	default:
 		w.seen.Serving = w.s.Desired()
 	}

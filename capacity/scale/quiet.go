@@ -6,7 +6,7 @@ func (s *Scaler) quiet() bool {
 	if len(s.tracks) == 0 {
 		return true
 	}
-	rests := s.desired == s.rules.floor() && s.seen.Load == 0
+	rests := s.desired == s.floor() && s.seen.Load == 0
 	for i := range s.tracks {
 		rests = rests && s.rules.Policies[i].Kind == Tracking
 	}

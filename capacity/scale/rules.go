@@ -216,9 +216,6 @@ func (r *Rules) clone() Rules {
 	return out
 }
 
-// floor is the least number of instances.
-func (r *Rules) floor() int32 { return min(max(r.Min, r.Provisioned), r.Max) }
-
 func (r *Rules) slots() int64 { return int64(max(1, r.Slots)) }
 
 // cooldown is the longest cooldown of fewer instances.

@@ -8,6 +8,8 @@ type Observation struct {
 	Arrived, Missed uint64
 	// Load are the calls in flight, those that wait included; Serving the instances that are up.
 	Load, Serving int32
+	// Committed are the instances that back what is sold, which are there whatever the rules make of the calls, as far as Max allows.
+	Committed int32
 }
 
 // Scaler keeps the desired number of instances. It is not safe for concurrent use.
@@ -36,6 +38,11 @@ func New(now Instant, r Rules) *Scaler {
 
 // Desired is how many instances there should be.
 func (s *Scaler) Desired() int32 { return s.desired }
+
+// floor is the least number of instances.
+func (s *Scaler) floor() int32 {
+	return min(max(s.rules.Min, s.rules.Provisioned, s.seen.Committed), s.rules.Max)
+}
 
 // Rules are those in force.
 func (s *Scaler) Rules() *Rules { return &s.rules }
@@ -72,7 +79,7 @@ func (s *Scaler) configure(r Rules) {
 		}
 	}
 	s.rules, s.tracks = r.clone(), tracks
-	if n := min(max(s.desired, r.floor()), r.Max); n != s.desired {
+	if n := min(max(s.desired, s.floor()), r.Max); n != s.desired {
 		s.take(s.now, n)
 	}
 }
@@ -80,7 +87,7 @@ func (s *Scaler) configure(r Rules) {
 // Set makes the number another one by hand, within the bounds.
 func (s *Scaler) Set(now Instant, n int32) {
 	s.pass(max(now, s.now))
-	if n = min(max(n, s.rules.floor()), s.rules.Max); n != s.desired {
+	if n = min(max(n, s.floor()), s.rules.Max); n != s.desired {
 		s.take(s.now, n)
 	}
 	s.follow(s.now)
@@ -105,6 +112,7 @@ func (s *Scaler) take(t Instant, n int32) {
 func (s *Scaler) Observe(now Instant, o Observation) {
 	s.pass(max(now, s.now))
 	o.Load, o.Serving = min(max(o.Load, 0), maxLoad), min(max(o.Serving, 0), MaxInstances)
+	o.Committed = min(max(o.Committed, 0), MaxInstances)
 	o.Arrived = max(o.Arrived, s.seen.Arrived)
 	o.Missed = min(max(o.Missed, s.seen.Missed), o.Arrived)
 	missed := o.Missed > s.seen.Missed
@@ -204,7 +212,7 @@ func (s *Scaler) follow(t Instant) {
 	case r.Idle > 0:
 		want = 0
 	}
-	want = min(max(want, r.floor()), r.Max)
+	want = min(max(want, s.floor()), r.Max)
 	switch {
 	case want > s.desired:
 		s.fewer = false

@@ -59,7 +59,7 @@ func (s *Scaler) Describe(c *codec.Codec) {
 	codec.Int(c, &s.now)
 	codec.Uint(c, &s.seen.Arrived)
 	codec.Uint(c, &s.seen.Missed)
-	for _, n := range []*int32{&s.seen.Load, &s.seen.Serving, &s.desired, &s.outBase} {
+	for _, n := range []*int32{&s.seen.Load, &s.seen.Serving, &s.seen.Committed, &s.desired, &s.outBase} {
 		codec.Int(c, n)
 	}
 	c.Bool(&s.fewer)
@@ -86,8 +86,8 @@ func (s *Scaler) Describe(c *codec.Codec) {
 // sound says whether the numbers are within their bounds.
 func (s *Scaler) sound() bool {
 	within := func(n, most int32) bool { return n >= 0 && n <= most }
-	ok := s.now >= 0 && within(s.seen.Load, maxLoad) && within(s.seen.Serving, MaxInstances) && within(s.desired, s.rules.Max) &&
-		s.desired >= s.rules.floor() && within(s.outBase, MaxInstances) && s.seen.Missed <= s.seen.Arrived &&
+	ok := s.now >= 0 && within(s.seen.Load, maxLoad) && within(s.seen.Serving, MaxInstances) && within(s.seen.Committed, MaxInstances) && within(s.desired, s.rules.Max) &&
+		s.desired >= s.floor() && within(s.outBase, MaxInstances) && s.seen.Missed <= s.seen.Arrived &&
 		s.since >= 0 && s.outUntil >= 0 && s.inFrom >= 0 && s.ready >= 0 && (!s.fewer || s.since <= s.now)
 	for i := range s.tracks {
 		p, k := &s.rules.Policies[i], &s.tracks[i]
