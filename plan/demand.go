@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"forebay/fault"
@@ -23,6 +24,10 @@ func (f *Flow) add(g Flow, k float64) {
 	f.Output += k * g.Output
 	f.Limit += k * g.Limit
 	f.Limited += k * g.Limited
+}
+
+func (f *Flow) times(k float64) Flow {
+	return Flow{k * f.Calls, k * f.Input, k * f.Cached, k * f.Output, k * f.Limit, k * f.Limited}
 }
 
 // tokens are all but those read from a cache, with output weighed per mille.
@@ -121,13 +126,15 @@ func expected(r Rated) *Demand {
 }
 
 // scaled returns the demand with every minute multiplied.
-func (d *Demand) scaled(k float64) *Demand {
-	out := &Demand{Start: d.Start, Expected: d.Expected, Minutes: make([]Flow, len(d.Minutes))}
+func (d *Demand) scaled(k float64) *Demand { return d.scaledOver(k, &Demand{}) }
+
+// scaledOver does so in the place of another demand.
+func (d *Demand) scaledOver(k float64, over *Demand) *Demand {
+	*over = Demand{Start: d.Start, Expected: d.Expected, Total: d.Total.times(k), Minutes: slices.Grow(over.Minutes[:0], len(d.Minutes))}
 	for i := range d.Minutes {
-		out.Minutes[i].add(d.Minutes[i], k)
+		over.Minutes = append(over.Minutes, d.Minutes[i].times(k))
 	}
-	out.Total.add(d.Total, k)
-	return out
+	return over
 }
 
 // whole rounds a total to whole tokens or calls.

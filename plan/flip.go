@@ -103,26 +103,26 @@ func (p *planner) flipVolume(all []family, way float64) {
 	if now < 0 {
 		return
 	}
-	near, far := 1.0, way
+	near, far, scratch := 1.0, way, &Demand{}
 	for ; far < farthest && far > 1/farthest; far *= way {
-		if cheapestFamily(all, d.scaled(far)) != now {
+		if cheapestFamily(all, d.scaledOver(far, scratch)) != now {
 			break
 		}
 		near = far
 	}
-	to := cheapestFamily(all, d.scaled(far))
+	to := cheapestFamily(all, d.scaledOver(far, scratch))
 	if to == now || to < 0 {
 		return
 	}
 	for range 20 {
 		k := math.Sqrt(near * far)
-		if cheapestFamily(all, d.scaled(k)) == now {
+		if cheapestFamily(all, d.scaledOver(k, scratch)) == now {
 			near = k
 		} else {
 			far = k
 		}
 	}
-	to = cheapestFamily(all, d.scaled(far))
+	to = cheapestFamily(all, d.scaledOver(far, scratch))
 	verb, change := "grows", (far-1)*100
 	if far < 1 {
 		verb, change = "falls", (1-far)*100

@@ -42,7 +42,7 @@ func TestNothingIsExtrapolated(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Measured = r
-		d := &day{calls, in, 100, 7}
+		d := &day{calls, in, 100, 2}
 		q := &Question{
 			Traffic: d, Model: model(t, llama), Engine: &e, Calls: 4_000,
 			Instance: &catalog.Instance{Type: "ml.g5.xlarge", Accelerator: "a10g", Accelerators: 1, Currency: "USD", Hour: 1_000_000_000, Date: "2026-01-01", Source: "test"},

@@ -58,14 +58,16 @@ func (s *day) Assumptions() iter.Seq2[string, workload.Source] {
 func (s *day) All() iter.Seq2[workload.Request, error] {
 	return func(yield func(workload.Request, error) bool) {
 		r := rand.New(rand.NewPCG(1, 2))
-		most := s.Rate(12 * time.Hour)
-		for at := time.Duration(0); ; {
-			at += time.Duration(r.ExpFloat64() / most * 1e9)
-			if at >= s.Info().Length {
-				return
-			}
-			if r.Float64()*most < s.Rate(at) && !yield(workload.Request{At: at, Input: s.in, Output: s.out}, nil) {
-				return
+		for hour := range 24 * s.days { // whose rate is one: what is left of a wait at its end has no memory
+			begin := time.Duration(hour) * time.Hour
+			gap := 1e9 / s.Rate(begin)
+			for at := begin; ; {
+				if at += time.Duration(r.ExpFloat64() * gap); at >= begin+time.Hour {
+					break
+				}
+				if !yield(workload.Request{At: at, Input: s.in, Output: s.out}, nil) {
+					return
+				}
 			}
 		}
 	}
