@@ -37,26 +37,12 @@ const giveBackSQL = `SELECT h.purchase, h.at, h.until, h.charge, h.cost, h.poste
 
 // giveBack posts what is given back of the hours that were posted beyond the end of a purchase.
 func giveBack(ctx context.Context, tx *sql.Tx, purchase string, ended, posted time.Time) error {
-	rows, err := tx.QueryContext(ctx, giveBackSQL, purchase, ended.UnixNano())
+	hours, err := beyond(ctx, tx, purchase, ended)
 	if err != nil {
 		return err
 	}
-	var beyond []Posting
-	for rows.Next() {
-		var h Posting
-		s := postingScan{p: &h}
-		if err := rows.Scan(s.into()...); err != nil {
-			_ = rows.Close()
-			return err
-		}
-		s.done()
-		beyond = append(beyond, h)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for i := range beyond {
-		h := &beyond[i]
+	for i := range hours {
+		h := &hours[i]
 		r := h.givenBack(ended)
 		_, err := tx.ExecContext(ctx, `INSERT INTO refunds (purchase, hour, at, charge, cost, posted) VALUES (?,?,?,?,?,?)`,
 			purchase, h.At.UnixNano(), r.at.UnixNano(), r.charge.sql(), r.cost.sql(), posted.UnixNano())
@@ -65,4 +51,23 @@ func giveBack(ctx context.Context, tx *sql.Tx, purchase string, ended, posted ti
 		}
 	}
 	return nil
+}
+
+// beyond returns the hours of a purchase that were posted beyond an instant.
+func beyond(ctx context.Context, tx *sql.Tx, purchase string, ended time.Time) (hours []Posting, err error) {
+	rows, err := tx.QueryContext(ctx, giveBackSQL, purchase, ended.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var h Posting
+		s := postingScan{p: &h}
+		if err := rows.Scan(s.into()...); err != nil {
+			return nil, err
+		}
+		s.done()
+		hours = append(hours, h)
+	}
+	return hours, rows.Err()
 }
