@@ -40,6 +40,8 @@ type Gateway struct {
 	Region    string
 	// Witness returns who wants to know what a call asks and answers, nil for nobody. It may be nil itself.
 	Witness func(c *Call) Witness
+	// FailureName is the name by which a witness is told of a failure, whatever API was called.
+	FailureName func(e *fault.Error) string
 }
 
 // Actions that policies allow or deny.

@@ -3,7 +3,6 @@ package api
 import (
 	"forebay/fault"
 	"forebay/infer"
-	"forebay/wire"
 )
 
 // Witness is told what a call answers. It is called by the goroutine that owns the call, must not block, and copies what it
@@ -24,24 +23,22 @@ func used(w Witness, resp *infer.Response) {
 	w.Used(u)
 }
 
-// Witnessed lets a handler's calls be told of to those who want to know.
-func (g *Gateway) Witnessed(s *AWS, h Handler) Handler {
-	return func(c *Call, r *wire.Request) error {
-		if g.Witness != nil {
-			c.Witness = g.Witness(c)
-		}
-		if c.Witness == nil {
-			return h(c, r)
-		}
-		err := error(fault.New(fault.Internal, "")) // which a panic leaves
-		defer func() {
-			name := ""
-			if err != nil {
-				name = s.Failure(c.ID, fault.From(err)).Name
-			}
-			c.Witness.End(c, name)
-		}()
-		err = h(c, r)
-		return err
+// Witnessed serves a call and tells of it those who want to know.
+func (g *Gateway) Witnessed(c *Call, serve func() error) error {
+	if g.Witness != nil {
+		c.Witness = g.Witness(c)
 	}
+	if c.Witness == nil {
+		return serve()
+	}
+	err := error(fault.New(fault.Internal, "")) // which a panic leaves
+	defer func() {
+		name := ""
+		if err != nil {
+			name = g.FailureName(fault.From(err))
+		}
+		c.Witness.End(c, name)
+	}()
+	err = serve()
+	return err
 }

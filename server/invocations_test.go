@@ -168,6 +168,48 @@ func TestInvocationLog(t *testing.T) {
 	}
 }
 
+// Calls of the other APIs are recorded in the same form, their failures by the name that Bedrock has for them.
+func TestInvocationLogOfEveryAPI(t *testing.T) {
+	c := testConfig(t)
+	dir := t.TempDir()
+	c.Logging.Invocations = config.Invocations{Location: dir}
+	type call struct{ path, body, operation, answer, failure string }
+	const chat, messages = `{"model":"` + haiku + `","max_tokens":5,"messages":[{"role":"user","content":"[[tokens:2]]"}]`, "/v1/messages"
+	calls := []call{
+		{chatPath, chat + `,"metadata":{"project":"x"}}`, "ChatCompletions", "object:chat.completion", ""},
+		{chatPath, chat + `,"stream":true}`, "ChatCompletions", "object:chat.completion.chunk", ""},
+		{"/v1/completions", `{"model":"` + haiku + `","max_tokens":5,"prompt":"[[tokens:2]]"}`, "Completions", "object:text_completion", ""},
+		{"/v1/embeddings", `{"model":"amazon.titan-embed-text-v2:0","input":"hello"}`, "Embeddings", "embedding:", ""},
+		{messages, chat + `}`, "Messages", "type:message", ""},
+		{messages, chat + `,"stream":true}`, "Messages", "type:message_start", ""},
+		{messages, strings.Replace(chat, "[[tokens:2]]", "[[fail:500]]", 1) + `}`, "Messages", "", "ServiceUnavailableException"},
+		{chatPath, strings.Replace(chat, haiku, "no.such", 1) + `}`, "ChatCompletions", "", "ValidationException"},
+	}
+	t.Run("calls", func(t *testing.T) {
+		s := run(t, c)
+		for _, x := range calls {
+			post(t, s, x.path, x.body, func(r *http.Request) { r.Header.Set("Anthropic-Version", "2023-06-01") })
+		}
+	})
+	all := records(t, dir)
+	if len(all) != len(calls) {
+		t.Fatalf("%d records of %d calls", len(all), len(calls))
+	}
+	for i, r := range all {
+		x := calls[i]
+		answer := fmt.Sprint(r.Output.OutputBodyJSON)
+		if r.SchemaType != "ModelInvocationLog" || r.Operation != x.operation || r.ErrorCode != x.failure || r.ModelID == "" || r.Input.InputBodyJSON == nil || !strings.Contains(answer, x.answer) {
+			t.Errorf("%+v: %+v", x, r)
+		}
+		if x.failure == "" && r.Input.InputTokenCount == 0 {
+			t.Errorf("%s: no tokens: %+v", x.path, r)
+		}
+	}
+	if r := all[0]; fmt.Sprint(r.RequestMetadata) != "map[project:x]" || r.Output.OutputTokenCount != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestInvocationLogBadInput(t *testing.T) {
 	c := testConfig(t)
 	if err := os.MkdirAll(filepath.Join(c.DataDir, "objects"), 0o700); err != nil {

@@ -187,7 +187,7 @@ func (m *lateMetrics) Called(r *meter.Record) { m.metrics.Called(r) }
 func (s *Server) services() *front {
 	g := &api.Gateway{
 		Models: (*modelsView)(s), Infer: s.dispatch.Infer, Count: s.count, KeepAlive: s.cfg.Server.KeepAlive, Region: s.cfg.Server.Region,
-		Witness: s.witness,
+		Witness: s.witness, FailureName: bedrockruntime.FailureName,
 	}
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),

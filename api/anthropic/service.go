@@ -44,7 +44,7 @@ func (s *Service) Serve(c *api.Call) error {
 	case c.HTTP.Method != http.MethodPost:
 		return fault.New(fault.UnknownOperation, "")
 	case c.Path == "/v1/messages":
-		return s.message(c)
+		return s.Witnessed(c, func() error { return s.message(c) })
 	case c.Path == "/v1/messages/count_tokens":
 		return s.count(c)
 	default:

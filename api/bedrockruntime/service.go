@@ -32,11 +32,18 @@ type Service struct {
 func New(g *api.Gateway) *Service {
 	s := &Service{AWS: api.AWS{Model: shapes.Service, Protocol: restjson.Protocol{}, Errors: &table}, Gateway: g}
 	api.Handle(&s.AWS, api.Operation[shapes.CountTokensRequest, shapes.CountTokensResponse]{Shape: shapes.CountTokens, Run: s.count})
-	s.Serves(shapes.InvokeModel, g.Witnessed(&s.AWS, s.invoke))
-	s.Serves(shapes.InvokeModelWithResponseStream, g.Witnessed(&s.AWS, s.invoke))
-	s.Serves(shapes.Converse, g.Witnessed(&s.AWS, s.converse))
-	s.Serves(shapes.ConverseStream, g.Witnessed(&s.AWS, s.converse))
+	for op, h := range map[*wire.Operation]api.Handler{
+		shapes.InvokeModel: s.invoke, shapes.InvokeModelWithResponseStream: s.invoke, shapes.Converse: s.converse, shapes.ConverseStream: s.converse,
+	} {
+		s.Serves(op, func(c *api.Call, r *wire.Request) error { return g.Witnessed(c, func() error { return h(c, r) }) })
+	}
 	return s
+}
+
+// FailureName is the name that a failure has in the API.
+func FailureName(e *fault.Error) string {
+	row, _ := table.Row(e)
+	return row.Name
 }
 
 // Owns reports whether a path belongs to bedrock-runtime rather than to bedrock.

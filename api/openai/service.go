@@ -38,11 +38,11 @@ func (s *Service) Serve(c *api.Call) error {
 	case c.HTTP.Method != http.MethodPost:
 		return unknown(c)
 	case path == "/chat/completions":
-		return s.generate(c, "ChatCompletions", infer.DialectOpenAI)
+		return s.Witnessed(c, func() error { return s.generate(c, "ChatCompletions", infer.DialectOpenAI) })
 	case path == "/completions":
-		return s.generate(c, "Completions", infer.DialectOpenAICompletions)
+		return s.Witnessed(c, func() error { return s.generate(c, "Completions", infer.DialectOpenAICompletions) })
 	case path == "/embeddings":
-		return s.embed(c)
+		return s.Witnessed(c, func() error { return s.embed(c) })
 	default:
 		return unknown(c)
 	}

@@ -9,6 +9,8 @@ import urllib.parse
 import uuid
 from pathlib import Path
 
+import anthropic
+import openai
 import pytest
 
 from conftest import HAIKU, NOVA, TITAN_EMBED, admin, setting
@@ -196,19 +198,24 @@ def test_import(control, runtime):
     assert "adapter" in until({"InProgress"}, look)["failureMessage"]
 
 
-def test_invocation_log(control, runtime):
+def test_invocation_log(control, runtime, url, api_key):
     folder = name()
     control.put_model_invocation_logging_configuration(loggingConfig={"s3Config": {"bucketName": "records", "keyPrefix": folder}})
     said = control.get_model_invocation_logging_configuration()["loggingConfig"]
     assert said["s3Config"] == {"bucketName": "records", "keyPrefix": folder} and said["textDataDeliveryEnabled"]
     answer = runtime.converse(modelId=HAIKU, messages=ASK, requestMetadata={"project": "x"})
+    message = {"role": "user", "content": "[[tokens:2]]"}
+    openai.OpenAI(base_url=url + "/v1", api_key=api_key).chat.completions.create(model=HAIKU, messages=[message])
+    anthropic.Anthropic(base_url=url, api_key=api_key).messages.create(model=HAIKU, max_tokens=5, messages=[message])
     control.delete_model_invocation_logging_configuration()
     assert "loggingConfig" not in control.get_model_invocation_logging_configuration()
 
     root = bucket("records") / folder / "AWSLogs" / "000000000000" / "BedrockModelInvocationLogs" / "us-east-1"
     objects = until({0}, lambda: (len(found := list(root.rglob("*.json.gz"))), found))
-    (line,) = gzip.decompress(objects[0].read_bytes()).splitlines()
-    record = json.loads(line)
+    record, chat, messages = [json.loads(line) for line in gzip.decompress(objects[0].read_bytes()).splitlines()]
+    for other, operation in ((chat, "ChatCompletions"), (messages, "Messages")):
+        assert (other["schemaType"], other["operation"], other["modelId"]) == (record["schemaType"], operation, HAIKU)
+        assert other["output"]["outputTokenCount"] == 2
     assert record["schemaType"] == "ModelInvocationLog" and record["schemaVersion"] == "1.0" and record["operation"] == "Converse"
     assert record["requestId"] == answer["ResponseMetadata"]["RequestId"] and record["modelId"] == HAIKU
     assert record["requestMetadata"] == {"project": "x"}
