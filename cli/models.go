@@ -19,6 +19,9 @@ type modelsCmd struct {
 	Add    modelAdd    `cmd:"" help:"Add a model, or bind one of the catalogue to engines."`
 	Price  modelPrice  `cmd:"" help:"Set what callers are charged for a model; what is not named is unknown."`
 	Remove modelRemove `cmd:"" help:"Remove what was added."`
+	Pull   modelPull   `cmd:"" help:"Bring weights to this machine, from the Hugging Face hub, S3 or the web."`
+	Pulled modelPulled `cmd:"" help:"List the weights on this machine."`
+	Prune  modelPrune  `cmd:"" help:"Remove weights from this machine."`
 }
 
 type modelList struct{ remote }

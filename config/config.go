@@ -33,6 +33,7 @@ type Config struct {
 	Routes       map[string]Route       `yaml:"routes,omitempty" live:"true" doc:"Names that applications call, each for ways to serve a call in order of preference."`
 	Provisioned  []Purchase             `yaml:"provisioned,omitempty" live:"true" doc:"Purchases of provisioned throughput and of the reserved tier, which are made, divided and ended as it says."`
 	Buckets      map[string]Bucket      `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
+	Weights      Weights                `yaml:"weights,omitempty" doc:"Where weights of models come from, and how they are kept."`
 	Calibrations map[string]Calibration `yaml:"calibrations,omitempty" live:"true" doc:"What a replica of an engine can do with a model, by MODEL/ENGINE; forebay calibrate measures it."`
 	Charge       map[string]string      `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
 	Quotas       string                 `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`
@@ -282,7 +283,8 @@ func Default() Config {
 		},
 		DataDir: dataDir(), Account: Account{ID: "000000000000", Tenant: Tenant{Zone: "UTC"}}, Quotas: QuotasNone,
 		Ledger: Ledger{Sync: "normal", OnFailure: "refuse"}, Logging: Logging{Level: "info", Format: "text"}, Tracing: Tracing{Sample: 1},
-		Hint: "forebay up --serve MODEL=ollama/llama3.2",
+		Weights: Weights{KeepFree: 1 << 30, Downloads: 8},
+		Hint:    "forebay up --serve MODEL=ollama/llama3.2",
 	}
 }
 

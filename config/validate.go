@@ -33,6 +33,7 @@ func (c *Config) Validate() error {
 	c.checkEngines(&k)
 	c.checkModels(&k)
 	c.checkBuckets(&k)
+	c.checkWeights(&k)
 	c.checkInvocations(&k)
 	c.checkRoutes(&k)
 	c.checkPurchases(&k)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"path/filepath"
 
 	"forebay/api/bedrock"
 	"forebay/artifact"
@@ -29,13 +28,7 @@ func (s *Server) control() bedrock.Control {
 }
 
 // objects is where artifacts lie.
-func (s *Server) objects() *artifact.Objects {
-	o := &artifact.Objects{Root: filepath.Join(s.cfg.DataDir, "objects"), Buckets: map[string]string{}}
-	for name, b := range s.cfg.Buckets {
-		o.Buckets[name] = b.Dir
-	}
-	return o
-}
+func (s *Server) objects() *artifact.Objects { return buckets(&s.cfg) }
 
 // openCustom opens the registry of models that callers bring.
 func (s *Server) openCustom() {
