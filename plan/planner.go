@@ -24,7 +24,7 @@ type planner struct {
 	extra    []*offer // what was replayed for the frontier alone
 }
 
-// variant is the demand under a named assumption.
+// variant is the demand under a named assumption, or without a name under several of those that are named.
 type variant struct {
 	name   string
 	demand *Demand
@@ -164,7 +164,13 @@ func (p *planner) price(o *offer) error {
 			return err
 		}
 		c.Low, c.High = min(c.Low, amount), max(c.High, amount)
-		c.Kind, c.Over = "range", append(c.Over, v.name)
+		c.Kind = "range"
+		if v.name != "" {
+			c.Over = append(c.Over, v.name)
+		}
+	}
+	if n := len(p.variants); n > 0 && p.variants[n-1].name == "" {
+		c.Over = append(c.Over, "any of these together")
 	}
 	if p.sample != nil {
 		if err := p.resample(o, c); err != nil {

@@ -16,6 +16,16 @@ type Open interface {
 	Assumptions() iter.Seq2[string, workload.Source]
 }
 
+// Joint is one whose assumptions do not hang on each other.
+type Joint interface {
+	Open
+	// Together yields it under two of them or more at once, in every combination.
+	Together() iter.Seq[workload.Source]
+}
+
+// mostTogether bounds the minutes of the traffics that are measured with several other assumptions at once.
+const mostTogether = 30 * 28 * minutesOfDay
+
 // vary measures the traffic under each of its assumptions: they make the range.
 func (p *planner) vary(ctx context.Context) error {
 	if p.demand.missing > 0 {
@@ -31,6 +41,17 @@ func (p *planner) vary(ctx context.Context) error {
 			return err
 		}
 		p.variants = append(p.variants, variant{name, d})
+	}
+	joint, ok := open.(Joint)
+	if n := len(p.variants); !ok || n*n*len(p.demand.Minutes) > mostTogether {
+		return nil
+	}
+	for s := range joint.Together() {
+		d, err := Measure(ctx, s)
+		if err != nil {
+			return err
+		}
+		p.variants = append(p.variants, variant{"", d})
 	}
 	return nil
 }

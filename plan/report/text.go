@@ -178,6 +178,7 @@ func Span(nanos int64) string {
 }
 
 func details(out io.Writer, a *plan.Answer) {
+	var before string // over what the range is that was told last
 	for i, o := range a.Options {
 		if i < 3 && o.State != plan.Impossible {
 			fmt.Fprintf(out, "\n%s: commitment: %s; control: %s; upkeep: %s.\n", o.Name, o.Commitment, o.Control, o.Upkeep)
@@ -202,8 +203,14 @@ func details(out io.Writer, a *plan.Answer) {
 			for _, x := range o.Assumptions {
 				fmt.Fprintln(out, wrap("- assumed: "+short(x, 400)+".", "  "))
 			}
-			if o.Cost != nil && len(o.Cost.Over) > 0 {
-				fmt.Fprintln(out, wrap("- the "+o.Cost.Kind+" is over: "+strings.Join(o.Cost.Over, "; ")+".", "  "))
+			if o.Cost != nil && len(o.Cost.Over) > 0 && o.Cost.Low != o.Cost.High {
+				over := "over: " + strings.Join(o.Cost.Over, "; ")
+				if over == before {
+					over = "over the same"
+				} else {
+					before = over
+				}
+				fmt.Fprintln(out, wrap("- the "+o.Cost.Kind+" is "+over+".", "  "))
 			}
 		}
 		if o.State != plan.Possible && o.Why != "" {

@@ -74,40 +74,87 @@ func (s *Shape) assume() {
 	}
 }
 
+// other is one other assumption: its name, and what it changes. It is false where it changes nothing.
+type other struct {
+	name string
+	make func(s *Shape) bool
+}
+
+// open are the other assumptions of what the words leave open: those of one list are instead of each other.
+func (s *Shape) open() [][]other {
+	var out [][]other
+	if !s.said.in || !s.said.out {
+		var list []other
+		for _, x := range sizes[1:] {
+			in, out := s.in, s.out
+			o := *s
+			if o.sized(x.in, x.out); o.in == in && o.out == out {
+				continue // max_tokens holds it down
+			}
+			list = append(list, other{fmt.Sprintf("%d tokens in and %d out, %s", o.in, o.out, x.name), func(s *Shape) bool {
+				s.sized(x.in, x.out)
+				return true
+			}})
+		}
+		out = append(out, list)
+	}
+	if !s.said.peak {
+		var list []other
+		for _, f := range peaks {
+			list = append(list, other{fmt.Sprintf("a busiest minute of %g times the mean of its hours", f), func(s *Shape) bool {
+				s.curve(f)
+				return true
+			}})
+		}
+		out = append(out, list)
+	}
+	if !s.said.day[time.Saturday] || !s.said.day[time.Sunday] {
+		var list []other
+		for _, x := range weekends {
+			list = append(list, other{x.name, func(s *Shape) bool {
+				s.weekend(x.share)
+				return s.level() // else there are no other days
+			}})
+		}
+		out = append(out, list)
+	}
+	return out
+}
+
 // Assumptions yields the same traffic under each other assumption of what the words leave open, with its name.
 func (s *Shape) Assumptions() iter.Seq2[string, workload.Source] {
 	return func(yield func(string, workload.Source) bool) {
-		for _, x := range sizes[1:] {
-			if s.said.in && s.said.out {
-				break
-			}
-			other := *s
-			if other.sized(x.in, x.out); other.in == s.in && other.out == s.out {
-				continue // max_tokens holds it down
-			}
-			if !yield(fmt.Sprintf("%d tokens in and %d out, %s", other.in, other.out, x.name), &other) {
-				return
+		for _, list := range s.open() {
+			for _, x := range list {
+				o := *s
+				if x.make(&o) && !yield(x.name, &o) {
+					return
+				}
 			}
 		}
-		for _, f := range peaks {
-			if s.said.peak {
-				break
-			}
-			other := *s
-			other.curve(f)
-			if !yield(fmt.Sprintf("a busiest minute of %g times the mean of its hours", f), &other) {
-				return
+	}
+}
+
+// Together yields it under two of them or more at once, in every combination.
+func (s *Shape) Together() iter.Seq[workload.Source] {
+	return func(yield func(workload.Source) bool) {
+		type some struct {
+			shape Shape
+			n     int
+		}
+		all := []some{{*s, 0}}
+		for _, list := range s.open() {
+			for _, before := range all {
+				for _, x := range list {
+					o := before.shape
+					if x.make(&o) {
+						all = append(all, some{o, before.n + 1})
+					}
+				}
 			}
 		}
-		for _, x := range weekends {
-			if s.said.day[time.Saturday] && s.said.day[time.Sunday] {
-				break
-			}
-			other := *s
-			if other.weekend(x.share); !other.level() {
-				continue // there are no other days
-			}
-			if !yield(x.name, &other) {
+		for i := range all {
+			if all[i].n > 1 && !yield(&all[i].shape) {
 				return
 			}
 		}

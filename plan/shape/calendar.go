@@ -62,15 +62,18 @@ func clockOf(t time.Time) time.Duration {
 	return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second
 }
 
-// wall returns the day of the week and the time of the day at an instant.
-func (c *calendar) wall(at time.Duration) (day time.Weekday, clock time.Duration) {
+// wall returns the number of the day, from the first on, and the time of the day at an instant.
+func (c *calendar) wall(at time.Duration) (day int64, clock time.Duration) {
 	k := len(c.shifts) - 1
 	for k > 0 && c.shifts[k].from > at {
 		k--
 	}
 	at += c.shifts[k].ahead
-	return (c.first + time.Weekday(at/(24*time.Hour))) % 7, at % (24 * time.Hour)
+	return int64(at / (24 * time.Hour)), at % (24 * time.Hour)
 }
+
+// weekday returns the day of the week of a day.
+func (c *calendar) weekday(day int64) time.Weekday { return (c.first + time.Weekday(day%7)) % 7 }
 
 // changes says what becomes of the calls of the hours at which clocks are changed.
 func (c *calendar) changes() []string {

@@ -40,6 +40,7 @@ var clauses = []Clause{
 	clause("bursts cv 4", "calls come in bursts: the times between them vary by so many times their mean (1: independently of each other); with the distribution, bursts weibull cv 4, else gamma", `bursts\s+(?:(gamma|weibull)\s+)?cv\s*`+decade, (*parser).takeBursts),
 	clause("weekends 30%", "calls of Saturdays and Sundays over those of an ordinary day; no weekends: none", `(?:weekends\s+`+decade+`\s*%|no weekends)`, (*parser).takeWeekends),
 	clause("fri 80%", "calls of a day of the week, or of some (mon-thu 110%), over those of an ordinary day", `(`+days+`)(?:-(`+days+`))?\s+`+decade+`\s*%`, (*parser).takeWeekday),
+	clause("holidays 10% 2026-01-06", "calls of these days over those of an ordinary day, whatever day of the week they are", `holidays\s+`+decade+`\s*%((?:\s+\d{4}-\d{2}-\d{2})+)`, (*parser).takeHolidays),
 	clause("in 1000", "tokens of a prompt, cached ones included", `in\s+`+amount, (*parser).takeInput),
 	clause("cached 40%", "share of the prompt that is read from a cache", `cached\s+`+decade+`\s*%`, (*parser).takeCached),
 	clause("out 300", "tokens of an answer", `out\s+`+amount, (*parser).takeOutput),
@@ -152,6 +153,24 @@ func (p *parser) takeShare(part, text string, of []time.Weekday) error {
 			return err
 		}
 		p.week[d], p.said.day[d] = f, true
+	}
+	return nil
+}
+
+func (p *parser) takeHolidays(part string, m []string) error {
+	f, ok := percent(m[1], 1000)
+	if !ok {
+		return invalid("%q: a day has 0 to 1000 %% of the calls of an ordinary one", part)
+	}
+	for text := range strings.FieldsSeq(m[2]) {
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return invalid("%q: there is no day %s", part, text)
+		}
+		if err := p.once("what "+text+" has", part); err != nil {
+			return err
+		}
+		p.holidays = append(p.holidays, holiday{day, f, part})
 	}
 	return nil
 }

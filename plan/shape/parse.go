@@ -17,6 +17,15 @@ type parser struct {
 	place *time.Location
 	day   time.Time // the first one
 	weeks int
+
+	holidays []holiday
+}
+
+// holiday is a day with calls of its own, over those of an ordinary day, and the clause that says so.
+type holiday struct {
+	day   time.Time
+	share float64
+	by    string
 }
 
 func invalid(format string, args ...any) error { return fault.Newf(fault.Invalid, format, args...) }
@@ -77,6 +86,9 @@ func (p *parser) finish() error {
 		}
 	}
 	p.calendar = newCalendar(p.day, p.weeks, p.place)
+	if err := p.dated(); err != nil {
+		return err
+	}
 	p.notes = append(p.notes, p.calendar.changes()...)
 	if p.volume.days == month {
 		p.notes = append(p.notes, fmt.Sprintf("a month is taken for %d days", month))
@@ -85,6 +97,22 @@ func (p *parser) finish() error {
 		p.notes = append(p.notes, "the words name no time zone: their hours are those of UTC; add one, such as America/New_York")
 	}
 	p.assume()
+	return nil
+}
+
+// dated puts holidays into the time that the traffic covers.
+func (p *parser) dated() error {
+	for _, h := range p.holidays {
+		n := int64(h.day.Sub(p.day) / (24 * time.Hour))
+		if n < 0 || n >= int64(7*p.weeks) {
+			return invalid("%q: %s is not among the %d days from %s on that are looked at: say from when and for how long, such as from %s, for 4 weeks",
+				h.by, h.day.Format(time.DateOnly), 7*p.weeks, p.day.Format(time.DateOnly), h.day.AddDate(0, 0, -14).Format(time.DateOnly))
+		}
+		if p.dates == nil {
+			p.dates = map[int64]float64{}
+		}
+		p.dates[n] = h.share
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ type Shape struct {
 	most     int64   // max_tokens, 0 for not said
 	said     said
 	calendar calendar
+	dates    map[int64]float64 // calls of a date over those of an ordinary day, by its number from the first on; nil for none
 	notes    []string
 	seed     uint64
 }
@@ -109,9 +110,13 @@ func (s *Shape) Call() workload.Request {
 // Rate returns the calls a second that are expected at an instant. Hours and days are those of the clock on the wall: an hour that happens twice has its
 // calls twice.
 func (s *Shape) Rate(at time.Duration) float64 {
-	weekday, clock := s.calendar.wall(at)
+	day, clock := s.calendar.wall(at)
 	h := clock.Hours()
-	r := s.perDay * s.hours[int(h)] * s.week[weekday] / 3600
+	share := s.week[s.calendar.weekday(day)]
+	if of, ok := s.dates[day]; ok {
+		share = of
+	}
+	r := s.perDay * s.hours[int(h)] * share / 3600
 	if s.growth != 0 {
 		r *= math.Pow(1+s.growth, at.Hours()/(24*month))
 	}

@@ -1,6 +1,7 @@
 package shape
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -415,4 +416,69 @@ func FuzzParse(f *testing.F) {
 			n++
 		}
 	})
+}
+
+// Assumptions that are taken together: one of each list or none, in every combination of two or more.
+func TestTogether(t *testing.T) {
+	for words, want := range map[string]int{
+		worked + ", weekends 30%":          0,
+		worked:                             0,
+		"50000/day":                        3*3*3 - 1 - 6,
+		"50000/day, in 1000, weekends 10%": 3*3 - 1 - 4,
+	} {
+		s, err := Parse(words, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for other := range s.Together() {
+			o := other.(*Shape)
+			changed := 0
+			for _, c := range []bool{o.in != s.in || o.out != s.out, o.peak != s.peak, o.week != s.week} {
+				if c {
+					changed++
+				}
+			}
+			if changed < 2 {
+				t.Errorf("%q: %d are other together", words, changed)
+			}
+			seen[fmt.Sprint(o.in, o.out, o.peak, o.week)] = true
+		}
+		if len(seen) != want {
+			t.Errorf("%q: %d together, want %d", words, len(seen), want)
+		}
+	}
+}
+
+// Holidays have their calls from midnight to midnight of the clock on the wall, whatever day of the week they are, and other days keep theirs; also behind a day on
+// which clocks are changed.
+func TestHolidays(t *testing.T) {
+	s, err := Parse("24000/day, no weekends, holidays 10% 2026-03-09 2026-03-14, holidays 0% 2026-03-11, from 2026-03-02, for 2 weeks, America/New_York, peak x1, in 1, out 1", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]float64{}
+	for at := time.Duration(0); at < s.Info().Length; at += time.Minute {
+		calls[s.Info().Start.Add(at).Format(time.DateOnly)] += s.Rate(at+30*time.Second) * 60
+	}
+	for day, want := range map[string]float64{
+		"2026-03-02": 24000, "2026-03-06": 24000, "2026-03-07": 0, "2026-03-08": 0, // the clock goes forward on the 8th
+		"2026-03-09": 2400, "2026-03-10": 24000, "2026-03-11": 0, "2026-03-12": 24000, "2026-03-14": 2400, "2026-03-15": 0,
+	} {
+		if math.Abs(calls[day]-want) > 1e-6 {
+			t.Errorf("%s has %v calls, want %v", day, calls[day], want)
+		}
+	}
+	for words, want := range map[string]string{
+		"holidays 10% 2026-12-25":                             "2026-12-25 is not among the 7 days from 2026-01-05 on that are looked at: say from when and for how long, such as from 2026-12-11",
+		"holidays 10% 2026-02-30, for 20 weeks":               "there is no day 2026-02-30",
+		"holidays 10% 2026-01-06, holidays 20% 2026-01-06":    "said already",
+		"holidays 2000% 2026-01-06":                           "0 to 1000 %",
+		"holidays 2026-01-06":                                 "write it as holidays 10% 2026-01-06",
+		"holidays 0% 2026-01-04, from 2026-01-05, for 2 week": "not among the 14 days",
+	} {
+		if _, err := Parse("10/day, in 1, out 1, "+words, 1); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", words, err, want)
+		}
+	}
 }
