@@ -26,6 +26,8 @@ type AWS struct {
 	Errors   *ErrorTable
 	// Codes are the errors that the service has names of their own for within a kind, by the fault's code.
 	Codes map[string]ErrorRow
+	// Amend, when set, puts into a failure what the service alone says of an error.
+	Amend func(f *wire.Failure, e *fault.Error)
 
 	handlers map[*wire.Operation]Handler
 }
@@ -97,6 +99,9 @@ func (s *AWS) Failure(id string, e *fault.Error) *wire.Failure {
 		if e.OriginalMessage != "" {
 			f.Message = row.Message + " " + e.OriginalMessage
 		}
+	}
+	if s.Amend != nil {
+		s.Amend(f, e)
 	}
 	return f
 }

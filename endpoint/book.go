@@ -20,7 +20,7 @@ import (
 type Options struct {
 	Store  resource.Store
 	Fleet  Fleet                  // nil where nothing runs instances
-	Health func(id string) Health // of the calls of a variant; nil where nobody counts them
+	Health func(id string) Health // of the calls of a variant; nil is what Observe was told
 	Region string
 	Log    *slog.Logger
 	Now    func() time.Time // time.Now, but for tests
@@ -46,6 +46,8 @@ type Book struct {
 	live atomic.Pointer[map[string]*entry]
 	// asked is what the fleet was last asked for, by the IDs of variants: nil for their end. Guarded by mu.
 	asked map[string]*fleet.Variant
+
+	calls tally
 }
 
 // New returns the book over a store. Load must be called before endpoints are used.
@@ -53,10 +55,10 @@ func New(o Options) *Book {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Health == nil {
-		o.Health = func(string) Health { return Health{} }
-	}
 	b := &Book{Options: o, wake: make(chan struct{}, 1), asked: map[string]*fleet.Variant{}}
+	if b.Health == nil {
+		b.Health = b.calls.of
+	}
 	b.live.Store(&map[string]*entry{})
 	return b
 }

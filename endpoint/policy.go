@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"forebay/fault"
@@ -133,6 +134,47 @@ func ParseAlarm(name string) (Alarm, error) {
 type Health struct {
 	Calls, Failed int64
 	Latency       time.Duration // of all of them together
+}
+
+// tally counts calls of variants. The zero value is ready, and safe for concurrent use.
+type tally struct {
+	mu sync.Mutex
+	by map[string]*Health // guarded by mu
+}
+
+func (t *tally) of(id string) Health {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h := t.by[id]; h != nil {
+		return *h
+	}
+	return Health{}
+}
+
+func (t *tally) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.by, id)
+}
+
+// Observe counts a call of a variant: whether it failed by a fault of the container, and how long it took.
+func (b *Book) Observe(id string, failed bool, took time.Duration) {
+	t := &b.calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.by[id]
+	if h == nil {
+		if t.by == nil {
+			t.by = map[string]*Health{}
+		}
+		h = new(Health)
+		t.by[id] = h
+	}
+	h.Calls++
+	h.Latency += took
+	if failed {
+		h.Failed++
+	}
 }
 
 // add joins what variants have seen.

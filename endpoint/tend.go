@@ -221,6 +221,7 @@ func (v *visit) clear() error {
 			continue
 		}
 		delete(v.b.asked, id)
+		v.b.calls.forget(id)
 	}
 	e.Retired = left
 	return nil

@@ -17,6 +17,7 @@ import (
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
 	"forebay/api/sagemaker"
+	"forebay/api/sagemakerruntime"
 	"forebay/config"
 	"forebay/fault"
 	"forebay/identity"
@@ -38,6 +39,7 @@ type front struct {
 	bedrock   api.Service
 	sts       api.Service
 	sagemaker api.Service
+	endpoints api.Service // the runtime of sagemaker
 	admin     api.Service
 }
 
@@ -233,6 +235,8 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 		return f.runtime, []string{"bedrock"}
 	case bedrock.Owns(c.Path):
 		return f.bedrock, []string{"bedrock"}
+	case sagemakerruntime.Owns(c.Path):
+		return f.endpoints, []string{"sagemaker"}
 	case c.Path == "/" && strings.HasPrefix(c.HTTP.Header.Get("Content-Type"), formType):
 		return f.sts, []string{"sts"}
 	default:
@@ -261,6 +265,8 @@ func (f *front) signedRoute(c *api.Call, scope string) (svc api.Service, signer 
 		return f.bedrock, []string{"bedrock"}
 	case scope == "sts":
 		return f.sts, []string{"sts"}
+	case scope == "sagemaker":
+		return f.endpoints, []string{"sagemaker"}
 	case strings.HasPrefix(c.Path, adminPrefix):
 		return f.admin, nil
 	default:

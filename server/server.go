@@ -22,6 +22,7 @@ import (
 	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
+	"forebay/api/sagemakerruntime"
 	"forebay/api/sts"
 	"forebay/config"
 	"forebay/custom"
@@ -192,7 +193,7 @@ func (s *Server) services() *front {
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
-		bedrock: bedrock.New(g, s.control()), sts: sts.New(), sagemaker: s.endpointControl(),
+		bedrock: bedrock.New(g, s.control()), sts: sts.New(), sagemaker: s.endpointControl(), endpoints: sagemakerruntime.New(g, s.endpoints),
 	}
 	f.admin = admin.New(adminView{s}, provisionAdmin{s}, s.loggingOf, config.ObjectSchemas("#/components/schemas/"))
 	return f
