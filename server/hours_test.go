@@ -52,15 +52,7 @@ func TestReservedHours(t *testing.T) {
 	t.Run("before a restart", func(t *testing.T) { before = firstHours(t, run(t, c), end) })
 	t.Run("after it", func(t *testing.T) {
 		s := run(t, c)
-		ahead(t, s, end.Add(time.Hour))
-		var posted struct {
-			Postings []accrual.Posting `json:"postings"`
-		}
-		s.asked(t, "postings", &posted)
-		n := len(posted.Postings)
-		if n < 5 || posted.Postings[0].Kind != accrual.KindBegin || posted.Postings[n-1].Kind != accrual.KindEnd || !posted.Postings[n-1].At.Equal(end) {
-			t.Errorf("%+v", posted.Postings)
-		}
+		ahead(t, s, end)
 		var out struct {
 			Reserved []accrual.Row `json:"reserved"`
 		}
@@ -68,10 +60,46 @@ func TestReservedHours(t *testing.T) {
 		if len(out.Reserved) != 1 || out.Reserved[0].Charge != before.Charge || out.Reserved[0].Requests != 1 {
 			t.Errorf("%+v, want %+v", out.Reserved, before)
 		}
+		if a := post(t, s, throughputPath+"/chat", "", method(http.MethodDelete)); a.status != http.StatusOK {
+			t.Fatal(a.body)
+		}
+		ahead(t, s, end.Add(time.Hour))
+		afterTheEnd(t, s, end)
 	})
 }
 
-// firstHours buys, calls, lets the hours go by until an instant, deletes, and returns what usage shows.
+// afterTheEnd checks what is left of hours that were posted until an instant, when the purchase has been deleted long before.
+func afterTheEnd(t *testing.T, s *Server, until time.Time) {
+	t.Helper()
+	var posted struct {
+		Postings []accrual.Posting `json:"postings"`
+	}
+	s.asked(t, "postings", &posted)
+	var charge, kept int64
+	var ended time.Time
+	for i := range posted.Postings {
+		switch p := &posted.Postings[i]; p.Kind {
+		case accrual.KindHour, accrual.KindRefund:
+			charge += p.Charge.Nano
+		case accrual.KindEnd:
+			ended = p.At
+			kept = 2 * int64(ended.Sub(posted.Postings[0].At)/time.Second) * 10_000_000
+		}
+	}
+	if n := len(posted.Postings); n < 5 || posted.Postings[0].Kind != accrual.KindBegin || posted.Postings[n-1].Kind != accrual.KindRefund || !ended.Before(until) || charge != kept {
+		t.Errorf("charged %d, want %d: %+v", charge, kept, posted.Postings)
+	}
+	var verified struct {
+		Wrong    int64                `json:"wrong"`
+		Reserved accrual.Verification `json:"reserved"`
+	}
+	s.asked(t, "verify", &verified)
+	if verified.Wrong+verified.Reserved.Wrong != 0 || verified.Reserved.Charges["EUR"] != kept {
+		t.Errorf("%+v", verified)
+	}
+}
+
+// firstHours buys, calls, lets the hours go by until an instant, and returns what usage shows.
 func firstHours(t *testing.T, s *Server, end time.Time) accrual.Row {
 	t.Helper()
 	arn := buy(t, s, `{"provisionedModelName":"chat","modelId":"`+haiku+`","modelUnits":2,"tags":[{"key":"team","value":"search"},{"key":"project","value":"x"}]}`)
@@ -135,10 +163,6 @@ func firstHours(t *testing.T, s *Server, end time.Time) accrual.Row {
 			t.Errorf("%q is not in %s", missing, metrics)
 			break
 		}
-	}
-
-	if a := post(t, s, throughputPath+"/chat", "", method(http.MethodDelete)); a.status != http.StatusOK {
-		t.Fatal(a.body)
 	}
 	return r
 }
