@@ -101,3 +101,19 @@ func (m *market) oversized(c *customer) bool {
 	}
 	return of.backing[1] > 0 && x-inside > m.commonCapacity()[1]
 }
+
+// checkPrefix says that no replica has more calls for the sake of a prefix than a quarter above the mean of its kind, rounded up.
+func (m *market) checkPrefix(c *customer, placed Placement) {
+	if placed != PlacedPrefix {
+		return
+	}
+	calls, replicas := int64(0), int64(0)
+	for _, r := range m.replicas {
+		if r.up && r.owner == c.on.owner && r.standby == c.on.standby {
+			calls, replicas = calls+m.busy(r), replicas+1
+		}
+	}
+	if most := (5*calls + 4*replicas - 1) / (4 * replicas); m.busy(c.on) > most {
+		m.t.Fatalf("%d calls on a replica for a prefix, of %d on %d: at most %d", m.busy(c.on), calls, replicas, most)
+	}
+}

@@ -314,6 +314,7 @@ func (m *market) follow(a *Action) {
 			m.t.Fatalf("%d calls on %d slots", on, c.on.slots)
 		}
 		m.checkFirm(c)
+		m.checkPrefix(c, a.Placed)
 	case a.Kind == ActionWantReplicas:
 		m.wanted = int64(a.N)
 	case a.Kind == ActionPreempt:

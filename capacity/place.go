@@ -242,7 +242,7 @@ func (s *State) affine(p *pool, c *call) int32 {
 	k := s.racksOf(r).narrowest()
 	weight := max(1, k.weight)
 	even := (int64(k.busy) + 1) * r.weight() * bound
-	if int64(r.busy)*weight*1000 >= even+weight*1000-1 { // busy >= ceil(even share x bound)
+	if int64(r.busy)*weight*1000 >= even { // busy >= even share x bound, so that the call would pass it, rounded up
 		return 0
 	}
 	return ri
