@@ -1,6 +1,7 @@
 package sagemakerruntime
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -72,6 +73,6 @@ func amend(f *wire.Failure, e *fault.Error) {
 	if e.Kind != fault.ModelFailed {
 		return
 	}
-	f.Message = e.Message
+	f.Message = cmp.Or(e.Message, f.Message)
 	f.Fields = map[string]any{"OriginalStatusCode": int64(e.OriginalStatus), "OriginalMessage": e.OriginalMessage}
 }

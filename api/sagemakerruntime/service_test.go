@@ -134,7 +134,7 @@ func TestRefused(t *testing.T) {
 		if got.Code != c.status || got.Header().Get("X-Amzn-Errortype") != c.kind || !strings.Contains(got.Body.String(), c.says) {
 			t.Errorf("%s: %d %s %s", c.name, got.Code, got.Header().Get("X-Amzn-Errortype"), got.Body)
 		}
-		if c.fails == error(waits) && (got.Header().Get("Retry-After") != "3" || got.Header().Get("X-Amz-Retry-After") != "3000") {
+		if errors.Is(c.fails, waits) && (got.Header().Get("Retry-After") != "3" || got.Header().Get("X-Amz-Retry-After") != "3000") {
 			t.Errorf("%s: %v", c.name, got.Header())
 		}
 	}
