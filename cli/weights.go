@@ -265,7 +265,7 @@ func (c *modelPulled) Run(e *env) error {
 	if err != nil {
 		return weightsError(err)
 	}
-	entries, err := weights.Entries()
+	entries, err := weights.Entries(e.ctx)
 	if err != nil {
 		return weightsError(err)
 	}
@@ -301,7 +301,7 @@ func (c *modelPrune) Run(e *env) error {
 		}
 		return named || c.All || c.Partial && x.Partial || c.UnusedFor > 0 && now.Sub(x.Used) > c.UnusedFor
 	}
-	entries, err := weights.Entries()
+	entries, err := weights.Entries(e.ctx)
 	if err != nil {
 		return weightsError(err)
 	}

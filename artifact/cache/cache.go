@@ -9,6 +9,7 @@
 //	pulls/KEY/…                 what is not whole yet, and becomes a snapshot by one rename
 //	refs/KEY.json               which snapshot a reference, or what its source said of it, was found to be
 //	licences/KEY.json           which terms were accepted, by whom and when
+//	local/KEY/NAME              links to files of this machine, each in a folder of its own
 //	locks/…                     locks of the operating system, which end with their program
 //	trash/…                     what is being removed
 package cache
@@ -81,7 +82,7 @@ func New(o Options) (*Cache, error) {
 		o.now = time.Now
 	}
 	c := &Cache{o: o, flights: map[string]*flight{}, verified: map[string]struct{}{}}
-	for _, dir := range []string{"snapshots", "pulls", "refs", "licences", "locks", "trash"} {
+	for _, dir := range []string{"snapshots", "pulls", "refs", "licences", "local", "locks", "trash"} {
 		if err := os.MkdirAll(c.at(dir), 0o700); err != nil {
 			return nil, artifact.DiskError(err)
 		}
@@ -116,6 +117,7 @@ const (
 	Resolving   Phase = "resolving"   // the source is asked what the reference is
 	Waiting     Phase = "waiting"     // another program downloads it
 	Downloading Phase = "downloading" //
+	Verifying   Phase = "verifying"   // all is here, and read once more for its checksum
 	Unpacking   Phase = "unpacking"   //
 	Ready       Phase = "ready"       //
 )
@@ -176,22 +178,18 @@ type Lease struct {
 	c     *Cache
 	snap  Snapshot
 	dir   string
+	path  string // of the one file
 	stale bool
 
 	mu   sync.Mutex
 	lock *filelock.Lock // nil for what is not in the cache, and when it is released
 }
 
-// Dir is the folder of the weights: what the reference names if that is a folder, else the one that has its file.
+// Dir is the folder of the weights, in which there is nothing else: what the reference names if that is a folder, else one that has its file.
 func (l *Lease) Dir() string { return l.dir }
 
 // Path is the file of the weights if the reference names one, else their folder.
-func (l *Lease) Path() string {
-	if l.snap.Folder {
-		return l.dir
-	}
-	return filepath.Join(l.dir, filepath.FromSlash(l.snap.Files[0].Path))
-}
+func (l *Lease) Path() string { return cmp.Or(l.path, l.dir) }
 
 // Snapshot says what the weights are. That of files of this machine that are used in place has no id.
 func (l *Lease) Snapshot() Snapshot { return l.snap }
@@ -214,7 +212,7 @@ func (l *Lease) Release() error {
 // again returns another lease of the same weights.
 func (l *Lease) again(ctx context.Context) (*Lease, error) {
 	if l.snap.ID == "" {
-		return &Lease{c: l.c, snap: l.snap, dir: l.dir}, nil
+		return &Lease{c: l.c, snap: l.snap, dir: l.dir, path: l.path}, nil
 	}
 	next, err := l.c.lease(ctx, l.snap.ID)
 	if err == nil && next == nil {
@@ -244,7 +242,11 @@ func (c *Cache) lease(ctx context.Context, id string) (*Lease, error) {
 		}
 		return nil, err
 	}
-	return &Lease{c: c, snap: *snap, dir: c.at("snapshots", id, "files"), lock: lock}, nil
+	l := &Lease{c: c, snap: *snap, dir: c.at("snapshots", id, "files"), lock: lock}
+	if !snap.Folder {
+		l.path = filepath.Join(l.dir, filepath.FromSlash(snap.Files[0].Path))
+	}
+	return l, nil
 }
 
 // touch notes that a snapshot is used.
@@ -309,5 +311,22 @@ func (c *Cache) local(ctx context.Context, ref artifact.Ref, l *fetch.Listing) (
 		c.verified[state] = struct{}{}
 		c.mu.Unlock()
 	}
-	return &Lease{c: c, snap: snap, dir: filepath.Dir(l.Local)}, nil
+	dir, err := c.alone(l.Local)
+	return &Lease{c: c, snap: snap, dir: dir, path: l.Local}, err
+}
+
+// alone is a folder with nothing in it but a link to a file: an engine that is given a folder must not find another model beside its own.
+func (c *Cache) alone(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	dir := c.at("local", keyOf(path))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", artifact.DiskError(err)
+	}
+	if err := os.Symlink(path, filepath.Join(dir, filepath.Base(path))); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", artifact.DiskError(err)
+	}
+	return dir, nil
 }

@@ -196,7 +196,7 @@ func TestOpen(t *testing.T) {
 			phases = append(phases, string(p.Phase))
 		}
 	}
-	if got := strings.Join(phases, " "); got != "resolving downloading ready" || seen[len(seen)-1].Done != 1001 {
+	if got := strings.Join(phases, " "); got != "resolving downloading verifying ready" || seen[len(seen)-1].Done != 1001 {
 		t.Errorf("%s, %+v", got, seen[len(seen)-1])
 	}
 	if err := errors.Join(first.Release(), first.Release()); err != nil {
@@ -357,7 +357,7 @@ func TestArchive(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if entries, err := c.Entries(); err != nil || len(entries) != 1 {
+	if entries, err := c.Entries(t.Context()); err != nil || len(entries) != 1 {
 		t.Errorf("left: %+v, %v", entries, err)
 	}
 }
@@ -366,7 +366,7 @@ func TestArchive(t *testing.T) {
 func TestLocal(t *testing.T) {
 	s := newShop()
 	path := filepath.Join(t.TempDir(), "x.gguf")
-	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.WriteFile(filepath.Join(filepath.Dir(path), "other.gguf"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	file, folder, sum := mustRef(t, path), mustRef(t, filepath.Dir(path)), mustRef(t, path+"#sha256="+sha("x"))
@@ -377,14 +377,20 @@ func TestLocal(t *testing.T) {
 	s.listings[folder.String()] = &fetch.Listing{Local: filepath.Dir(path), Folder: true, Pinned: folder}
 	c := open(t, s, Options{})
 	for r, want := range map[artifact.Ref]string{file: path, folder: filepath.Dir(path), sum: path} {
-		if l := lease(t, c, r); l.Path() != want || l.Dir() != filepath.Dir(path) || l.Snapshot().ID != "" {
+		l := lease(t, c, r)
+		if l.Path() != want || l.Snapshot().ID != "" {
 			t.Errorf("%s: %s in %s", r, l.Path(), l.Dir())
+		}
+		reads(t, l, "x.gguf", "x")
+		names, err := os.ReadDir(l.Dir())
+		if want := map[bool]int{true: 2, false: 1}[r == folder]; err != nil || len(names) != want {
+			t.Errorf("%s: beside it: %v, %v", r, names, err)
 		}
 	}
 	lease(t, c, sum)
 	_, err := c.Open(t.Context(), wrong, nil)
 	wantCode(t, err, fault.Unavailable, fetch.CodeCorrupt)
-	if entries, err := c.Entries(); err != nil || len(entries) != 0 {
+	if entries, err := c.Entries(t.Context()); err != nil || len(entries) != 0 {
 		t.Errorf("%+v, %v", entries, err)
 	}
 }

@@ -53,14 +53,14 @@ func TestSingleFlight(t *testing.T) {
 		t.Errorf("asked %d times, %d downloads", lists, downloads)
 	}
 	for i, l := range leases {
-		if entries, err := c.Entries(); err != nil || len(entries) != 1 || !entries[0].InUse {
+		if entries, err := c.Entries(t.Context()); err != nil || len(entries) != 1 || !entries[0].InUse {
 			t.Errorf("%d leases are left, and it is %+v, %v", n-i, entries, err)
 		}
 		if err := l.Release(); err != nil {
 			t.Error(err)
 		}
 	}
-	if entries, err := c.Entries(); err != nil || entries[0].InUse {
+	if entries, err := c.Entries(t.Context()); err != nil || entries[0].InUse {
 		t.Errorf("%+v, %v", entries, err)
 	}
 }
@@ -212,7 +212,7 @@ func TestKill(t *testing.T) {
 	close(hold)
 	before := served.Load()
 	c := realCache(t, dir)
-	entries, err := c.Entries()
+	entries, err := c.Entries(t.Context())
 	if err != nil || len(entries) != 1 || !entries[0].Partial || entries[0].InUse || entries[0].Bytes < 18<<10 {
 		t.Fatalf("%+v, %v", entries, err)
 	}
@@ -253,7 +253,7 @@ func TestStorm(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	entries, err := caches[0].Entries()
+	entries, err := caches[0].Entries(t.Context())
 	if err != nil || caches[0].size(entries) > 5500 {
 		t.Error(entries, err)
 	}

@@ -193,7 +193,17 @@ func (p *pull) pin(sum string) {
 	}
 }
 
-func (p *pull) show(n int64) { p.tell(func(now *Progress) { now.Done += n }) }
+func (p *pull) show(n int64) {
+	p.tell(func(now *Progress) {
+		now.Done += n
+		switch {
+		case now.Phase == Downloading && now.Total > 0 && now.Done >= now.Total:
+			now.Phase = Verifying
+		case now.Phase == Verifying && now.Done < now.Total: // some of it was nothing
+			now.Phase = Downloading
+		}
+	})
+}
 
 // grow counts bytes that have come, and makes room for those that were not announced.
 func (p *pull) grow(ctx context.Context, n int64) error {

@@ -52,7 +52,16 @@ func (e *Entry) lock() string {
 }
 
 // Entries lists what is kept, the least recently used first. Bytes of a partial one are those that are there.
-func (c *Cache) Entries() ([]Entry, error) {
+func (c *Cache) Entries(ctx context.Context) (list []Entry, err error) {
+	// Who looks whether something is in use holds its lock for a moment, and must not be taken for who uses it.
+	err = c.change(ctx, func() error {
+		list, err = c.entries()
+		return err
+	})
+	return list, err
+}
+
+func (c *Cache) entries() ([]Entry, error) {
 	var out []Entry
 	for _, folder := range []string{"snapshots", "pulls"} {
 		names, err := os.ReadDir(c.at(folder))
@@ -153,37 +162,50 @@ func (c *Cache) makeRoom(ctx context.Context, key string, p plan) error {
 		return fault.Newf(fault.TooLarge, "%s takes at least %d bytes, and the cache of weights at most %d.", p.Ref, p.Bytes, c.o.Limit)
 	}
 	return c.change(ctx, func() error {
-		entries, err := c.Entries()
-		if err != nil {
-			return err
-		}
-		free, err := c.o.free(c.o.Dir)
-		if err != nil {
-			return err
-		}
-		need := p.Bytes - onDisk(c.at("pulls", key)) // of the disk
-		entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Partial && e.name == key })
-		for i := range entries {
-			if e := &entries[i]; e.Partial && e.InUse { // others have room that is theirs, and not used yet
-				need += max(0, c.plan(e.name).Bytes-e.Bytes)
-			}
-		}
-		remove, err := c.choose(entries, p, need, free-c.o.KeepFree)
-		if err != nil {
-			return err
-		}
-		for i := range remove {
-			if err := c.remove(&remove[i]); err != nil && !errors.Is(err, filelock.ErrHeld) {
+		for {
+			remove, err := c.superfluous(key, p)
+			if err != nil {
 				return err
 			}
+			var held bool
+			for i := range remove {
+				switch err := c.remove(&remove[i]); {
+				case errors.Is(err, filelock.ErrHeld):
+					held = true
+				case err != nil:
+					return err
+				}
+			}
+			if !held { // else somebody began to use what was idle, and it is looked for again
+				return artifact.DiskError(write(c.at("pulls", key, planFile), p))
+			}
 		}
-		return artifact.DiskError(write(c.at("pulls", key, planFile), p))
 	})
+}
+
+// superfluous returns what must go for a plan, as things are.
+func (c *Cache) superfluous(key string, p plan) ([]Entry, error) {
+	entries, err := c.entries()
+	if err != nil {
+		return nil, err
+	}
+	free, err := c.o.free(c.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	need := p.Bytes - onDisk(c.at("pulls", key)) // of the disk
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Partial && e.name == key })
+	for i := range entries {
+		if e := &entries[i]; e.Partial && e.InUse { // others have room that is theirs, and not used yet
+			need += max(0, c.plan(e.name).Bytes-e.Bytes)
+		}
+	}
+	return c.choose(entries, p, need, free-c.o.KeepFree)
 }
 
 // choose returns what must go so that a plan fits.
 func (c *Cache) choose(entries []Entry, p plan, need, free int64) (remove []Entry, err error) {
-	for i := 0; ; i++ {
+	for {
 		over := c.o.Limit > 0 && c.size(entries)+p.Bytes > c.o.Limit
 		if !over && need <= free {
 			return remove, nil
@@ -256,18 +278,18 @@ func (c *Cache) trash(dir string) error {
 
 // emptyTrash removes what programs that were killed have left, and snapshots that are damaged.
 func (c *Cache) emptyTrash() error {
-	entries, err := c.Entries()
+	names, err := os.ReadDir(c.at("snapshots"))
 	if err != nil {
 		return err
 	}
-	for i := range entries {
-		if e := &entries[i]; !e.Partial && e.ID == "" {
-			if err := c.remove(e); err != nil && !errors.Is(err, filelock.ErrHeld) {
+	for _, n := range names {
+		if _, err := c.manifest(c.at("snapshots", n.Name())); errors.Is(err, os.ErrNotExist) {
+			if err := c.remove(&Entry{name: n.Name()}); err != nil && !errors.Is(err, filelock.ErrHeld) {
 				return err
 			}
 		}
 	}
-	names, err := os.ReadDir(c.at("trash"))
+	names, err = os.ReadDir(c.at("trash"))
 	if err != nil {
 		return err
 	}
@@ -283,7 +305,7 @@ func (c *Cache) emptyTrash() error {
 // Prune removes entries that are not in use, of those that are chosen, and returns them.
 func (c *Cache) Prune(ctx context.Context, chosen func(*Entry) bool) (removed []Entry, err error) {
 	err = c.change(ctx, func() error {
-		entries, err := c.Entries()
+		entries, err := c.entries()
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 // kept lists the references that are in the cache, sorted.
 func kept(t *testing.T, c *Cache) string {
 	t.Helper()
-	entries, err := c.Entries()
+	entries, err := c.Entries(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestPrune(t *testing.T) {
 	if got := kept(t, c); got != "a b c(partial)" {
 		t.Fatal(got)
 	}
-	entries, err := c.Entries()
+	entries, err := c.Entries(t.Context())
 	if err != nil || len(entries) != 3 {
 		t.Fatal(entries, err)
 	}

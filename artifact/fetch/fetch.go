@@ -66,7 +66,9 @@ func New(o Options) *Fetcher {
 	if o.Transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone() // it is one
 		t.DisableCompression = true                          // lengths and ranges are of what is stored
-		t.MaxIdleConnsPerHost = max(o.Parallel, 8)
+		t.MaxIdleConnsPerHost = 4 * max(o.Parallel, 8)       // several files are under way at once
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true) // ranges of one HTTP/2 connection would share its one window
 		o.Transport = t
 	}
 	o.Hub.Endpoint = cmp.Or(o.Hub.Endpoint, "https://huggingface.co")

@@ -153,8 +153,8 @@ func TestTarRefuses(t *testing.T) {
 		"many":                {b: archive(t, many...), limits: unpack.Limits{Entries: 11}, want: fault.TooLarge, words: "entries"},
 		"many folders":        {b: archive(t, entry{name: strings.Repeat("x/", 20) + "x", body: "x"}), limits: unpack.Limits{Entries: 11}, want: fault.TooLarge, words: "entries"},
 		"large":               {b: archive(t, many...), limits: unpack.Limits{Bytes: 11}, want: fault.TooLarge, words: "bytes"},
-		"bomb":                {b: gzipped(t, archive(t, entry{name: "a", body: strings.Repeat("\x00", 8<<20)})), limits: unpack.Limits{Free: 1 << 20}, want: fault.TooLarge, words: "times its size"},
-		"bomb behind the end": {b: gzipped(t, append(archive(t, file), make([]byte, 8<<20)...)), limits: unpack.Limits{Free: 1 << 20}, want: fault.TooLarge, words: "times its size"},
+		"bomb":                {b: gzipped(t, archive(t, entry{name: "a", body: strings.Repeat("\x00", 2<<20)})), limits: unpack.Limits{Free: 1 << 18}, want: fault.TooLarge, words: "times its size"},
+		"bomb behind the end": {b: gzipped(t, append(archive(t, file), make([]byte, 2<<20)...)), limits: unpack.Limits{Free: 1 << 18}, want: fault.TooLarge, words: "times its size"},
 	} {
 		outer := t.TempDir()
 		dir := filepath.Join(outer, "in")
