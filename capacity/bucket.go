@@ -99,16 +99,16 @@ func (b *bucket) wait(x wide) time.Duration {
 }
 
 // hold adds a hold of x for a call on top.
-func (b *bucket) hold(owner holdRef, x int64, calls *callSlab) int32 {
+func (b *bucket) hold(x int64) int32 {
 	u := units(x)
 	b.stats.holds++
 	b.stats.held = b.stats.held.add(u)
-	return b.push(owner, u, calls)
+	return b.push(true, u)
 }
 
 // settle replaces a hold at layer at by a charge: gives back what has not drained, or carries the excess as debt.
 // plain is the charge without burndown. The bucket has been drained to now.
-func (b *bucket) settle(at int32, hold, charge, plain int64, calls *callSlab) {
+func (b *bucket) settle(at int32, hold, charge, plain int64) {
 	h, c := units(hold), units(charge)
 	b.stats.charged = b.stats.charged.add(c)
 	if charge <= hold {
@@ -121,20 +121,20 @@ func (b *bucket) settle(at int32, hold, charge, plain int64, calls *callSlab) {
 		byEstimate := amount(plain - hold)
 		b.stats.estimateExcess = b.stats.estimateExcess.add(units(byEstimate))
 		b.stats.burndownExcess = b.stats.burndownExcess.add(units(charge - hold - byEstimate))
-		b.push(0, c.sub(h), calls)
+		b.push(false, c.sub(h))
 	}
 }
 
 // rebuild adds a charge of the past. A bucket that is still empty starts at the charge's time; charges come in ascending
 // order, and one that does not counts in full.
-func (b *bucket) rebuild(now, at Instant, x int64, calls *callSlab) {
+func (b *bucket) rebuild(now, at Instant, x int64) {
 	at = min(at, now)
 	if b.total().zero() && b.live == 0 {
 		b.at = at
 	}
 	b.drain(at)
 	b.stats.rebuilt = b.stats.rebuilt.add(units(x))
-	b.push(0, units(x), calls)
+	b.push(false, units(x))
 }
 
 // whole returns bucket units as whole units, rounded down, at most math.MaxInt64.

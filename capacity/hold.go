@@ -148,7 +148,7 @@ func (s *State) hold(ci int32) {
 		h := &c.holds[i].bucket
 		b := &s.buckets.items[h.bucket]
 		h.amount = c.holdOf(b.Measure)
-		h.layer = b.hold(refTo(ci, i), h.amount, &s.calls)
+		h.layer = b.hold(h.amount)
 		h.held = true
 	}
 	for i := range c.holds[:c.numCounters] {
@@ -186,7 +186,7 @@ func (s *State) eachHold(c *call, charge func(Measure, int64) (charge, plain int
 		b := &s.buckets.items[h.bucket]
 		b.drain(s.now)
 		x, plain := charge(b.Measure, h.amount)
-		b.settle(h.layer, h.amount, x, plain, &s.calls)
+		b.settle(h.layer, h.amount, x, plain)
 		h.held = false
 	}
 	for i := range c.holds[:c.numCounters] {

@@ -13,25 +13,37 @@ package capacity
 //
 // The sums are a binary tree over the layers, so each operation costs O(log n) in the holds in flight. A node
 // whose sum is 0 stands for a subtree of zeros; the numbers below it are stale until something is added.
+//
+// A call knows its layer by a number that stays while the layers are put together, which touches no call: those lie far apart in memory.
 type layers struct {
-	used  int32     // layers in use
-	live  int32     // of these, owned by a call in flight
-	sums  []wide    // 2*size nodes: the root at 1, layer i at size+i
-	owner []holdRef // per layer; 0 for what a finished call left behind
+	used  int32   // layers in use
+	live  int32   // of these, owned by a call in flight
+	sums  []wide  // 2*size nodes: the root at 1, layer i at size+i
+	owner []int32 // per layer, the number that its call knows it by; 0 for what a finished call left behind
+	at    []int32 // by that number, which layer it is
+	free  []int32 // numbers that are not in use
 }
 
-// holdRef names a hold: which call, and which of its buckets or, from MaxBuckets on, unit buckets. 0 is nobody.
-type holdRef uint32
-
-// refSlots is room for MaxBuckets and the unit buckets of a reservation and its parent, in bits.
-const refSlots = 5
-
-func refTo(call int32, slot int) holdRef { return holdRef(call)<<refSlots | holdRef(slot) }
-
-func (r holdRef) call() int32 { return int32(r >> refSlots) }
-func (r holdRef) slot() int   { return int(r & (1<<refSlots - 1)) }
-
 func (l *layers) size() int32 { return int32(len(l.owner)) }
+
+// number returns a number for layer at.
+func (l *layers) number(at int32) int32 {
+	var k int32
+	if n := len(l.free); n > 0 {
+		k = l.free[n-1]
+		l.free = l.free[:n-1]
+		l.at[k] = at
+	} else {
+		if len(l.at) == 0 {
+			l.at = append(l.at, 0) // which is nobody's
+		}
+		k = int32(len(l.at))
+		l.at = append(l.at, at)
+	}
+	l.owner[at] = k
+	l.live++
+	return k
+}
 
 func (l *layers) total() wide {
 	if len(l.sums) == 0 {
@@ -68,19 +80,17 @@ func (l *layers) truncateNode(i int32, t wide) {
 	}
 }
 
-// push adds a layer on top and returns its place. Places of other holds may move; calls is told. What nobody owns joins what
-// nobody owns below it.
-func (l *layers) push(owner holdRef, x wide, calls *callSlab) int32 {
+// push adds a layer on top and returns its number, if a call is to own it. What nobody owns joins what nobody owns below it.
+func (l *layers) push(owned bool, x wide) (number int32) {
 	at := l.used - 1
-	if at < 0 || owner != 0 || l.owner[at] != 0 {
+	if at < 0 || owned || l.owner[at] != 0 {
 		if l.used == l.size() {
-			l.compact(calls)
+			l.compact()
 		}
 		at = l.used
 		l.used++
-		l.owner[at] = owner
-		if owner != 0 {
-			l.live++
+		if l.owner[at] = 0; owned {
+			number = l.number(at)
 		}
 	}
 	i, half, rest := int32(1), l.size()/2, at
@@ -96,7 +106,7 @@ func (l *layers) push(owner holdRef, x wide, calls *callSlab) int32 {
 		}
 	}
 	l.sums[i] = l.sums[i].add(x)
-	return at
+	return number
 }
 
 // below returns what remains in layer at and in the older ones.
@@ -117,8 +127,9 @@ func (l *layers) below(at int32) wide {
 	return sum.add(l.sums[i])
 }
 
-// take removes as much as r from layer at and then from older ones, and returns how much there was.
-func (l *layers) take(at int32, r wide) (taken wide) {
+// take removes as much as r from a layer and then from older ones, and returns how much there was.
+func (l *layers) take(number int32, r wide) (taken wide) {
+	at := l.at[number]
 	t := l.below(at)
 	r = r.min(t)
 	taken, t = r, t.sub(r) // what is to remain at or below
@@ -146,8 +157,9 @@ func (l *layers) take(at int32, r wide) (taken wide) {
 }
 
 // release leaves what remains of a layer to nobody.
-func (l *layers) release(at int32) {
-	l.owner[at] = 0
+func (l *layers) release(number int32) {
+	l.owner[l.at[number]] = 0
+	l.free = append(l.free, number)
 	l.live--
 	if l.live == 0 && l.total().zero() {
 		l.used = 0
@@ -156,7 +168,7 @@ func (l *layers) release(at int32) {
 
 // compact merges what finished calls left behind into the next newer layer of a call in flight, which keeps every
 // below(), and doubles the room if more than half of it is still in use.
-func (l *layers) compact(calls *callSlab) {
+func (l *layers) compact() {
 	size := l.size()
 	for i := int32(1); i < size; i++ {
 		if l.sums[i].zero() {
@@ -166,12 +178,11 @@ func (l *layers) compact(calls *callSlab) {
 	n, carry := int32(0), wide{}
 	for i := range l.used {
 		carry = carry.add(l.sums[size+i])
-		ref := l.owner[i]
-		if ref == 0 {
+		k := l.owner[i]
+		if k == 0 {
 			continue
 		}
-		l.sums[size+n], l.owner[n] = carry, ref
-		*calls.at(ref.call()).layerOf(ref.slot()) = n
+		l.sums[size+n], l.owner[n], l.at[k] = carry, k, n
 		carry = wide{}
 		n++
 	}
@@ -180,37 +191,43 @@ func (l *layers) compact(calls *callSlab) {
 		n++
 	}
 	if n > size/2 || size == 0 {
-		size = l.grow(n)
+		l.grow(n)
 	}
-	clear(l.sums[size+n:])
-	clear(l.owner[n:])
 	l.used = n
 	l.sumUp()
 }
 
-// sumUp computes the sums above the layers.
+// sumUp computes the sums above the layers in use. Beside them a node whose sum is 0 stands for those that are not.
 func (l *layers) sumUp() {
-	for i := l.size() - 1; i > 0; i-- {
-		l.sums[i] = l.sums[2*i].add(l.sums[2*i+1])
+	first := l.size()
+	for end := first + l.used; ; first, end = first/2, (end+1)/2 {
+		if end < 2*first {
+			l.sums[end] = wide{}
+		}
+		if first == 1 {
+			return
+		}
+		for i := first / 2; i < (end+1)/2; i++ {
+			l.sums[i] = l.sums[2*i].add(l.sums[2*i+1])
+		}
 	}
 }
 
 // grow doubles the room and keeps the first n layers. The sums above them are not yet right.
-func (l *layers) grow(n int32) int32 {
+func (l *layers) grow(n int32) {
 	old := l.size()
 	size := max(4, 2*old)
 	sums := make([]wide, 2*size)
-	owner := make([]holdRef, size)
+	owner := make([]int32, size)
 	if old > 0 {
 		copy(sums[size:], l.sums[old:old+n])
 		copy(owner, l.owner[:n])
 	}
 	l.sums, l.owner = sums, owner
-	return size
 }
 
 // unowned marks a layer of a restored bucket whose call has not been restored yet.
-const unowned = ^holdRef(0)
+const unowned = -1
 
 // held returns, of layers that have just been compacted, those of calls in flight from the oldest on, and what
 // finished calls left on top.
@@ -222,7 +239,7 @@ func (l *layers) held() (held []wide, rest wide) {
 	return l.sums[size : size+l.live], rest
 }
 
-// restore fills empty layers with what held returned. Owners follow.
+// restore fills empty layers with what held returned. Their owners claim them.
 func (l *layers) restore(held []wide, rest wide) {
 	n := int32(len(held))
 	if n == 0 && rest.zero() {
@@ -232,15 +249,23 @@ func (l *layers) restore(held []wide, rest wide) {
 	for size < n+1 {
 		size *= 2
 	}
-	l.sums, l.owner = make([]wide, 2*size), make([]holdRef, size)
+	l.sums, l.owner = make([]wide, 2*size), make([]int32, size)
 	copy(l.sums[size:], held)
 	for i := range n {
 		l.owner[i] = unowned
 	}
-	l.used, l.live = n, n
+	l.used = n
 	if !rest.zero() {
 		l.sums[size+n] = rest
 		l.used++
 	}
 	l.sumUp()
+}
+
+// claim gives the k-th of restored layers to a call, and says whether it was there to be had.
+func (l *layers) claim(k int32) (number int32, ok bool) {
+	if k < 0 || k >= l.used || l.owner[k] != unowned {
+		return 0, false
+	}
+	return l.number(k), true
 }

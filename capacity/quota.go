@@ -137,7 +137,7 @@ func (s *State) holdQuota(ci int32, r *replica) {
 		b.drain(s.now)
 		h := &c.quota[k]
 		h.bucket, h.amount, h.held = bi, c.holdOf(b.Measure), true
-		h.layer = b.hold(refTo(ci, MaxBuckets+2*numUnitBuckets+k), h.amount, &s.calls)
+		h.layer = b.hold(h.amount)
 		b.refs++
 	}
 }
@@ -156,7 +156,7 @@ func (s *State) settleQuota(c *call, charge func(Measure, int64) (charge, plain 
 		b := &s.buckets.items[h.bucket]
 		b.drain(s.now)
 		x, plain := charge(b.Measure, h.amount)
-		b.settle(h.layer, h.amount, x, plain, &s.calls)
+		b.settle(h.layer, h.amount, x, plain)
 		b.refs--
 		s.forgetBucket(h.bucket)
 		*h = bucketHold{}

@@ -49,7 +49,7 @@ func (s *State) charge(ev *Event) {
 	x := amount(ev.Amount)
 	switch bi, ki := s.bucketByID[ev.Bucket], s.counterByID[ev.Counter]; {
 	case bi != 0:
-		s.buckets.items[bi].rebuild(s.now, ev.At, x, &s.calls)
+		s.buckets.items[bi].rebuild(s.now, ev.At, x)
 	case ki != 0 && s.counters.items[ki].Measure != MeasureConcurrent:
 		k := &s.counters.items[ki]
 		k.roll(s.calendars[k.Calendar])

@@ -29,7 +29,7 @@ const (
 func (s *State) Snapshot(buf []byte) []byte {
 	for i := range s.buckets.items {
 		if b := &s.buckets.items[i]; b.used > 0 {
-			b.compact(&s.calls)
+			b.compact()
 		}
 	}
 	x := snapshot{Codec: codec.Writer(buf), s: s}

@@ -43,9 +43,9 @@ func (x *snapshot) call(i int32) CallID {
 	}
 	codec.Uint(x.Codec, &c.order)
 	x.lanes(c)
-	x.holds(i, c)
-	x.unitHolds(i, c)
-	x.quotaHolds(i, c)
+	x.holds(c)
+	x.unitHolds(c)
+	x.quotaHolds(c)
 	return c.id
 }
 
@@ -66,7 +66,7 @@ func (x *snapshot) lanes(c *call) {
 }
 
 // holds describes the limits that a call lists, and what it holds of them.
-func (x *snapshot) holds(ci int32, c *call) {
+func (x *snapshot) holds(c *call) {
 	s := x.s
 	below(x, &c.numBuckets, MaxBuckets+1)
 	for k := range c.holds[:c.numBuckets] {
@@ -82,7 +82,7 @@ func (x *snapshot) holds(ci int32, c *call) {
 			return
 		}
 		if h.held {
-			x.hold(h, refTo(ci, k))
+			x.hold(h)
 		}
 	}
 	below(x, &c.numCounters, MaxCounters+1)
@@ -106,7 +106,7 @@ func (x *snapshot) holds(ci int32, c *call) {
 }
 
 // quotaHolds describes what a call holds of its replica's quota.
-func (x *snapshot) quotaHolds(ci int32, c *call) {
+func (x *snapshot) quotaHolds(c *call) {
 	x.Bool(&c.quoted)
 	if !c.quoted {
 		return
@@ -130,12 +130,12 @@ func (x *snapshot) quotaHolds(ci int32, c *call) {
 			x.Fail("a call with bucket %d", id)
 			return
 		}
-		x.hold(h, refTo(ci, MaxBuckets+2*numUnitBuckets+k))
+		x.hold(h)
 	}
 }
 
 // unitHolds describes what a call's reservation has been charged.
-func (x *snapshot) unitHolds(ci int32, c *call) {
+func (x *snapshot) unitHolds(c *call) {
 	c.reservation = x.s.reservationByID[c.lanes[c.lane].Reservation]
 	x.Bool(&c.unitsOpen)
 	if !c.unitsOpen {
@@ -149,29 +149,36 @@ func (x *snapshot) unitHolds(ci int32, c *call) {
 	x.amount(&c.unitOutput)
 	for k, bi := range x.s.unitBuckets(c.reservation) {
 		if bi != 0 {
-			x.layer(bi, &c.unitLayers[k], refTo(ci, MaxBuckets+k))
+			h := &c.units[k]
+			x.layer(bi, &h.layer)
+			if unitsOf(k, 0, c.unitOutput) > 0 {
+				x.layer(bi, &h.made)
+			}
 		}
 	}
 }
 
 // hold describes a hold and its place among the layers of its bucket.
-func (x *snapshot) hold(h *bucketHold, ref holdRef) {
+func (x *snapshot) hold(h *bucketHold) {
 	x.amount(&h.amount)
-	x.layer(h.bucket, &h.layer, ref)
+	x.layer(h.bucket, &h.layer)
 }
 
-// layer describes a place among the layers of a bucket.
-func (x *snapshot) layer(bucket int32, at *int32, ref holdRef) {
-	codec.Int(x.Codec, at)
+// layer describes which of a bucket's layers is a call's.
+func (x *snapshot) layer(bucket int32, number *int32) {
+	l := &x.s.buckets.items[bucket].layers
+	var k int32
+	if !x.Reading() {
+		k = l.at[*number]
+	}
+	codec.Int(x.Codec, &k)
 	if !x.Reading() {
 		return
 	}
-	l := &x.s.buckets.items[bucket].layers
-	if *at < 0 || *at >= l.used || l.owner[*at] != unowned {
-		x.Fail("a hold at layer %d", *at)
-		return
+	var ok bool
+	if *number, ok = l.claim(k); !ok {
+		x.Fail("a hold at layer %d", k)
 	}
-	l.owner[*at] = ref
 }
 
 var (

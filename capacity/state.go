@@ -87,6 +87,7 @@ type call struct {
 	lanes [MaxLanes]Lane
 	holds [max(MaxBuckets, MaxCounters)]limitHold
 	quota [numQuotas]bucketHold // of the replica that it runs on
+	units [2 * numUnitBuckets]unitHold
 }
 
 // limitHold is a call's hold on a bucket, and one on a counter: most calls have some of both, which lie together.
@@ -141,7 +142,6 @@ type callCore struct {
 	sawOutput   int64
 	unitInput   int64 // what its reservation has been charged so far
 	unitOutput  int64
-	unitLayers  [2 * numUnitBuckets]int32 // and where
 	account     AccountID
 	principal   PrincipalID
 	n           int32 // completions
@@ -156,6 +156,12 @@ type bucketHold struct {
 	layer  int32
 	amount int64
 	held   bool
+}
+
+// unitHold is where a call has been charged in a bucket of its reservation.
+type unitHold struct {
+	layer int32 // of its input
+	made  int32 // of the first output of its present attempt; 0 is none
 }
 
 // counterHold is a call's hold on one counter.

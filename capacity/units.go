@@ -9,8 +9,8 @@ package capacity
 // the rate, those of k+1 minutes or less stay within k+1 minutes of the rate, so the fill never passes the depth of one minute, and
 // no call is refused.
 //
-// What was charged too much (an estimate of input, or all of a call that never ran) comes back by the rule of layers: at
-// most what has not drained since the call was taken.
+// What was charged too much (an estimate of input, all of a call that never ran, the output of an attempt that was lost) comes back by the rule of
+// layers: at most what has not drained since the call was taken or, of output, since the attempt's first was charged.
 
 // unitBuckets returns the buckets that a call of a reservation is charged to: its own, and its parent's.
 func (s *State) unitBuckets(reservation int32) (buckets [2 * numUnitBuckets]int32) {
@@ -96,7 +96,7 @@ func (s *State) openUnits(ci int32) {
 		}
 		b := &s.buckets.items[bi]
 		b.drain(s.now)
-		c.unitLayers[k] = b.hold(refTo(ci, MaxBuckets+k), unitsOf(k, c.unitInput, 0), &s.calls)
+		c.units[k] = unitHold{layer: b.hold(unitsOf(k, c.unitInput, 0))}
 	}
 }
 
@@ -107,13 +107,13 @@ func (s *State) chargeUnits(ci int32, input, output int64) {
 		return
 	}
 	for k, bi := range s.unitBuckets(c.reservation) {
-		was, is := unitsOf(k, c.unitInput, c.unitOutput), unitsOf(k, input, output)
-		if bi == 0 || was == is {
+		if bi == 0 || input == c.unitInput && output == c.unitOutput {
 			continue
 		}
 		b := &s.buckets.items[bi]
 		b.drain(s.now)
-		b.recharge(c.unitLayers[k], was, is, &s.calls)
+		b.recharge(&c.units[k], unitsOf(k, c.unitInput, 0), unitsOf(k, input, 0))
+		b.remake(&c.units[k], unitsOf(k, 0, c.unitOutput), unitsOf(k, 0, output))
 	}
 	c.unitInput, c.unitOutput = input, output
 }
@@ -132,33 +132,48 @@ func (s *State) closeUnits(ci int32, input, output int64) {
 		}
 		b := &s.buckets.items[bi]
 		b.drain(s.now)
-		b.stats.charged = b.stats.charged.add(units(unitsOf(k, input, output)))
-		b.release(c.unitLayers[k])
+		b.stats.charged = b.stats.charged.add(units(unitsOf(k, input, 0))).add(units(unitsOf(k, 0, output)))
+		b.release(c.units[k].layer)
+		if c.units[k].made != 0 {
+			b.release(c.units[k].made)
+		}
 	}
 }
 
-// recharge changes what the call at a layer has been charged so far: more lies on top, less comes back as a refund does.
-// The bucket has been drained to now.
-func (b *bucket) recharge(at int32, was, is int64, calls *callSlab) {
+// recharge changes what a call has been charged of its input: more lies on top, less comes back as a refund does. The bucket has been drained to now.
+func (b *bucket) recharge(h *unitHold, was, is int64) {
 	if is > was {
 		more := units(is - was)
 		b.stats.held = b.stats.held.add(more)
-		b.push(0, more, calls)
-		return
+		b.push(false, more)
+	} else {
+		b.giveBack(h.layer, was-is)
 	}
-	less := units(was - is)
+}
+
+// remake changes what a call has been charged of its present attempt's output, which comes back as if all of it had been charged with the first of it: at
+// most what has not drained since. Later output has drained less, but who was refunded what between two reports of a call is not kept.
+func (b *bucket) remake(h *unitHold, was, is int64) {
+	switch {
+	case is > was:
+		more := units(is - was)
+		b.stats.held = b.stats.held.add(more)
+		if at := b.push(h.made == 0, more); h.made == 0 {
+			h.made = at
+		}
+	case is < was:
+		b.giveBack(h.made, was-is)
+		if is == 0 {
+			b.release(h.made)
+			h.made = 0
+		}
+	}
+}
+
+// giveBack refunds what has not drained since the layer at was charged, of x.
+func (b *bucket) giveBack(at int32, x int64) {
+	less := units(x)
 	back := b.take(at, less)
 	b.stats.refunded = b.stats.refunded.add(back)
 	b.stats.lapsed = b.stats.lapsed.add(less.sub(back))
-}
-
-// layerOf returns where a call keeps the place of one of its holds.
-func (c *call) layerOf(slot int) *int32 {
-	if slot < MaxBuckets {
-		return &c.holds[slot].bucket.layer
-	}
-	if slot -= MaxBuckets; slot < len(c.unitLayers) {
-		return &c.unitLayers[slot]
-	}
-	return &c.quota[slot-len(c.unitLayers)].layer
 }

@@ -121,3 +121,95 @@ func TestEveryUnitIsAccountedFor(t *testing.T) {
 		}
 	})
 }
+
+// producer is a State with a purchase of 300 output tokens a minute, and what its calls were charged.
+type producer struct {
+	t    *rapid.T
+	s    *State
+	now  Instant
+	p    *purchase
+	by   []CallID         // whose the charges are
+	made map[CallID]int64 // in the present attempt
+}
+
+// newProducer has some calls that run.
+func newProducer(t *rapid.T, calls CallID) *producer {
+	m := &producer{t: t, s: buyer(100), p: &purchase{rate: 300}, made: map[CallID]int64{}}
+	for id := CallID(1); id <= calls; id++ {
+		m.s.Step(0, offered(id, 1, 0), nil)
+	}
+	return m
+}
+
+// report lets time pass and tells of more tokens of a call.
+func (m *producer) report(c CallID) {
+	m.now += Instant(rapid.SampledFrom([]time.Duration{0, time.Nanosecond, time.Second, 10 * time.Second, time.Minute}).Draw(m.t, "gap"))
+	more := rapid.Int64Range(1, 200).Draw(m.t, "more")
+	m.made[c] += more
+	m.by, m.p.charges = append(m.by, c), append(m.p.charges, tokens{m.now, more})
+	m.s.Step(m.now, Event{Kind: EventProgress, Call: c, Output: m.made[c]}, nil)
+}
+
+// lose makes what a call has produced be in vain.
+func (m *producer) lose(c CallID) {
+	m.s.Step(m.now, Event{Kind: EventRetry, Call: c}, nil)
+	m.made[c] = 0
+}
+
+func (m *producer) level() int64 { return int64(m.s.buckets.items[m.s.bucketByID[2]].level(m.now).lo) }
+
+// What was produced in vain comes back as far as it has not drained since the first of it was charged: that is the lowest fill since then, at most.
+func TestLostOutputComesBack(t *testing.T) {
+	some := false
+	rapid.Check(t, func(t *rapid.T) {
+		m := newProducer(t, 2)
+		lowest := int64(0) // since the first of call 1
+		for range rapid.IntRange(1, 30).Draw(t, "reports") {
+			c := CallID(rapid.IntRange(1, 2).Draw(t, "whose"))
+			first := c == 1 && m.made[c] == 0
+			m.report(c)
+			fill := m.p.fill(m.now)
+			last := m.p.charges[len(m.p.charges)-1].amount * int64(time.Minute)
+			if lowest = min(lowest, fill-last); first {
+				lowest = fill
+			}
+		}
+		back := min(lowest, m.made[1]*int64(time.Minute))
+		if m.made[1] == 0 {
+			back = 0
+		}
+		some = some || back > 0
+		m.lose(1)
+		if want := m.p.fill(m.now) - back; m.level() != want {
+			t.Fatalf("the fill is %d, want %d", m.level(), want)
+		}
+	})
+	if !some {
+		t.Error("nothing came back")
+	}
+}
+
+// However many attempts are lost, the fill is not lower than if what was produced in vain had never been charged.
+func TestLostOutputDoesNotComeBackTwice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newProducer(t, 4)
+		for range 60 {
+			c := CallID(rapid.IntRange(1, 4).Draw(t, "whose"))
+			if rapid.IntRange(0, 5).Draw(t, "lost") > 0 {
+				m.report(c)
+			} else {
+				lost := m.made[c]
+				for i := len(m.by) - 1; i >= 0 && lost > 0; i-- {
+					if m.by[i] == c {
+						lost -= m.p.charges[i].amount
+						m.p.charges[i].amount = 0
+					}
+				}
+				m.lose(c)
+			}
+			if least := m.p.fill(m.now); m.level() < least {
+				t.Fatalf("the fill is %d, at least %d", m.level(), least)
+			}
+		}
+	})
+}
