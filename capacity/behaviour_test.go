@@ -52,6 +52,37 @@ func TestBehaviour(t *testing.T) {
 	}
 }
 
+// The list of rules in the package's documentation names files that are there, and every script.
+func TestRulesHaveScripts(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rules, _ := strings.Cut(string(text), "# Rules\n")
+	var listed []string
+	for line := range strings.Lines(rules) {
+		line, ok := strings.CutPrefix(line, "//\t")
+		if !ok {
+			continue
+		}
+		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
+			name := word
+			if !strings.HasSuffix(word, ".go") {
+				name = "testdata/" + word + ".txt"
+				listed = append(listed, name)
+			}
+			if _, err := os.Stat(name); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	slices.Sort(listed)
+	if err != nil || !slices.Equal(files, listed) {
+		t.Errorf("the scripts are %q, %v, and those that are listed %q", files, err, listed)
+	}
+}
+
 // firstDifference shows the first line in which two texts differ, with its paragraph.
 func firstDifference(want, got string) string {
 	w, g := strings.Split(want, "\n\n"), strings.Split(got, "\n\n")

@@ -10,9 +10,10 @@
 // A call arrives with the limits that apply to it and a route of lanes. A lane is a model served by a pool, the set of replicas behind
 // one queue. The call holds on every limit of its lane or on none (hold.go): buckets, which drain at their rate (bucket.go,
 // layers.go), and counters, which start again each period (counter.go). A lane of a reservation (reserve.go) charges what was bought as the
-// call goes (units.go). It waits in its tier by fairness between accounts and then principals (fair.go, queue.go), or at a seat of its
-// reservation (seats.go), gets a slot of a replica (place.go, rack.go) if what was bought by others stays theirs (headroom.go), and runs until
-// it is settled, retried or recalled for a call with a better right to its slot (run.go, lend.go).
+// call goes (units.go). If the pool takes it (accept.go, wait.go, stranded.go) it waits in its tier by fairness between accounts and then principals
+// (queue.go, fair.go), or at a seat of its reservation (seats.go). In its turn (turn.go) it gets a slot (admit.go) of a replica (place.go,
+// affinity.go, rack.go, pool.go) if what was bought by others stays theirs (headroom.go, apart.go), and runs until it is settled, retried or
+// recalled for a call with a better right to its slot (run.go, lend.go).
 //
 // # Invariants
 //
@@ -21,5 +22,22 @@
 // flight nothing is held, and when time has passed nothing is filled. What is charged to a reservation within its purchase in every minute is
 // never refused, and no call that cannot be recalled starts where it takes what backs another's purchase.
 //
-// The scripts in testdata show the behaviour with its figures.
+// # Rules
+//
+// The scripts in testdata show each rule with its figures:
+//
+//	hold.go, bucket.go, layers.go      atomic_holds, hold_settle_refund, drained_hold, debt, over_depth, rebuild, clock
+//	counter.go                         calendar, concurrent
+//	quota.go, share.go                 quota, shares
+//	step.go                            spill, spill_budget
+//	reserve.go, units.go               reservation, reservation_config, reservation_example, reservation_parts
+//	headroom.go, seats.go              headroom, headroom_memory, headroom_large, oversized, sold_out, reservation_teams
+//	apart.go                           isolation, isolation_parts, isolation_recall, isolation_memory, isolation_order
+//	lend.go                            lending, recall, recall_of_use_to_somebody
+//	queue.go, fair.go, turn.go         tiers, fair_queue
+//	accept.go, deadline.go, wait.go    queue_room, deadline, reservation_latency
+//	place.go, affinity.go, rack.go     placement, weights, standby
+//	pool.go, run.go, stranded.go       replica_down, memory_shrinks, retry_and_exclude, stranded
+//	scale.go                           elastic, elastic_sold, starting
+//	explain.go, explain_slots.go       explain, reservation_explain
 package capacity
