@@ -26,6 +26,8 @@ type Options struct {
 	Metrics  Metrics
 	// Recording is where the scheduler's events go; the zero value is nowhere.
 	Recording Recording
+	// Want is called with the number of engines that the rules of a model want, when that changes. It must not wait, nor call the Dispatcher.
+	Want func(model string, n int32)
 }
 
 // Dispatcher is the live scheduler. It is safe for concurrent use.
@@ -47,7 +49,8 @@ type Dispatcher struct {
 	timer    *time.Timer
 	armed    capacity.Instant // when the timer fires; 0 when it does not run
 	cal      calendars
-	rec      *recorder // nil if nothing is recorded
+	elastic  map[capacity.PoolID]string // models whose engines come and go
+	rec      *recorder                  // nil if nothing is recorded
 }
 
 // New returns a dispatcher that serves nothing until Configure.
@@ -130,6 +133,12 @@ func (d *Dispatcher) send(ev *capacity.Event) {
 // deliver puts an action into the mailbox of the call it names. A terminal action is the
 // last one, so the call is forgotten.
 func (d *Dispatcher) deliver(a *capacity.Action) {
+	if a.Kind == capacity.ActionWantReplicas {
+		if model, ok := d.elastic[a.Pool]; ok && d.opts.Want != nil {
+			d.opts.Want(model, a.N)
+		}
+		return
+	}
 	c := d.calls[a.Call]
 	if c == nil {
 		return

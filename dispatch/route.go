@@ -31,7 +31,7 @@ type lane struct {
 }
 
 // onDemand says whether the caller's quota for the model applies, and its price.
-func (l *lane) onDemand() bool { return l.mode == meter.ModeOnDemand }
+func (l *lane) onDemand() bool { return l.mode != meter.ModeProvisioned }
 
 // limits lists what applies in this lane alone, whoever calls: the quota of its engine, and its budget.
 func (l *lane) limits() []limit {

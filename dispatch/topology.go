@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"forebay/capacity"
+	"forebay/capacity/scale"
 	"forebay/catalog"
 	"forebay/engine"
 	"forebay/identity"
@@ -47,6 +48,21 @@ type Model struct {
 	MaxWait   time.Duration
 	// Timeouts go before those of the engines.
 	Timeouts engine.Timeouts
+	// Mode is that of calls by the model's own name; "" is meter.ModeOnDemand.
+	Mode string
+	// Scaling makes the model's engines come and go with its calls; nil for those that are just there.
+	Scaling *Scaling
+}
+
+// Scaling is how the engines of a model follow its calls. Each binding is one instance.
+type Scaling struct {
+	Rules scale.Rules
+	// Desired sets the number by hand, once for each Generation; 0 leaves it to the rules.
+	Desired    int32
+	Generation uint64
+	// MaxHeld and MaxHold bound the calls that wait while no engine is up, and for how long one does; 0 are the bounds of the queue.
+	MaxHeld int32
+	MaxHold time.Duration
 }
 
 // Binding says that an engine serves a model under the engine's own name.

@@ -99,6 +99,7 @@ type ids struct {
 	calendars    map[calendarKey]capacity.CalendarID
 	ratios       map[string]*ratio
 	engines      map[string]*engineState
+	scalings     map[string]*Scaling // by model, as the scheduler was told
 }
 
 func newIDs() ids {
@@ -181,6 +182,9 @@ type builder struct {
 	fresh map[limitKey]bool
 	// states are the engines by name.
 	states map[string]*engineState
+	// scalings are those in force, by model, and elastic the models by their pools.
+	scalings map[string]*Scaling
+	elastic  map[capacity.PoolID]string
 }
 
 // Configure replaces the topology. It reports every dangling reference at once and then changes nothing.
@@ -198,7 +202,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		scopes:       make(map[scopeRef][]limit),
 		accounts:     make(map[string]capacity.AccountID),
 		principals:   make(map[string]capacity.PrincipalID),
-	}, fresh: make(map[limitKey]bool)}
+	}, fresh: make(map[limitKey]bool), scalings: make(map[string]*Scaling), elastic: make(map[capacity.PoolID]string)}
 	b.engines()
 	b.models()
 	b.reservations()
@@ -209,7 +213,7 @@ func (d *Dispatcher) Configure(top Topology) error {
 		return err
 	}
 	b.removed()
-	d.fresh = b.fresh
+	d.fresh, d.ids.scalings, d.elastic = b.fresh, b.scalings, b.elastic
 	d.ids.engines = b.states // of an engine that has gone, the client is closed by whoever opened it
 	old := d.world.Swap(b.w)
 	d.rollCalendars()
@@ -254,6 +258,7 @@ func (b *builder) models() {
 		}
 		b.cfg.Models = append(b.cfg.Models, capacity.Model{ID: id, Burndown: m.Burndown, MaxOutput: m.MaxOutput, WeightInput: 1, WeightOutput: 4})
 		b.pool(m.ID, sm, m, m.Bindings)
+		b.scaling(m, sm.pool)
 		b.w.models[m.ID] = sm
 	}
 }
@@ -273,7 +278,7 @@ func (b *builder) pool(key string, sm *servedModel, m *Model, bindings []Binding
 		b.bind(key, sm, &bindings[i], one)
 	}
 	b.w.pools[key] = sm
-	sm.alone = lane{mode: meter.ModeOnDemand, model: sm}
+	sm.alone = lane{mode: cmp.Or(m.Mode, meter.ModeOnDemand), model: sm}
 }
 
 // poolKind is that of all engines of a pool, or of a mixed one that which promises least: what is rented.
@@ -396,6 +401,7 @@ func (b *builder) removed() {
 			b.cfg.RemoveReplicas = append(b.cfg.RemoveReplicas, id)
 		}
 	}
+	b.forgetReplicas(old)
 	for name, m := range old.models {
 		if b.w.models[name] == nil {
 			b.cfg.RemoveModels = append(b.cfg.RemoveModels, m.id)

@@ -14,6 +14,8 @@ const (
 const (
 	ModeOnDemand    = "on-demand"
 	ModeProvisioned = "provisioned"
+	ModeDedicated   = "dedicated"  // an endpoint of instances
+	ModeServerless  = "serverless" // an endpoint that follows its calls
 )
 
 // Record is one row of the ledger: one call. Times are wall-clock instants and durations
@@ -33,7 +35,7 @@ type Record struct {
 	ModelAsked  string
 	Model       string
 	Region      string // prefix of a system inference profile
-	Mode        string // ModeOnDemand, ModeProvisioned
+	Mode        string // ModeOnDemand, ModeProvisioned, ModeDedicated, ModeServerless
 	Reservation string // the purchase that served the call, "" for none; its hours are charged, not the call
 	Route       string // the route that was called, "" for a model by a name of its own
 	Lane        int    // of the route, from 0

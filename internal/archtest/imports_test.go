@@ -61,7 +61,7 @@ var diagram = []node{
 	{"engine/simulated", []string{"engine", "fault", "infer", "perf"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
 	{"engine/", []string{"engine", "engine/reply", "engine/splice", "engine/upstream", "dialect", "fault", "infer", "wire", "wire/"}, "an engine answers calls and decides nothing; what it needs comes with the request"},
 
-	{"dispatch", []string{"capacity", "capacity/eventlog", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
+	{"dispatch", []string{"capacity", "capacity/eventlog", "capacity/scale", "catalog", "engine", "fault", "identity", "infer", "meter"}, "dispatch is the scheduler's live shell and knows the port, not the engines, APIs or stores"},
 	{"meter/tracing", []string{"fault", "infer"}, "tracing is told of calls by those who carry them; it asks nobody"},
 	{"meter/bulk", nil, "a way of writing to SQLite, which knows nothing of what is written"},
 	{"meter", []string{"catalog", "fault", "infer", "internal/filelock", "meter/bulk"}, "metering takes finished records; it never asks the road they came"},
