@@ -170,7 +170,7 @@ func TestFiles(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if len(cfg.Engines) != 3*s.Replicas || len(cfg.Keys) != s.Tenants+3 {
+	if len(cfg.Engines) != 3*s.Replicas+1 || len(cfg.Keys) != s.Tenants+3 {
 		t.Errorf("%d engines, %d keys", len(cfg.Engines), len(cfg.Keys))
 	}
 	s.Slots = 1 << 20

@@ -81,6 +81,9 @@ func (s *Setting) Check() error {
 const (
 	Model  = "forebay.proof-v1:0"
 	faulty = "forebay.proof-faulty-v1:0"
+	// burning is a model of the catalogue whose output counts burndown times against a limit of tokens.
+	burning  = "anthropic.claude-3-haiku-20240307-v1:0"
+	burndown = 5
 )
 
 func behind(i int) string { return fmt.Sprintf("forebay.proof-behind-%d-v1:0", i+1) }
@@ -170,9 +173,11 @@ func (s *Setting) Files(dir string, proxies []*Proxy) (string, error) {
 		fmt.Fprintf(&y, "  replica-%d: {type: simulated, profile: %q, slots: %d, seed: %d, directives: true, cost: {input: 0.05 USD, output: 0.20 USD}}\n", i+1, s.Profile, s.Slots, i+1)
 		bindings = append(bindings, fmt.Sprintf("{engine: replica-%d}", i+1))
 	}
+	fmt.Fprintf(&y, "  burning: {type: simulated, profile: %q, slots: %d, seed: 1, directives: true}\n", s.Profile, s.Slots)
 	s.faultyEngines(&y, dir, proxies)
 	fmt.Fprintf(&y, "models:\n  %q:\n    {family: openai, context: 8192, max_output: 256, max_queue: 500, max_wait: 5s, price: {input: 100 USD, output: 400 USD, flex: 0.5},\n", Model)
 	fmt.Fprintf(&y, "     unit: {input: %d, output: %d, hour: 10.00 USD}, engines: [%s]}\n", r.unitInput, r.unitOutput, strings.Join(bindings, ", "))
+	fmt.Fprintf(&y, "  %q: {max_queue: 500, max_wait: 5s, engines: [{engine: burning}]}\n", burning)
 	s.faultyModels(&y, &r, len(proxies))
 	var accounts, keys strings.Builder
 	for i := operator; i < s.Tenants; i++ {
