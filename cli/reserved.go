@@ -109,7 +109,7 @@ func (c *usageCmd) postings(e *env, q url.Values) error {
 	if c.JSON {
 		return printJSON(e, out)
 	}
-	head := []string{"at", "kind", "purchase", "name", "units", "seconds", "per unit-hour", "charge", "cost", "term", "expires"}
+	head := []string{"at", "kind", "purchase", "name", "units", "seconds", "per unit-hour", "charge", "cost", "term", "expires", "unit"}
 	var rows [][]string
 	for i := range out.Postings {
 		rows = append(rows, postingColumns(&out.Postings[i]))
@@ -150,6 +150,6 @@ func postingColumns(p *accrual.Posting) []string {
 	}
 	return []string{
 		p.At.Format(time.RFC3339), p.Kind, p.Purchase, p.Name, count(p.Units), seconds, money(p.ChargeRate.Known, p.ChargeRate.Nano, p.ChargeRate.Currency),
-		charge, cost, p.Term, expires,
+		charge, cost, p.Term, expires, fmt.Sprintf("%d/%d %s", p.Size.Input, p.Size.Output, p.Size.Basis),
 	}
 }

@@ -120,15 +120,15 @@ func screen(now, before *admin.Live, lines int) string {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d/%d\t%d\t%d\t%d\t%s\n", p.Name, p.Kind, p.Replicas, bar(int64(p.Busy), int64(p.Slots)), p.Busy, p.Slots, p.Sold, p.Lent, p.Waiting, byTier(p.Tiers))
 	}
 	if len(now.Reservations) > 0 {
-		_, _ = fmt.Fprintln(w, "\nRESERVATION\tMODEL\tINPUT USED\t\tOUTPUT USED\t\tSLOTS\tRUNNING\tWAITING")
+		_, _ = fmt.Fprintln(w, "\nRESERVATION\tMODEL\tUNIT\tINPUT USED\t\tOUTPUT USED\t\tSLOTS\tRUNNING\tWAITING")
 	}
 	for i := range now.Reservations {
 		r := &now.Reservations[i]
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", r.ID, r.Model, bar(r.Input.Fill, r.Input.Depth), share(r.Input), bar(r.Output.Fill, r.Output.Depth), share(r.Output),
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", r.ID, r.Model, r.Unit, bar(r.Input.Fill, r.Input.Depth), share(r.Input), bar(r.Output.Fill, r.Output.Depth), share(r.Output),
 			r.Slots+r.Own, r.Running, r.Waiting)
 		for k := range r.Parts {
 			x := &r.Parts[k]
-			_, _ = fmt.Fprintf(w, "  team %s\t\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", x.Team, bar(x.Input.Fill, x.Input.Depth), share(x.Input), bar(x.Output.Fill, x.Output.Depth), share(x.Output),
+			_, _ = fmt.Fprintf(w, "  team %s\t\t\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", x.Team, bar(x.Input.Fill, x.Input.Depth), share(x.Input), bar(x.Output.Fill, x.Output.Depth), share(x.Output),
 				x.Slots, x.Running, x.Waiting)
 		}
 	}

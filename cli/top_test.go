@@ -17,7 +17,7 @@ func sampleLive() *admin.Live {
 			{Name: "idle", Slots: 4},
 			{Name: "llama", Kind: "owned", Replicas: 2, Slots: 24, Busy: 12, Sold: 6, Lent: 2, Waiting: 5, Tiers: map[string]int32{"flex": 3, "default": 2}},
 		},
-		Reservations: []admin.LiveReservation{{ID: "pt-1", Model: "llama", Use: admin.Use{Input: admin.Level{Fill: 250, Depth: 1000, Rate: 1000}, Slots: 6, Running: 3}}},
+		Reservations: []admin.LiveReservation{{ID: "pt-1", Model: "llama", Unit: "measured", Use: admin.Use{Input: admin.Level{Fill: 250, Depth: 1000, Rate: 1000}, Slots: 6, Running: 3}}},
 		Tenants:      []admin.LiveTenant{{Account: "1", Pool: "llama", Tier: "default", Running: 1}, {Account: "2", Pool: "llama", Tier: "flex", Running: 9, Waiting: 5}},
 	}
 	l.Totals = admin.LiveTotals{Arrived: 100, Rejected: map[string]uint64{"bucket": 10}, Charge: map[string]int64{"USD": 1e9}}
@@ -28,7 +28,7 @@ func sampleLive() *admin.Live {
 func TestScreen(t *testing.T) {
 	first := sampleLive()
 	text := screen(first, nil, 0)
-	for _, want := range []string{"100 arrived", "refused bucket 10", "1.00 USD charged for calls since the start", "40.00 USD an hour charged for reservations", "██████░░░░░░", "12/24", "default 2, flex 3", "25 %"} {
+	for _, want := range []string{"100 arrived", "refused bucket 10", "1.00 USD charged for calls since the start", "40.00 USD an hour charged for reservations", "██████░░░░░░", "12/24", "default 2, flex 3", "measured", "25 %"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

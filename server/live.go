@@ -39,7 +39,7 @@ func (s *sums) read() (charge, cost map[string]int64) {
 
 // Live implements admin.State.
 func (v adminView) Live(context.Context) *admin.Live {
-	now := v.s.dispatch.Live()
+	now, bought := v.s.dispatch.Live(), v.s.provisioned.Load()
 	out := &admin.Live{At: time.Now(), Totals: totals(&now.Totals)}
 	out.Totals.Charge, out.Totals.Cost = v.s.metrics.sums.read()
 	for i := range now.Pools {
@@ -47,7 +47,11 @@ func (v adminView) Live(context.Context) *admin.Live {
 	}
 	for i := range now.Reservations {
 		r := &now.Reservations[i]
-		out.Reservations = append(out.Reservations, admin.LiveReservation{ID: r.ID, Model: r.Model, Use: use(&r.ReservationStatus)})
+		to := admin.LiveReservation{ID: r.ID, Model: r.Model, Use: use(&r.ReservationStatus)}
+		if t := bought.byARN[r.ID]; t != nil {
+			to.Unit = string(t.Unit.Basis)
+		}
+		out.Reservations = append(out.Reservations, to)
 	}
 	for _, t := range now.Tenants {
 		out.Tenants = append(out.Tenants, admin.LiveTenant{Account: t.Account, Pool: t.Pool, Tier: t.Tier.String(), Running: t.Running, Waiting: t.Waiting})

@@ -42,6 +42,7 @@ type LivePool struct {
 type LiveReservation struct {
 	ID    string `json:"id"`
 	Model string `json:"model"`
+	Unit  string `json:"unit,omitempty"` // where the size of a unit comes from: placeholder, given or measured
 	Use
 }
 
