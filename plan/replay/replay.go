@@ -46,7 +46,8 @@ type Serving struct {
 	Bought Rate
 	// Later are the changes of that rate, in order of time from the start of the run on: of units that are bought by a schedule.
 	Later []Change
-	// OnDemand says that calls are served on demand, within Quota: all of them, or those that Bought does not take.
+	// OnDemand says that calls are served on demand, within Quota: all of them, or those that Bought does not take. Without it Quota bounds what engines of
+	// one's own take.
 	OnDemand bool
 	Quota    Quota
 	// Engines are the engines of one's own, each with the profile and slots for Slots calls: they take all calls, those that Bought does not take, or, with
@@ -205,7 +206,7 @@ func (r *run) build() error {
 		}
 	}
 	cloud := s.cloud()
-	if s.OnDemand {
+	if s.metered() {
 		if s.Quota.Requests > 0 {
 			c.Buckets = append(c.Buckets, capacity.Bucket{ID: requests, Measure: capacity.MeasureRequests, Rate: s.Quota.Requests})
 		}
@@ -259,6 +260,9 @@ func (s *Serving) cloud() perf.Profile {
 // rents says whether any call goes to a cloud, on demand or at a tier at which it may wait.
 func (s *Serving) rents() bool { return s.OnDemand || s.Engines == 0 && s.Waiting != (Waiting{}) }
 
+// metered says whether any call counts against the quota.
+func (s *Serving) metered() bool { return s.OnDemand || s.Engines > 0 }
+
 // slots are the calls that one of the engines has at once.
 func (r *run) slots() int32 { return int32(min(r.serving.Slots, r.serving.Profile.MaxBatch)) }
 
@@ -302,12 +306,15 @@ func (r *run) lanes(e *capacity.Event) {
 	}
 	if s.Engines > 0 {
 		l := capacity.Lane{Pool: own, Model: model, Counters: capacity.AllLimits}
+		if !s.OnDemand {
+			l.Buckets = capacity.AllLimits
+		}
 		if s.OnDemand && !e.Preemptible {
 			l.Spill, l.MaxWait = capacity.SpillOverLatency, s.MaxWait
 		}
 		lanes = append(lanes, l)
 	}
-	metered := s.OnDemand && e.Tier != capacity.TierBatch
+	metered := s.metered() && e.Tier != capacity.TierBatch
 	if s.OnDemand && !e.Preemptible || e.Preemptible && s.Engines == 0 {
 		l := capacity.Lane{Pool: rented, Model: model}
 		if metered {

@@ -65,7 +65,7 @@ func must(t *testing.T, traffic iter.Seq2[workload.Request, error], s Serving) *
 	return r
 }
 
-func profile(t *testing.T, name string) perf.Profile {
+func profile(t testing.TB, name string) perf.Profile {
 	t.Helper()
 	p, err := perf.Named(name)
 	if err != nil {
