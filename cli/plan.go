@@ -266,7 +266,7 @@ type planTraffic struct {
 	Columns map[string]string `help:"Columns of the file by what they say, where the guess is wrong: time=NAME,input=NAME,output=NAME (also cached, max-output, tenant, prefix, status, count, rate)." placeholder:"WHAT=NAME" mapsep:","`
 	Tokens  string            `help:"Tokens of a call, in and out, where the file counts calls alone." placeholder:"IN,OUT"`
 	planLedger
-	Missing   string        `help:"What windows without a row are: unknown (missing data, filled by what other days had) or idle." enum:"unknown,idle" default:"unknown"`
+	Missing   string        `help:"What windows of a file without a row, and times of a ledger in which no server ran, are: unknown (missing data, filled by what other days had) or idle." enum:"unknown,idle" default:"unknown"`
 	Copies    bool          `help:"Rows like the one before are calls of their own, also where most rows are."`
 	UsageType string        `help:"Only usage types of a cost report that have this in their names." placeholder:"TEXT"`
 	UsageUnit float64       `help:"Tokens of one unit of a cost report, where it does not say." placeholder:"N"`
@@ -293,7 +293,7 @@ func (c *planTraffic) source(ctx context.Context, model string, seed uint64) (s 
 	case err != nil:
 		return nil, nil, fault.Newf(fault.Invalid, "--timezone %q is not known: name one such as America/New_York", c.Timezone)
 	case c.Ledger.given:
-		return c.planLedger.source(ctx, model, location)
+		return c.planLedger.source(ctx, model, location, c.Missing == "idle")
 	case c.Shape != "":
 		s, err = shape.Parse(c.Shape, seed)
 	default:

@@ -90,7 +90,7 @@ func (c *planLedger) query(model string) (q meter.DemandQuery, err error) {
 }
 
 // source opens the ledger. What it returns besides is to be called when it has been read for the last time.
-func (c *planLedger) source(ctx context.Context, model string, location *time.Location) (workload.Source, func(), error) {
+func (c *planLedger) source(ctx context.Context, model string, location *time.Location, idle bool) (workload.Source, func(), error) {
 	q, err := c.query(model)
 	if err != nil {
 		return nil, nil, err
@@ -99,7 +99,7 @@ func (c *planLedger) source(ctx context.Context, model string, location *time.Lo
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := ledger.Open(pages, ledger.Options{Name: name, Query: q, Location: location, Now: time.Now()})
+	s, err := ledger.Open(pages, ledger.Options{Name: name, Query: q, Location: location, Idle: idle, Now: time.Now()})
 	if err != nil {
 		done()
 		return nil, nil, err

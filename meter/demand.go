@@ -39,6 +39,8 @@ type DemandPage struct {
 	UpTo int64  `json:"upTo"`
 	// Totals are those of all calls that were served; on the first page of a reading.
 	Totals *DemandTotals `json:"totals,omitempty"`
+	// Up are the times in which a server ran; on the first page of a reading.
+	Up *Uptimes `json:"up,omitempty"`
 }
 
 // DemandRow is a call that somebody wanted: served, failed, or refused for want of capacity. What was refused as invalid is none.
@@ -132,6 +134,10 @@ func (l *Ledger) Demand(ctx context.Context, q DemandQuery) (*DemandPage, error)
 		q.UpTo = p.UpTo
 		p.Totals = &DemandTotals{}
 		if err := l.demandTotals(ctx, &q, p.Totals); err != nil {
+			return nil, err
+		}
+		var err error
+		if p.Up, err = l.uptimes(ctx, q.Since, q.Until); err != nil {
 			return nil, err
 		}
 	}

@@ -26,7 +26,9 @@ type LedgerOptions struct {
 	Sync bool
 	// Serve keeps answering calls when rows cannot be written, and counts the lost rows.
 	Serve bool
-	Log   *slog.Logger
+	// Uptimes notes while the ledger is open that a server runs on it.
+	Uptimes bool
+	Log     *slog.Logger
 	// MaxPages bounds the database, for tests of a full disk; 0 is no bound.
 	MaxPages int
 	// fast keeps the database from waiting for the disk, and long for others, in tests that open many.
@@ -78,6 +80,13 @@ func OpenLedger(ctx context.Context, o LedgerOptions) (*Ledger, error) {
 	}
 	l.ended.Go(l.run)
 	l.ended.Go(l.tally)
+	if o.Uptimes {
+		id, err := l.attended(ctx, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("ledger %s: %w", o.Path, errors.Join(err, l.Close()))
+		}
+		l.ended.Go(func() { l.attend(id) })
+	}
 	return l, nil
 }
 

@@ -103,6 +103,10 @@ CREATE TABLE refunds (
   posted INTEGER NOT NULL,
   PRIMARY KEY (purchase, hour)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- When a server ran on the ledger: from when to when it was last seen.
+CREATE TABLE uptimes (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
+CREATE INDEX uptimes_since ON uptimes (since);
 `}
 
 // migrate brings the schema up to date, and refuses a file of a newer program.

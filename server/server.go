@@ -122,7 +122,7 @@ func (s *Server) open(ctx context.Context) error {
 		return fmt.Errorf("the data directory %s cannot be used: %w", s.cfg.DataDir, err)
 	}
 	s.ledger, err = meter.OpenLedger(ctx, meter.LedgerOptions{
-		Path: filepath.Join(s.cfg.DataDir, "ledger.db"), Sync: s.cfg.Ledger.Sync == "full", Serve: s.cfg.Ledger.OnFailure == "serve", Log: s.log,
+		Path: filepath.Join(s.cfg.DataDir, "ledger.db"), Sync: s.cfg.Ledger.Sync == "full", Serve: s.cfg.Ledger.OnFailure == "serve", Uptimes: true, Log: s.log,
 	})
 	if err != nil {
 		return err

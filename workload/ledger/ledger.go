@@ -26,6 +26,8 @@ type Options struct {
 	Query meter.DemandQuery
 	// Location is where days are counted; nil is UTC.
 	Location *time.Location
+	// Idle says that times in which no server ran are idleness; else the demand in them is unknown.
+	Idle bool
 	// Now ends a query without an end, so that each reading ends there.
 	Now time.Time
 }
@@ -37,6 +39,7 @@ type Traffic struct {
 	asked bool  // the query has an end of its own
 	base  int64 // the clock at instant 0, nanoseconds since 1970
 	mean  struct{ input, output int64 }
+	up    *meter.Uptimes // nil where it is not told
 	last  atomic.Pointer[outcome]
 }
 
@@ -45,6 +48,7 @@ type outcome struct {
 	length  time.Duration
 	tenants []string
 	notes   []string
+	unknown []workload.Span
 }
 
 const (
@@ -72,7 +76,7 @@ func Open(pages Pages, opt Options) (*Traffic, error) {
 	if len(p.Rows) == 0 {
 		return nil, nothing(opt.Name, p.Totals)
 	}
-	t := &Traffic{pages: pages, opt: opt, asked: asked}
+	t := &Traffic{pages: pages, opt: opt, asked: asked, up: p.Up}
 	t.opt.Query.UpTo = p.UpTo
 	if s := p.Totals; s != nil && s.Served > 0 {
 		t.mean.input, t.mean.output = max(s.Input/s.Served, 1), s.Output/s.Served
@@ -104,11 +108,10 @@ func (t *Traffic) Info() workload.Info {
 		Name: t.opt.Name, Format: "ledger", Start: time.Unix(0, t.base).In(t.opt.Location),
 		Notes: []string{
 			"calls that were refused for want of capacity are in it, as large as they were estimated; their answers are taken to be of the mean size of those that were served, or what was asked for at most if that is less",
-			"times without a call count as idle: of a time when no server ran, the ledger knows nothing",
 		},
 	}
 	if o := t.last.Load(); o != nil {
-		i.Length, i.Tenants = o.length, o.tenants
+		i.Length, i.Tenants, i.Unknown = o.length, o.tenants, o.unknown
 		i.Notes = append(i.Notes, o.notes...)
 	}
 	return i
@@ -269,6 +272,7 @@ func (x *reading) outcome() *outcome {
 	if until := x.t.opt.Query.Until.UnixNano(); x.t.asked && until > x.last {
 		o.length = time.Duration(until - x.t.base)
 	}
+	o.unknown, o.notes = x.t.down(o.length)
 	note := func(n int64, format string) {
 		if n > 0 {
 			o.notes = append(o.notes, fmt.Sprintf(format, n))
