@@ -53,6 +53,7 @@ func (c *doctorCmd) Run(e *env) error {
 	}
 	add("data directory", err, cfg.DataDir)
 	machine(&cfg, add)
+	checkWeights(e, &cfg, add)
 	c.server(e, add)
 	c.purchases(e, add)
 	for _, f := range look(e.ctx, knownEngines) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -270,6 +271,34 @@ func (c *modelPulled) Run(e *env) error {
 		return weightsError(err)
 	}
 	return printKept(e, c.JSON, entries)
+}
+
+// checkWeights tells how much room pulled weights take, if there are any.
+func checkWeights(e *env, cfg *config.Config, add func(name string, err error, ok string)) {
+	if _, err := os.Stat(server.WeightsDir(cfg)); err != nil {
+		return
+	}
+	var entries []cache.Entry
+	weights, err := server.Weights(cfg)
+	if err == nil {
+		entries, err = weights.Entries(e.ctx)
+	}
+	var size int64
+	var partial int
+	for i := range entries {
+		size += entries[i].Bytes
+		if entries[i].Partial && !entries[i].InUse {
+			partial++
+		}
+	}
+	detail := fmt.Sprintf("%d pulled, %s", len(entries)-partial, bytesText(size))
+	if partial > 0 {
+		detail += fmt.Sprintf(", %d cut off: forebay models prune --partial", partial)
+	}
+	if limit := int64(cfg.Weights.Limit); limit > 0 {
+		detail += ", of at most " + bytesText(limit)
+	}
+	add("weights", err, detail)
 }
 
 type modelPrune struct {

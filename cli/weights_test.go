@@ -86,6 +86,11 @@ func TestModelsPull(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "hf://org/name/x.gguf") || !strings.Contains(out, "idle") {
 		t.Errorf("%d\n%s", code, out)
 	}
+	var doctor bytes.Buffer
+	Main(t.Context(), []string{"doctor", "--config", r.file, "--data-dir", r.dir}, Streams{In: strings.NewReader(""), Out: &doctor, Err: &doctor})
+	if !strings.Contains(doctor.String(), "1 pulled, 7 B") {
+		t.Error(doctor.String())
+	}
 	for want, args := range map[string][]string{
 		"say what to remove": {"prune"}, "is not among": {"prune", "hf://org/none"}, "is invalid": {"pull", "x.gguf"}, "cannot be read": {"pull", filepath.Join(r.dir, "none")},
 	} {

@@ -23,12 +23,17 @@ func Weights(cfg *config.Config) (*cache.Cache, error) {
 		hub.Token = token
 	}
 	return cache.New(cache.Options{
-		Dir: cmp.Or(w.Dir, filepath.Join(cfg.DataDir, "weights")), Limit: int64(w.Limit), KeepFree: int64(w.KeepFree),
+		Dir: WeightsDir(cfg), Limit: int64(w.Limit), KeepFree: int64(w.KeepFree),
 		Source: fetch.New(fetch.Options{
 			Hub: hub, Objects: buckets(cfg), Parallel: w.Downloads,
 			S3: fetch.S3Options{Endpoint: w.S3.Endpoint, Region: w.S3.Region, Load: fetch.Profile(w.S3.Profile)},
 		}),
 	})
+}
+
+// WeightsDir is where that cache lies.
+func WeightsDir(cfg *config.Config) string {
+	return cmp.Or(cfg.Weights.Dir, filepath.Join(cfg.DataDir, "weights"))
 }
 
 // buckets are the objects of a configuration: its buckets, and those in the data directory.

@@ -215,7 +215,8 @@ func (c *Cache) choose(entries []Entry, p plan, need, free int64) (remove []Entr
 			return nil, full(CodeFull, fmt.Sprintf("%s takes %d bytes, the cache of weights at most %d, and %d of them are in use.", p.Ref, p.Bytes, c.o.Limit, c.size(entries)))
 		}
 		if at < 0 {
-			return nil, full(fault.CodeStorage, fmt.Sprintf("The disk of the weights is full: %s needs %d bytes more than there are.", p.Ref, need-free))
+			return nil, full(fault.CodeStorage, fmt.Sprintf("The disk of the weights has no room: %s needs %d bytes, and %d are free, of which %d stay free for others (weights.keep_free).",
+				p.Ref, need, free+c.o.KeepFree, c.o.KeepFree))
 		}
 		before := c.size(entries)
 		remove = append(remove, entries[at])
