@@ -47,6 +47,9 @@ type Book struct {
 	// asked is what the fleet was last asked for, by the IDs of variants: nil for their end. Guarded by mu.
 	asked map[string]*fleet.Variant
 
+	// scaled is what is registered to scale. Like live it is never changed, only replaced.
+	scaled atomic.Pointer[map[Scalable]*Scaled]
+
 	calls tally
 }
 
@@ -60,6 +63,7 @@ func New(o Options) *Book {
 		b.Health = b.calls.of
 	}
 	b.live.Store(&map[string]*entry{})
+	b.scaled.Store(&map[Scalable]*Scaled{})
 	return b
 }
 

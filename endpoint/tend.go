@@ -65,6 +65,13 @@ func (b *Book) Load(ctx context.Context) error {
 		for _, e := range list {
 			b.keep(e)
 		}
+		if err != nil {
+			return err
+		}
+		targets, err := all[Scaled](ctx, tx, kindScaled, "")
+		for _, t := range targets {
+			b.setScaled(t.Scalable(), t)
+		}
 		return err
 	})
 }
@@ -139,11 +146,7 @@ func (b *Book) tend(ctx context.Context, arn string) (time.Time, error) {
 			return time.Time{}, err
 		}
 		if gone {
-			err := b.Store.Update(ctx, func(tx *store.Tx) error { return tx.DeleteResource(ctx, arn) })
-			if err == nil {
-				b.forget(arn)
-			}
-			return time.Time{}, err
+			return time.Time{}, b.end(ctx, v.e)
 		}
 		if same(x.Endpoint, v.e) {
 			return v.next, nil
@@ -154,6 +157,32 @@ func (b *Book) tend(ctx context.Context, arn string) (time.Time, error) {
 		b.keep(v.e)
 		x = (*b.live.Load())[arn]
 	}
+}
+
+// end forgets an endpoint of which nothing is left, and what was registered to scale of it. b.mu is held.
+func (b *Book) end(ctx context.Context, e *Endpoint) error {
+	var targets []*Scaled
+	for s, t := range *b.scaled.Load() {
+		if s.Account == e.Account && s.Endpoint == e.Name {
+			targets = append(targets, t)
+		}
+	}
+	err := b.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, t := range targets {
+			if err := tx.DeleteResource(ctx, t.ARN); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteResource(ctx, e.ARN)
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		b.setScaled(t.Scalable(), nil)
+	}
+	b.forget(e.ARN)
+	return nil
 }
 
 // clone returns an endpoint that shares nothing with e that a step changes.
@@ -255,6 +284,7 @@ func (b *Book) wanted(e *Endpoint, d *Deployed) *fleet.Variant {
 	for _, name := range slices.Sorted(maps.Keys(d.Container.Environment)) {
 		out.Container.Env = append(out.Container.Env, name+"="+d.Container.Environment[name])
 	}
+	b.scale(e, out)
 	if s := v.Serverless; s != nil {
 		out.Resources = engine.Resources{Memory: int64(s.MemoryMB) << 20}
 		out.Rules = scale.Rules{Min: 0, Max: s.Concurrency, Provisioned: s.Provisioned, Slots: 1, Follow: true, Idle: serverlessIdle}
@@ -295,7 +325,7 @@ func (v *visit) await(variants []Deployed) (progress, string, error) {
 		if there && st.Failed {
 			return failed, because(d, st.Reason), nil
 		}
-		if !there || st.Ready < d.Count {
+		if !there || st.Ready < v.b.asked[d.ID].Desired {
 			all = waiting
 		}
 	}

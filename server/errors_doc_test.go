@@ -27,8 +27,8 @@ is worth it. The AWS APIs name an error in the header ` + "`X-Amzn-Errortype`" +
 ` + "`X-Amzn-Requestid`" + `; the others in ` + "`error.type`" + ` and ` + "`error.code`" + `. Where a wait is known it stands in ` + "`Retry-After`" + ` (seconds) and
 ` + "`x-amz-retry-after`" + ` (milliseconds). What the service itself would not say is in ` + "`x-forebay-reason`" + `.
 
-| What | bedrock-runtime | bedrock | sagemaker | sagemaker-runtime | STS | OpenAI | Anthropic |
-|---|---|---|---|---|---|---|---|
+| What | bedrock-runtime | bedrock | sagemaker | sagemaker-runtime | application-autoscaling | STS | OpenAI | Anthropic |
+|---|---|---|---|---|---|---|---|---|
 `
 
 const errorsFoot = `
@@ -86,7 +86,7 @@ func TestErrorsDoc(t *testing.T) {
 	b.WriteString(errorsHead)
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "| %s |", k.what)
-		for _, svc := range []api.Service{f.runtime, f.bedrock, f.sagemaker, f.endpoints, f.sts, f.openai, f.anthropic} {
+		for _, svc := range []api.Service{f.runtime, f.bedrock, f.sagemaker, f.endpoints, f.scaling, f.sts, f.openai, f.anthropic} {
 			rec := httptest.NewRecorder()
 			c := &api.Call{ID: "the-id", HTTP: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), W: api.NewWriter(rec, 0), Log: slog.New(slog.DiscardHandler)}
 			svc.Fail(c, fault.New(k.kind, ""))

@@ -20,7 +20,7 @@ import (
 func TestEveryFailureHasAForm(t *testing.T) {
 	s := run(t, testConfig(t))
 	f := s.front
-	for _, svc := range []api.Service{f.openai, f.anthropic, f.runtime, f.bedrock, f.sts, f.sagemaker, f.endpoints, f.admin, unknownAWS{}} {
+	for _, svc := range []api.Service{f.openai, f.anthropic, f.runtime, f.bedrock, f.sts, f.sagemaker, f.endpoints, f.scaling, f.admin, unknownAWS{}} {
 		for k := range fault.NumKinds {
 			e := fault.Wrap(k, http.ErrAbortHandler, "")
 			e.RetryAfter = 1500 * time.Millisecond

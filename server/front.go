@@ -13,6 +13,7 @@ import (
 
 	"forebay/api"
 	"forebay/api/anthropic"
+	"forebay/api/autoscaling"
 	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
@@ -40,6 +41,7 @@ type front struct {
 	sts       api.Service
 	sagemaker api.Service
 	endpoints api.Service // the runtime of sagemaker
+	scaling   api.Service
 	admin     api.Service
 }
 
@@ -248,6 +250,9 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 func (f *front) targetRoute(target string) (svc api.Service, signer []string) {
 	if sagemaker.Owns(target) {
 		return f.sagemaker, []string{"sagemaker"}
+	}
+	if autoscaling.Owns(target) {
+		return f.scaling, []string{"application-autoscaling"}
 	}
 	return unknownAWS{}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"forebay/api"
 	"forebay/api/admin"
 	"forebay/api/anthropic"
+	"forebay/api/autoscaling"
 	"forebay/api/bedrock"
 	"forebay/api/bedrockruntime"
 	"forebay/api/openai"
@@ -193,7 +194,7 @@ func (s *Server) services() *front {
 	f := &front{
 		s: s, log: s.log, budget: api.NewBudget(int64(s.cfg.Server.Bodies)),
 		openai: &openai.Service{Gateway: g}, anthropic: &anthropic.Service{Gateway: g}, runtime: bedrockruntime.New(g),
-		bedrock: bedrock.New(g, s.control()), sts: sts.New(), sagemaker: s.endpointControl(), endpoints: sagemakerruntime.New(g, s.endpoints),
+		bedrock: bedrock.New(g, s.control()), sts: sts.New(), sagemaker: s.endpointControl(), endpoints: sagemakerruntime.New(g, s.endpoints), scaling: autoscaling.New(s.endpoints),
 	}
 	f.admin = admin.New(adminView{s}, provisionAdmin{s}, s.loggingOf, config.ObjectSchemas("#/components/schemas/"))
 	return f

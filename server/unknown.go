@@ -19,7 +19,7 @@ type unknownAWS struct{}
 func (unknownAWS) Name() string { return "unknown" }
 
 func (unknownAWS) Serve(*api.Call) error {
-	return fault.New(fault.UnknownOperation, "").WithReason("this server has bedrock, bedrock-runtime, sagemaker, sagemaker-runtime and sts")
+	return fault.New(fault.UnknownOperation, "").WithReason("this server has bedrock, bedrock-runtime, sagemaker, sagemaker-runtime, application-autoscaling and sts")
 }
 
 // jsonErrors is the table of the awsJson protocols, where an unknown operation is no path that is not found.

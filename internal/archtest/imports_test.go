@@ -52,6 +52,7 @@ var diagram = []node{
 	{"api/admin", []string{"accrual", "api", "catalog", "fault", "identity", "infer", "invocationlog", "meter", "provision", "resource", "wire", "wire/"}, "the admin API shows what others own through interfaces of its own; server connects them"},
 	{"api/bedrock", []string{"api", "artifact", "catalog", "custom", "fault", "identity", "invocationlog", "profile", "provision", "resource", "wire/"}, "the control plane asks those who keep what callers make; it sees no table and no engine"},
 	{"api/sagemaker", []string{"api", "endpoint", "fault", "identity", "resource", "wire/"}, "the control plane asks those who keep what callers deploy; it sees no table and no instance"},
+	{"api/autoscaling", []string{"api", "endpoint", "fault", "identity", "resource", "wire/"}, "what scales belongs to those who keep endpoints, and how it scales to capacity"},
 	{"api/sagemakerruntime", []string{"api", "endpoint", "fault", "identity", "infer", "resource", "wire", "wire/"}, "calls of endpoints go through the gateway as all calls do; which variant takes one is said by those who keep endpoints"},
 	{"api/", []string{"api", "catalog", "dialect", "fault", "identity", "infer", "wire", "wire/"}, "an API never imports an engine, a store or another API; what APIs share belongs into package api"},
 
