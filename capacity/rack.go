@@ -119,7 +119,8 @@ func (h *loadHeap) down(k int, l load) {
 	h.set(k, l)
 }
 
-// lightest returns the replica with the least load that is fit, 0 if none is. As a rule the first one is; otherwise all are looked at.
+// lightest returns the replica with the least load that is fit, 0 if none is. As a rule the first one is; below each that is not, both that follow it are
+// looked at, unless one that comes before them is fit.
 func (h *loadHeap) lightest(rs []replica, fit func(r *replica) bool) int32 {
 	if len(h.items) == 0 {
 		return 0
@@ -127,16 +128,23 @@ func (h *loadHeap) lightest(rs []replica, fit func(r *replica) bool) int32 {
 	if l := &h.items[0]; fit(&rs[l.replica]) {
 		return l.replica
 	}
-	var best *load
-	for k := range h.items[1:] {
-		if l := &h.items[k+1]; (best == nil || l.before(best)) && fit(&rs[l.replica]) {
-			best = l
-		}
-	}
-	if best == nil {
+	best := h.search(rs, 1, -1, fit)
+	if best = h.search(rs, 2, best, fit); best < 0 {
 		return 0
 	}
-	return best.replica
+	return h.items[best].replica
+}
+
+// search returns the place of the lightest that is fit of those from the k-th on, or best, which is the place of one, if that comes before it.
+func (h *loadHeap) search(rs []replica, k, best int, fit func(r *replica) bool) int {
+	switch {
+	case k >= len(h.items) || best >= 0 && h.items[best].before(&h.items[k]):
+		return best
+	case fit(&rs[h.items[k].replica]):
+		return k
+	}
+	best = h.search(rs, 2*k+1, best, fit)
+	return h.search(rs, 2*k+2, best, fit)
 }
 
 func (h *loadHeap) has(i int32) bool { return int(i) < len(h.place) && h.place[i] != 0 }
