@@ -21,14 +21,16 @@ import (
 
 type calibrateCmd struct {
 	remote
-	ID        string `arg:"" help:"Model id."`
-	Engine    string `help:"Which engine of the model is measured, where it has several." placeholder:"NAME"`
-	URL       string `name:"url" help:"Ask the engine itself at its OpenAI-compatible address, such as http://127.0.0.1:8000/v1, instead of the server." placeholder:"URL"`
-	EngineKey string `help:"With --url: where the engine's key is, env:NAME or file:PATH." placeholder:"REF"`
-	Upstream  string `help:"With --url: the engine's own name of the model." placeholder:"NAME"`
-	Counters  string `help:"Fit the counters of a run instead of asking: CSV with the columns t, prompt_throughput, gen_throughput, running, waiting, kv_tokens, once a second." type:"path" placeholder:"FILE"`
-	Within    bool   `help:"With --counters and --dry-run: take counters that do not span what the engine does; the coefficients hold where they are, and nowhere else."`
-	Quick     bool   `help:"The recipe of two points, alone and at the limit: quicker, and without intervals."`
+	ID        string        `arg:"" help:"Model id."`
+	Engine    string        `help:"Which engine of the model is measured, where it has several." placeholder:"NAME"`
+	URL       string        `name:"url" help:"Ask the engine itself at its OpenAI-compatible address, such as http://127.0.0.1:8000/v1, instead of the server." placeholder:"URL"`
+	EngineKey string        `help:"With --url: where the engine's key is, env:NAME or file:PATH." placeholder:"REF"`
+	Upstream  string        `help:"With --url: the engine's own name of the model." placeholder:"NAME"`
+	Counters  string        `help:"Fit the counters of a run instead of asking: CSV with the columns t, prompt_throughput, gen_throughput, running, waiting, kv_tokens, once a second." type:"path" placeholder:"FILE" xor:"counters"`
+	Metrics   string        `help:"Follow the engine while it serves others instead of asking: the address of vLLM's metrics, such as http://127.0.0.1:8000/metrics, once a second." placeholder:"URL" xor:"counters"`
+	For       time.Duration `help:"With --metrics: for how long." default:"2m"`
+	Within    bool          `help:"With --counters or --metrics, and --dry-run: take counters that do not span what the engine does; the coefficients hold where they are, and nowhere else."`
+	Quick     bool          `help:"The recipe of two points, alone and at the limit: quicker, and without intervals."`
 
 	Slots  int   `help:"Calls that the engine runs at once; found out when left out."`
 	Most   int   `help:"Calls at once that are tried." default:"256"`
@@ -63,8 +65,8 @@ func (c *calibrateCmd) Run(e *env) error {
 		return err
 	}
 	r := &calibrated{Model: c.ID, Engine: engine, At: time.Now().UTC().Truncate(time.Second), mix: mix, parts: c.PerReplica}
-	if c.Counters != "" {
-		err = c.fitCounters(r)
+	if c.counted() {
+		err = c.fitCounters(e, r)
 	} else {
 		err = c.measure(e, r)
 	}
@@ -91,6 +93,9 @@ func (c *calibrateCmd) Run(e *env) error {
 	_, err = fmt.Fprintf(e.Err, "kept as %s; see `forebay models show %s`\n", out.Name, c.ID)
 	return err
 }
+
+// counted says whether what an engine has published is fitted.
+func (c *calibrateCmd) counted() bool { return c.Counters != "" || c.Metrics != "" }
 
 // typical reads IN/OUT.
 func typical(s string) (m perf.Mix, err error) {
@@ -122,7 +127,7 @@ func (c *calibrateCmd) engineOf(e *env) (string, error) {
 		}
 		names := make([]string, len(m.Capacity))
 		for k := range m.Capacity {
-			if names[k] = m.Capacity[k].Engine; names[k] == c.Engine && (len(names) == 1 || c.URL != "" || c.Counters != "") {
+			if names[k] = m.Capacity[k].Engine; names[k] == c.Engine && (len(names) == 1 || c.URL != "" || c.counted()) {
 				return c.Engine, nil
 			}
 		}

@@ -107,6 +107,7 @@ func TestCalibrateFromCounters(t *testing.T) {
 		{"--slots 60 --kv 100000", 1, "the batch went up to 29.5 of 60"},
 		{"--slots 60 --kv 100000 --within", 1, "--within needs --dry-run"},
 		{"--kv 100000", 1, "--slots and --kv"},
+		{"--slots 30 --kv 100000 --metrics http://127.0.0.1:1/metrics", 2, "can't be used together"},
 		{"--slots 30 --kv 100000 --typical 0/9", 1, "--typical"},
 		{"--slots 30 --kv 100000 --dry-run --typical 1000/1e3", 1, "--typical"},
 		{"--slots 30 --kv 100000 --dry-run --typical 1000/100/5", 1, "--typical"},

@@ -45,14 +45,20 @@ type calibrated struct {
 }
 
 // fitCounters fits what an engine published.
-func (c *calibrateCmd) fitCounters(r *calibrated) error {
+func (c *calibrateCmd) fitCounters(e *env, r *calibrated) error {
 	if c.Slots < 1 || c.KV < 1 {
-		return errors.New("--counters needs --slots and --kv, which counters do not tell")
+		return errors.New("--counters and --metrics need --slots and --kv, which counters do not tell")
 	}
 	if c.Within && !c.DryRun {
 		return errors.New("--within needs --dry-run: what holds in a part of what the engine does is for plans (--json), and nothing is sold by it")
 	}
-	list, err := readCounters(c.Counters)
+	var list []calibrate.Counter
+	var err error
+	if c.Metrics != "" {
+		list, err = c.followed(e)
+	} else {
+		list, err = readCounters(c.Counters)
+	}
 	if err != nil {
 		return err
 	}
