@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"slices"
 
 	"forebay/plan/replay"
 )
@@ -20,7 +21,7 @@ func (p *planner) clients(ctx context.Context) error {
 	}
 	w := p.window()
 	var tasks []task
-	all := replay.Clients()
+	all := slices.CompactFunc(replay.Clients(), func(a, b replay.Client) bool { return a.Retry == b.Retry }) // two that do the same stand beside each other
 	results := make([]*replay.Result, len(all))
 	for i := range all {
 		how := p.tasks([]*offer{on}, w)[0]
@@ -34,7 +35,7 @@ func (p *planner) clients(ctx context.Context) error {
 	}
 	for i, r := range results {
 		p.a.Clients = append(p.a.Clients, Client{
-			ID: all[i].ID, Words: all[i].Words, Asked: all[i].ID == p.q.Retry.ID, Refused: r.Refused * million / r.Calls, Late: r.Late * million / r.Calls,
+			ID: all[i].ID, Words: all[i].Words, Asked: all[i].Retry == p.q.Retry.Retry, Refused: r.Refused * million / r.Calls, Late: r.Late * million / r.Calls,
 			Delay: int64(r.Delay.Quantile(990)), Attempts: 1000 * (r.Calls + r.Retries) / r.Calls,
 		})
 	}

@@ -22,7 +22,7 @@ func TestClientsOnDemand(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if !slices.Equal(asked, []string{"aws-standard"}) || len(refused) < 5 || refused["none"] < refused["aws-standard"] || refused["none"] <= refused["aws-legacy"] || refused["aws-standard"] < refused["aws-legacy"] || refused["openai"] != refused["anthropic"] {
+	if !slices.Equal(asked, []string{"aws-standard"}) || len(refused) != 4 || refused["none"] < refused["aws-standard"] || refused["none"] <= refused["aws-legacy"] || refused["aws-standard"] < refused["aws-legacy"] {
 		t.Errorf("%v, %v", refused, asked)
 	}
 	if on := option(t, a, "on-demand"); on.Refused.Share != refused["aws-standard"] {

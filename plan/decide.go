@@ -118,7 +118,11 @@ func (p *planner) window() window {
 func (p *planner) within(w window) iter.Seq2[workload.Request, error] {
 	from, to := time.Duration(w.from)*time.Minute, time.Duration(w.to)*time.Minute
 	return func(yield func(workload.Request, error) bool) {
-		for r, err := range p.q.Traffic.All() {
+		all := p.q.Traffic.All()
+		if r, ok := p.q.Traffic.(workload.Ranged); ok {
+			all = r.Between(from, to)
+		}
+		for r, err := range all {
 			if err == nil && r.At < from {
 				continue
 			}

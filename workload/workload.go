@@ -72,3 +72,10 @@ type Source interface {
 	// Faults returns what the last complete reading left out, in order of the first line.
 	Faults() []Fault
 }
+
+// Ranged is a traffic of which a part can be had without what comes before it.
+type Ranged interface {
+	Source
+	// Between yields the requests of a time, and may yield some before and behind it. The same time has the same requests; they need not be those of All.
+	Between(from, to time.Duration) iter.Seq2[Request, error]
+}

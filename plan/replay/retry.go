@@ -30,14 +30,15 @@ type Client struct {
 
 // Clients lists those that are known, the one of SDKStandard first. Where a service says when to try again, all of them wait for that instead.
 func Clients() []Client {
+	const both = "OpenAI's and Anthropic's SDKs: 3 attempts, 0.5 s and 1 s less up to a quarter"
 	stainless := Retry{Attempts: 3, Base: 500 * time.Millisecond, Cap: 8 * time.Second, Fixed: 750}
 	return []Client{
 		{"aws-standard", "AWS SDKs in standard mode: 3 attempts, a random wait of up to 1 s and 2 s", SDKStandard},
 		// botocore data/_retry.json and retryhandler.py: rand x 2^(n - 1) s
 		{"aws-legacy", "boto3 and the AWS CLI as they come, in legacy mode: 5 attempts, a random wait of up to 1, 2, 4 and 8 s", Retry{Attempts: 5, Base: time.Second, Cap: 8 * time.Second}},
 		// openai-python _base_client.py, and that of anthropic, which is made by the same generator
-		{"openai", "OpenAI's SDKs: 3 attempts, 0.5 s and 1 s less up to a quarter", stainless},
-		{"anthropic", "Anthropic's SDKs: 3 attempts, 0.5 s and 1 s less up to a quarter", stainless},
+		{"openai", both, stainless},
+		{"anthropic", both, stainless},
 		{"none", "clients that do not try again", Retry{Attempts: 1}},
 	}
 }

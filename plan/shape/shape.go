@@ -135,12 +135,16 @@ const cell = 10 * time.Second
 
 // All implements workload.Source: the arrivals of a process of rate one, each at the time by which as many calls are expected (Cinlar, Introduction to Stochastic
 // Processes, 1975, section 4.7, for the Poisson process).
-func (s *Shape) All() iter.Seq2[workload.Request, error] {
+func (s *Shape) All() iter.Seq2[workload.Request, error] { return s.Between(0, s.calendar.length) }
+
+// Between implements workload.Ranged: a part that begins later begins its process anew, with a seed of its own.
+func (s *Shape) Between(from, to time.Duration) iter.Seq2[workload.Request, error] {
+	from = from.Truncate(cell)
 	return func(yield func(workload.Request, error) bool) {
-		rng := rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // traffic
+		rng := rand.New(rand.NewPCG(s.seed, uint64(from))) //nolint:gosec // traffic
 		call := s.Call()
 		next := s.process.First(rng) // how many calls are expected from the cell's beginning to the next one
-		for at := time.Duration(0); at < s.calendar.length; at += cell {
+		for at := from; at < min(to, s.calendar.length); at += cell {
 			expected := s.Rate(at+cell/2) * cell.Seconds()
 			for next < expected {
 				call.At = at + time.Duration(next/expected*float64(cell))

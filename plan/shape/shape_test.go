@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -479,6 +480,42 @@ func TestHolidays(t *testing.T) {
 	} {
 		if _, err := Parse("10/day, in 1, out 1, "+words, 1); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", words, err, want)
+		}
+	}
+}
+
+// A part has as many calls as are expected in it, in order and within it, the same each time; a part from the beginning is that of the whole.
+func TestBetween(t *testing.T) {
+	s, err := Parse(worked+", no weekends, bursts cv 2, growth 5% a month", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := 40*24*time.Hour+9*time.Hour, 40*24*time.Hour+17*time.Hour // a Saturday
+	for _, c := range []struct{ from, to time.Duration }{{from, to}, {from + 48*time.Hour, to + 48*time.Hour}} {
+		want, got, again := 0.0, 0, 0
+		for at := c.from; at < c.to; at += time.Minute {
+			want += s.Rate(at+30*time.Second) * 60
+		}
+		last := c.from
+		for q, err := range s.Between(c.from, c.to) {
+			if err != nil || q.At < last || q.At >= c.to {
+				t.Fatal(q, err)
+			}
+			last = q.At
+			got++
+		}
+		for range s.Between(c.from, c.to) {
+			again++
+		}
+		if got != again || math.Abs(float64(got)-want) > 8*math.Sqrt(want) { // a variance of four times the mean
+			t.Errorf("%d calls, then %d, want %v", got, again, want)
+		}
+	}
+	next, stop := iter.Pull2(s.All())
+	defer stop()
+	for q := range s.Between(0, time.Hour) {
+		if w, _, ok := next(); !ok || w != q {
+			t.Fatalf("%+v, want %+v", q, w)
 		}
 	}
 }
