@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -53,6 +54,54 @@ func interval(v []float64) (mean, half float64) {
 		s += (x - mean) * (x - mean) / float64(len(v)-1)
 	}
 	return mean, 2.756 * math.Sqrt(s/float64(len(v)))
+}
+
+// Of 100 models that are each called now and then, and each up while it has calls, 46.3 are active: 100 (1 - exp(-l T)), the point of Aegaeon's paper (SOSP'25).
+// It holds from the first call of a model on: in a run of n calls that begins before it, the time up is that of n-1 gaps, and the run has n, so that a short
+// one has fewer: 45.3 of 46 calls each.
+func TestT10ActiveModels(t *testing.T) {
+	const rate, service, tokens, calls, models = 0.037, 16.79, 2000, 100, 100
+	e := perf.Profile{Name: "flat", Step: int64(service*1e12) / tokens, MaxBatch: 1 << 20, Chunk: 1 << 40, KV: 1 << 50, Block: 1}
+	each := uint64(5)
+	if os.Getenv("FOREBAY_VALIDATE") != "" {
+		each = models
+	}
+	var active, early []float64
+	for seed := range uint64(30) {
+		up, all, before := 0.0, 0.0, 0.0
+		for m := range each {
+			var first time.Duration
+			traffic := func(yield func(workload.Request, error) bool) {
+				for q, err := range poisson(models*seed+m, calls, rate, 1, tokens) {
+					if first == 0 {
+						first = q.At
+					}
+					if q.At -= first; !yield(q, err) {
+						return
+					}
+				}
+			}
+			r := must(t, traffic, Serving{
+				Engines: 1, Slots: 1 << 20, MaxQueue: 1 << 20, MaxOutput: tokens, Profile: e,
+				Elastic: &Elastic{Rules: scale.Rules{Max: 1, Follow: true}},
+			})
+			up, all, before = up+r.Paid.Seconds(), all+r.Length.Seconds(), before+first.Seconds()
+		}
+		active, early = append(active, models*up/all), append(early, models*up/(all+before))
+	}
+	p := -models * math.Expm1(-rate*service)
+	for _, x := range []struct {
+		what   string
+		values []float64
+		want   float64
+	}{{"from the first call of each on", active, p}, {"from a start with none on", early, p * (calls - 1) / calls}} {
+		mean, half := interval(x.values)
+		if math.Abs(mean-x.want) > half {
+			t.Errorf("%s: %.2f +- %.2f models are active, want %.2f", x.what, mean, half, x.want)
+		}
+		testenv.Record(t, "T10", fmt.Sprintf("%d models with %d calls each, %v a second of %v s: %s %.2f +- %.2f of 100 active (99 %%, 30 seeds)", each, calls, rate, service, x.what, mean, half),
+			fmt.Sprintf("Aegaeon's 46.3, and of it %d gaps of %d calls: %.2f", calls-1, calls, x.want))
+	}
 }
 
 // Engines come when calls wait and go when none are left; calls wait for a cold start, and none is lost.
