@@ -19,12 +19,19 @@ type layers struct {
 	used  int32   // layers in use
 	live  int32   // of these, owned by a call in flight
 	sums  []wide  // 2*size nodes: the root at 1, layer i at size+i
-	owner []int32 // per layer, the number that its call knows it by; 0 for what a finished call left behind
-	at    []int32 // by that number, which layer it is
+	owner []int32 // per layer, the number that its call knows it by, or knew; 0 is none
+	at    []int32 // by that number, which layer it is; released if the call has finished
 	free  []int32 // numbers that are not in use
 }
 
 func (l *layers) size() int32 { return int32(len(l.owner)) }
+
+// released is no layer.
+const released = -1
+
+// owned says whether a layer is one of a call in flight. What is noted of the layer itself stays when the call ends, because it lies far from all that is
+// looked at then.
+func (l *layers) owned(at int32) bool { return l.owner[at] != 0 && l.at[l.owner[at]] == at }
 
 // number returns a number for layer at.
 func (l *layers) number(at int32) int32 {
@@ -83,7 +90,7 @@ func (l *layers) truncateNode(i int32, t wide) {
 // push adds a layer on top and returns its number, if a call is to own it. What nobody owns joins what nobody owns below it.
 func (l *layers) push(owned bool, x wide) (number int32) {
 	at := l.used - 1
-	if at < 0 || owned || l.owner[at] != 0 {
+	if at < 0 || owned || l.owned(at) {
 		if l.used == l.size() {
 			l.compact()
 		}
@@ -158,7 +165,7 @@ func (l *layers) take(number int32, r wide) (taken wide) {
 
 // release leaves what remains of a layer to nobody.
 func (l *layers) release(number int32) {
-	l.owner[l.at[number]] = 0
+	l.at[number] = released
 	l.free = append(l.free, number)
 	l.live--
 	if l.live == 0 && l.total().zero() {
@@ -178,10 +185,10 @@ func (l *layers) compact() {
 	n, carry := int32(0), wide{}
 	for i := range l.used {
 		carry = carry.add(l.sums[size+i])
-		k := l.owner[i]
-		if k == 0 {
+		if !l.owned(i) {
 			continue
 		}
+		k := l.owner[i]
 		l.sums[size+n], l.owner[n], l.at[k] = carry, k, n
 		carry = wide{}
 		n++

@@ -196,12 +196,16 @@ const seatScan = 16
 
 // eachSeated calls visit with the calls of the reservations at a seat whose turn it is, in order, until it returns false.
 func (s *State) eachSeated(h []int32, visit func(ci int32) bool) {
+	if len(h) == 0 || !s.visitReservation(&s.nodes.items[h[0]], visit) {
+		return // as a rule
+	}
 	var frontier [seatScan + 1]int32 // places in the heap whose parents have been visited
 	n := 0
-	if len(h) > 0 {
-		n = 1
+	for child := int32(1); child <= 2 && int(child) < len(h); child++ {
+		frontier[n] = child
+		n++
 	}
-	for range seatScan {
+	for range seatScan - 1 {
 		if n == 0 {
 			return
 		}
