@@ -34,6 +34,9 @@ type Config struct {
 	Provisioned  []Purchase             `yaml:"provisioned,omitempty" live:"true" doc:"Purchases of provisioned throughput and of the reserved tier, which are made, divided and ended as it says."`
 	Buckets      map[string]Bucket      `yaml:"buckets,omitempty" doc:"Where the objects of s3:// locations lie, by the bucket's name; DATA_DIR/objects/NAME for others."`
 	Weights      Weights                `yaml:"weights,omitempty" doc:"Where weights of models come from, and how they are kept."`
+	Images       map[string]Image       `yaml:"images,omitempty" live:"true" doc:"What the replicas of endpoints run, by the name of the image; llama-server, vllm, sglang, tgi, ollama and python are there without it."`
+	Instances    map[string]Instance    `yaml:"instances,omitempty" live:"true" doc:"Instance types of endpoints, such as ml.m5.large."`
+	Replicas     Replicas               `yaml:"replicas,omitempty" doc:"What the replicas of endpoints may use of this machine."`
 	Calibrations map[string]Calibration `yaml:"calibrations,omitempty" live:"true" doc:"What a replica of an engine can do with a model, by MODEL/ENGINE; forebay calibrate measures it."`
 	Charge       map[string]string      `yaml:"charge,omitempty" live:"true" doc:"By whose price a call is charged, by alias or model: served (when left out), or asked, the catalogue's model whose name the caller used."`
 	Quotas       string                 `yaml:"quotas,omitempty" live:"true" enum:"none,aws" doc:"A preset of quotas for every account: none, or AWS's published defaults."`

@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	c.checkModels(&k)
 	c.checkBuckets(&k)
 	c.checkWeights(&k)
+	c.checkReplicas(&k)
 	c.checkInvocations(&k)
 	c.checkRoutes(&k)
 	c.checkPurchases(&k)

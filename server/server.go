@@ -29,6 +29,7 @@ import (
 	"forebay/custom"
 	"forebay/dispatch"
 	"forebay/endpoint"
+	"forebay/fleet"
 	"forebay/identity"
 	"forebay/internal/filelock"
 	"forebay/invocationlog"
@@ -75,6 +76,7 @@ type Server struct {
 	book        *provision.Book
 	endpoints   *endpoint.Book
 	fleet       endpoint.Fleet // nil where nothing runs instances
+	replicas    *fleet.Fleet   // the same, in one piece
 	hours       *accrual.Book
 	accruer     *accrual.Accruer
 	provisioned atomic.Pointer[provisioned]
@@ -140,12 +142,15 @@ func (s *Server) wire(ctx context.Context) error {
 	s.openBook()
 	s.openHours()
 	s.openCustom()
+	if err := s.openFleet(); err != nil {
+		return err
+	}
 	if err := s.openEndpoints(ctx); err != nil {
 		return err
 	}
 	s.openInvocations()
 	s.dispatch = dispatch.New(dispatch.Options{
-		Recorder: s.recorder(), Log: s.log, Metrics: (*lateMetrics)(s),
+		Recorder: s.recorder(), Log: s.log, Want: s.want, Metrics: (*lateMetrics)(s),
 		Recording: dispatch.Recording{Dir: s.cfg.Recording.Dir, SegmentBytes: int64(s.cfg.Recording.Segment), MaxBytes: int64(s.cfg.Recording.Total)},
 	})
 	s.front = s.services()
@@ -308,6 +313,9 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.tendProvisioned(gctx) })
 	g.Go(func() error { return s.accruer.Run(gctx) })
 	g.Go(func() error { return s.custom.Run(gctx) })
+	s.takeOver(gctx)
+	changes := s.replicas.Changes(gctx)
+	g.Go(func() error { s.wakeEndpoints(changes); return nil })
 	g.Go(func() error { return s.endpoints.Run(gctx) })
 	g.Go(func() error {
 		return s.discovery.run(gctx, s.replicasChanged)
@@ -339,6 +347,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	err := g.Wait()
 	s.front.end()
+	s.endReplicasInOrder(ctx)
 	return errors.Join(err, endDispatch(), endLog())
 }
 
@@ -355,6 +364,7 @@ func outliving(ctx context.Context, run func(context.Context) error) (end func()
 
 // Close releases everything. It may be called more than once.
 func (s *Server) Close() error {
+	s.endReplicas()
 	s.keys.Lock() // a change ends first
 	defer s.keys.Unlock()
 	var errs []error

@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(replicaVariable) != "" {
+		os.Exit(serveReplica())
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("modernc.org/sqlite.init.func1"))
 }
 

@@ -204,6 +204,7 @@ func (s *Server) apply(ctx context.Context, p *serving) error {
 	keys = append(keys, declared...)
 	ring := identity.NewKeyring(len(keys))
 	top := s.discovery.expand(p.base)
+	s.deploy(&top)
 	bought, err := s.book.All(ctx)
 	if err != nil {
 		return err
