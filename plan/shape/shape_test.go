@@ -504,7 +504,10 @@ func TestBetween(t *testing.T) {
 			last = q.At
 			got++
 		}
-		for range s.Between(c.from, c.to) {
+		for _, err := range s.Between(c.from, c.to) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			again++
 		}
 		if got != again || math.Abs(float64(got)-want) > 8*math.Sqrt(want) { // a variance of four times the mean
@@ -513,9 +516,9 @@ func TestBetween(t *testing.T) {
 	}
 	next, stop := iter.Pull2(s.All())
 	defer stop()
-	for q := range s.Between(0, time.Hour) {
-		if w, _, ok := next(); !ok || w != q {
-			t.Fatalf("%+v, want %+v", q, w)
+	for q, err := range s.Between(0, time.Hour) {
+		if w, _, ok := next(); !ok || w != q || err != nil {
+			t.Fatalf("%+v, want %+v, %v", q, w, err)
 		}
 	}
 }
