@@ -93,6 +93,9 @@ func (g *Gateway) allowed(c *Call, in *Intent, res *catalog.Resolution) error {
 	if res.Route != nil {
 		return g.authorizeRoute(c, in, res.Route)
 	}
+	if res.Endpoint != "" { // which its caller knows, and not the variant
+		return g.authorize(c, in, res.Endpoint)
+	}
 	if res.Reservation != "" && g.authorize(c, in, res.Reservation) == nil {
 		return nil // by the ARN of what was bought; else by its model
 	}

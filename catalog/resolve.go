@@ -24,6 +24,8 @@ type Resolution struct {
 	Charged string
 	// Reservation is the provisioned throughput that the id names, by its ARN: it serves the call, and nothing else does.
 	Reservation string
+	// Endpoint is the name of the endpoint that the id names; Model is the variant of it that takes the call then.
+	Endpoint string
 	// Route is what the id names where it is a route; Model is that of its first lane then.
 	Route *Route
 }

@@ -21,6 +21,8 @@ type Options struct {
 	Store  resource.Store
 	Fleet  Fleet                  // nil where nothing runs instances
 	Health func(id string) Health // of the calls of a variant; nil is what Observe was told
+	// Taken reports whether a name stands for something else that can be called, also for what is stored and not yet in force; nil where nothing else has names.
+	Taken  func(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
 	Region string
 	Log    *slog.Logger
 	Now    func() time.Time // time.Now, but for tests

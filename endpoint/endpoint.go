@@ -83,6 +83,15 @@ func (b *Book) Create(ctx context.Context, c *resource.Creation, name, config st
 	defer b.mu.Unlock()
 	e := &Endpoint{Head: Head{Name: name}, Status: Creating, Config: config, Policy: p}
 	arn, err := create(ctx, b, resource.Endpoint, c, e, func(tx *store.Tx) (err error) {
+		if b.Taken != nil {
+			taken, err := b.Taken(ctx, tx, c.Account, name)
+			if err != nil {
+				return err
+			}
+			if taken {
+				return fault.Newf(fault.Conflict, "Cannot create already existing endpoint %q.", e.ARN).WithReason("%s is the name of a model, an alias, a route or a purchase, by which calls can be made", name)
+			}
+		}
 		e.Variants, err = b.deploy(ctx, tx, e, config)
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"forebay/fault"
+	"forebay/fleet"
 	"forebay/resource"
 )
 
@@ -83,6 +84,15 @@ func choose(list []Deployed, at float64) *Deployed {
 		}
 	}
 	return &list[0]
+}
+
+// Chats reports whether what a call goes to speaks the chat of engines.
+func (b *Book) Chats(t *Target) bool {
+	if b.Fleet == nil {
+		return false
+	}
+	st, there := b.Fleet.Status(t.ID)
+	return there && st.Protocol == fleet.ProtocolOpenAI
 }
 
 // Up says how many instances of a variant are up, and how many are to be.

@@ -6,6 +6,7 @@ import (
 
 	"forebay/catalog"
 	"forebay/dispatch"
+	"forebay/endpoint"
 	"forebay/engine"
 	"forebay/fault"
 	"forebay/infer"
@@ -24,8 +25,28 @@ func (v *modelsView) Resolve(account, id string) (catalog.Resolution, error) {
 		if t := v.provisioned.Load().find(account, id); t != nil {
 			return v.bought(id, t)
 		}
+		if at, ok, e := v.endpoint(account, id); ok {
+			return at, e
+		}
 	}
 	return res, err
+}
+
+// endpoint finds an endpoint whose container speaks chat; false for an id that names none.
+func (v *modelsView) endpoint(account, id string) (catalog.Resolution, bool, error) {
+	if _, there := v.endpoints.Find(account, id); !there {
+		return catalog.Resolution{}, false, nil
+	}
+	target, err := v.endpoints.Route(account, id, "")
+	if err == nil && !v.endpoints.Chats(&target) {
+		err = fault.New(fault.Unsupported, "This operation is not supported for this endpoint.").WithReason("its container takes its own bodies alone, through InvokeEndpoint")
+	}
+	if err != nil {
+		return catalog.Resolution{}, true, err
+	}
+	m := unknownModel(target.ID, "endpoint")
+	m.Name = id
+	return catalog.Resolution{Model: m, Asked: id, Charged: m.ID, Endpoint: id}, true, nil
 }
 
 // List implements api.Models.
@@ -36,7 +57,10 @@ func (v *modelsView) Aliases(string) []catalog.Alias { return v.live.Load().name
 
 // Speaks implements api.Models.
 func (v *modelsView) Speaks(model string, d infer.Dialect) bool {
-	clients := v.live.Load().speaks[model]
+	clients, known := v.live.Load().speaks[model]
+	if !known && d == infer.DialectOpenAI { // perhaps the variant of an endpoint
+		return v.endpoints.Chats(&endpoint.Target{ID: model})
+	}
 	for _, c := range clients {
 		if c == nil || !c.Speaks(d) {
 			return false

@@ -169,7 +169,14 @@ func (s *Server) freeName(ctx context.Context, tx *store.Tx, ch *admin.Change) e
 	}
 	bought, err := tx.Resources(ctx, resource.ProvisionedModel, "")
 	if slices.ContainsFunc(bought, func(r store.Resource) bool { return r.Name == ch.Name }) {
-		err = fault.Newf(fault.Conflict, "%q is the name of a provisioned throughput; choose another name, or rename that", ch.Name)
+		return fault.Newf(fault.Conflict, "%q is the name of a provisioned throughput; choose another name, or rename that", ch.Name)
+	}
+	if err != nil {
+		return err
+	}
+	deployed, err := tx.Resources(ctx, resource.Endpoint, "")
+	if slices.ContainsFunc(deployed, func(r store.Resource) bool { return r.Name == ch.Name }) {
+		err = fault.Newf(fault.Conflict, "%q is the name of an endpoint; choose another name", ch.Name)
 	}
 	return err
 }

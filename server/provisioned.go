@@ -195,7 +195,7 @@ func (o unitOffers) OfferTier(_, id string) (provision.Offer, error) {
 }
 
 // Taken implements provision.Models.
-func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, _, name string) (bool, error) {
+func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, account, name string) (bool, error) {
 	if _, err := o.s.live.Load().names.Resolve(name); err == nil {
 		return true, nil
 	}
@@ -204,7 +204,9 @@ func (o unitOffers) Taken(ctx context.Context, tx *store.Tx, _, name string) (bo
 			return err == nil, err
 		}
 	}
-	return false, nil
+	_, err := tx.NamedResource(ctx, resource.Endpoint, account, name)
+	free, err := absent(err)
+	return !free && err == nil, err
 }
 
 // Gone implements provision.Models.
