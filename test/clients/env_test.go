@@ -211,7 +211,7 @@ func TestEnvAll(t *testing.T) {
 	if out := output(t, env, aws, "bedrock", "list-foundation-models", "--query", "modelSummaries[].modelId"); !strings.Contains(out, haiku) {
 		t.Error(out)
 	}
-	cmd := exec.CommandContext(t.Context(), aws, "sagemaker", "list-endpoints")
+	cmd := exec.CommandContext(t.Context(), aws, "stepfunctions", "list-state-machines")
 	cmd.Env = env
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "UnknownOperationException") {
 		t.Errorf("%v %s", err, out)
