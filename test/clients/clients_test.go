@@ -5,6 +5,7 @@ package clients
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,13 @@ provisioned:
   - {name: declared-chat, model: acme.declared, units: 2, tags: {team: search}}
 `
 
+// images are what endpoints run: a container in Python, by the interpreter that the clients have, and the same as an engine of chat.
+func images(t *testing.T) string {
+	t.Helper()
+	root := testenv.Root(t)
+	return fmt.Sprintf("images:\n  echo: {command: [%q, -B, %q]}\n  chat: {from: echo, protocol: openai}\n", filepath.Join(root, ".venv", "bin", "python"), filepath.Join(root, "test", "clients", "python", "echo_container.py"))
+}
+
 // running is a server with the environment that points clients at it.
 type running struct {
 	cred *server.Credentials
@@ -77,7 +85,7 @@ func start(t *testing.T) *running {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "forebay.yaml")
-	if err := os.WriteFile(conf, []byte(configuration), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(configuration+images(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := os.Environ()

@@ -3,8 +3,9 @@
 import json
 import uuid
 
+import openai
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from conftest import client, code
 from test_cli import aws
@@ -170,3 +171,125 @@ def test_cli(url):
     run("delete-model", "--model-name", made)
     out = aws(url, "sagemaker", "describe-model", "--model-name", made)
     assert "An error occurred (ValidationException)" in out.stderr
+
+
+# What runs: the image "echo" of the configuration is echo_container.py beside this file.
+
+
+@pytest.fixture(scope="module")
+def invoke(url):
+    return client("sagemaker-runtime", url)
+
+
+QUICK = {"Delay": 1, "MaxAttempts": 60}
+
+
+def deploy(sagemaker, level: str = "1", **more) -> str:
+    """An endpoint of one instance, in service, and the name of its configuration."""
+    made = name()
+    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "echo", "Environment": {"LEVEL": level}})
+    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant(made, **more)])
+    return made
+
+
+def test_endpoint(sagemaker, invoke):
+    config = deploy(sagemaker)
+    made = name()
+    arn = sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=config, Tags=[{"Key": "team", "Value": "search"}])["EndpointArn"]
+    assert arn == ARN + "endpoint/" + made
+    refused(lambda: sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=config), 'Cannot create already existing endpoint "%s".' % arn)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
+    got = sagemaker.describe_endpoint(EndpointName=made)
+    assert got["EndpointStatus"] == "InService" and got["EndpointConfigName"] == config
+    assert [(v["VariantName"], v["CurrentInstanceCount"], v["CurrentWeight"]) for v in got["ProductionVariants"]] == [("all", 1, 1.0)]
+    assert [e["EndpointName"] for e in sagemaker.list_endpoints(NameContains=made, StatusEquals="InService")["Endpoints"]] == [made]
+
+    answer = invoke.invoke_endpoint(EndpointName=made, Body=b"\x00\xff", ContentType="application/x-thing", CustomAttributes="a=b")
+    assert answer["Body"].read() == b"1:\x00\xff"
+    assert answer["ContentType"] == "application/x-thing"
+    assert answer["InvokedProductionVariant"] == "all"
+    assert answer["CustomAttributes"] == "a=b"
+    stream = invoke.invoke_endpoint_with_response_stream(EndpointName=made, Body=b"hello", ContentType="text/plain")
+    assert b"".join(e["PayloadPart"]["Bytes"] for e in stream["Body"]) == b"1:hello"
+    assert stream["ContentType"] == "text/plain"
+
+    with pytest.raises(ClientError) as error:
+        invoke.invoke_endpoint(EndpointName=made, Body=b"refuse")
+    assert code(error) == "ModelError"
+    response = error.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert response["OriginalStatusCode"] == 422 and response["OriginalMessage"] == "refused"
+    assert 'Received client error (422) from primary with message "refused"' in response["Error"]["Message"]
+
+    second = deploy(sagemaker, level="2")
+    sagemaker.update_endpoint(EndpointName=made, EndpointConfigName=second)
+    refused(lambda: sagemaker.delete_endpoint(EndpointName=made), 'Cannot update in-progress endpoint "%s".' % arn)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
+    assert invoke.invoke_endpoint(EndpointName=made, Body=b"x")["Body"].read() == b"2:x"
+
+    sagemaker.delete_endpoint(EndpointName=made)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=made, WaiterConfig=QUICK)
+    refused(lambda: sagemaker.describe_endpoint(EndpointName=made), 'Could not find endpoint "%s".' % arn)
+    refused(lambda: invoke.invoke_endpoint(EndpointName=made, Body=b"x"), "Endpoint %s of account 000000000000 not found." % made, "ValidationError")
+
+
+def test_endpoint_that_does_not_start(sagemaker):
+    config = deploy(sagemaker, level="broken")
+    made = name()
+    refused(lambda: sagemaker.create_endpoint(EndpointName=made, EndpointConfigName="none-such"), "Could not find endpoint configuration")
+    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "acme/none:1"})
+    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant(made)])
+    sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=made)
+    with pytest.raises(WaiterError):
+        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
+    got = sagemaker.describe_endpoint(EndpointName=made)
+    assert got["EndpointStatus"] == "Failed" and "acme/none:1" in got["FailureReason"]
+    refused(lambda: sagemaker.update_endpoint(EndpointName=made, EndpointConfigName=config), "can only be deleted")
+    sagemaker.delete_endpoint(EndpointName=made)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=made, WaiterConfig=QUICK)
+
+
+def test_scaling(url, sagemaker):
+    scaling = client("application-autoscaling", url)
+    config, made = deploy(sagemaker), name()
+    sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=config)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
+    of = {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/%s/variant/all" % made, "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    refused(lambda: scaling.deregister_scalable_target(**of), "No scalable target found", "ObjectNotFoundException")
+    scaling.register_scalable_target(**of, MinCapacity=1, MaxCapacity=3)
+    scaling.put_scaling_policy(
+        **of, PolicyName="track", PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}},
+    )
+    scaling.put_scheduled_action(**of, ScheduledActionName="morning", Schedule="cron(0 8 ? * MON-FRI *)", Timezone="Europe/Berlin", ScalableTargetAction={"MinCapacity": 2})
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[of["ResourceId"]])["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=of["ResourceId"])["ScalingPolicies"]
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 70.0
+    (action,) = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker", ResourceId=of["ResourceId"])["ScheduledActions"]
+    assert action["Timezone"] == "Europe/Berlin"
+    refused(lambda: scaling.register_scalable_target(**of, MinCapacity=4), "Maximum capacity cannot be less than minimum capacity.")
+    scaling.deregister_scalable_target(**of)
+    assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=of["ResourceId"])["ScalingPolicies"] == []
+    sagemaker.delete_endpoint(EndpointName=made)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=made, WaiterConfig=QUICK)
+
+
+def test_endpoint_that_chats(url, api_key, sagemaker, invoke):
+    made = name()
+    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "chat", "Environment": {"LEVEL": "3"}})
+    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant(made)])
+    sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=made)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
+    said = openai.OpenAI(base_url=url + "/v1", api_key=api_key, max_retries=0).chat.completions.create(
+        model=made, messages=[{"role": "user", "content": "hi"}], max_tokens=10
+    )
+    assert said.choices[0].message.content == "3:hi"
+    answer = client("bedrock-runtime", url).converse(modelId=made, messages=[{"role": "user", "content": [{"text": "hi"}]}], inferenceConfig={"maxTokens": 10})
+    assert answer["output"]["message"]["content"] == [{"text": "3:hi"}]
+    assert answer["usage"]["outputTokens"] == 2
+    body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+    whole = json.loads(invoke.invoke_endpoint(EndpointName=made, Body=body, ContentType="application/json")["Body"].read())
+    assert whole["choices"][0]["message"]["content"] == "3:hi"
+    sagemaker.delete_endpoint(EndpointName=made)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=made, WaiterConfig=QUICK)
