@@ -228,6 +228,7 @@ func TestGoodSignatures(t *testing.T) {
 		"stated hash":       {signature{state: true}, conversePath},
 		"unsigned payload":  {signature{payload: identity.UnsignedPayload, state: true}, conversePath},
 		"streaming trailer": {signature{payload: identity.UnsignedTrailer, state: true}, conversePath},
+		"streaming events":  {signature{payload: identity.StreamingEvents, state: true}, conversePath},
 		"another region":    {signature{region: "eu-west-1"}, conversePath},
 		"escaped colon":     {signature{}, strings.ReplaceAll(conversePath, ":", "%3A")},
 	} {
@@ -356,7 +357,8 @@ func TestKeyOfAnotherAccount(t *testing.T) {
 	})
 	c.Account.ID = second
 	t.Run("another", func(t *testing.T) {
-		s := run(t, c)
+		s, tidy := runTidy(t, func(tidy *config.Config) { tidy.DataDir, tidy.Account.ID = c.DataDir, second })
+		defer tidy()
 		a, b := call(t, s)
 		told{viaConverse, "", unrecognised, invalidToken}.check(t, a)
 		told{viaConverse, "", unrecognised, invalidToken}.check(t, b)

@@ -84,6 +84,7 @@ const (
 	badValidation    = "Bad Request ValidationException"
 	badRequest       = "Bad Request invalid_request_error"
 	malformedInput   = "Malformed input request"
+	unknownOperation = "Not Found UnknownOperationException"
 )
 
 // everywhere is a case whose body differs only in the messages.
@@ -219,7 +220,7 @@ var badBodies = []struct {
 		{viaConverse, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"guardrailConfig":{"guardrailIdentifier":"a","guardrailVersion":"1"}}`, badValidation, "guardrail"},
 	}},
 	{"an operation that nobody has", []told{
-		{door{"Bedrock", "/model/x/nope", nil}, `{}`, "Not Found UnknownOperationException", ""},
+		{door{"Bedrock", "/model/x/nope", nil}, `{}`, unknownOperation, ""},
 		{door{"OpenAI", "/v1/nope", nil}, `{}`, "Not Found invalid_request_error", "Unknown request URL: POST /v1/nope."},
 	}},
 }
@@ -280,6 +281,12 @@ const depth = 100_000
 // goroutine, call or body in memory.
 func runTidy(t *testing.T, change ...func(*config.Config)) (*Server, func()) {
 	t.Helper()
+	return runTidyBut(t, 0, change...)
+}
+
+// runTidyBut is runTidy for a test some of whose calls are good: so many.
+func runTidyBut(t *testing.T, good int64, change ...func(*config.Config)) (*Server, func()) {
+	t.Helper()
 	c := testConfig(t)
 	c.Account.Limits.TokensPerMinute = depth
 	for _, f := range change {
@@ -287,9 +294,11 @@ func runTidy(t *testing.T, change ...func(*config.Config)) (*Server, func()) {
 	}
 	s := run(t, c)
 	works(t, s) // what a first call starts stays
-	if rows := usage(t, s, "outcome"); len(rows) != 1 {
+	rows := usage(t, s, "outcome")
+	if len(rows) != 1 {
 		t.Fatalf("%+v", rows)
 	}
+	good += rows[0].Requests
 	http.DefaultClient.CloseIdleConnections()
 	before := goleak.IgnoreCurrent()
 	return s, func() {
@@ -299,7 +308,7 @@ func runTidy(t *testing.T, change ...func(*config.Config)) (*Server, func()) {
 		eventually(t, "a call", func() bool { return s.dispatch.InFlight() == 0 })
 		for _, r := range usage(t, s, "outcome") {
 			if o := r.Group[0]; o != meter.OutcomeOK && (o != meter.OutcomeRefused || r.Charge != 0 || r.Input != 0 || r.Output != 0) ||
-				o == meter.OutcomeOK && r.Requests != 1 {
+				o == meter.OutcomeOK && r.Requests != good {
 				t.Errorf("on the ledger: %+v", r)
 			}
 		}

@@ -59,16 +59,39 @@ func TestPathTricks(t *testing.T) {
 	s, tidy := runTidy(t)
 	defer tidy()
 	body := viaChat.body(`[{"role":"user","content":"x"}]`)
-	for _, path := range []string{
-		"/model/../v1/models", "/v1//models", "/v1/./models", "/v1/models/..", "//v1/models", "/model/" + haiku + "//invoke",
-		"/model/a%00b/invoke", "/model/" + haiku + "/%2e%2e/invoke", "/model//invoke", "/model/invoke", "/model/" + haiku + "/invoke/",
-		"/v1/%2e%2e/admin/v1/keys", "/v1/chat/completions/../../../admin/v1/keys", "/v1/chat/completions%00", "/V1/chat/completions", "/.", "/..",
-		"/v1/chat/completions;jsessionid=1", `/v1\chat\completions`, "/admin/v1/../../v1/chat/completions",
+	const unknownURL = "Not Found invalid_request_error"
+	bedrock, openAI := door{name: "Bedrock"}, door{name: "OpenAI"}
+	for path, want := range map[string]told{
+		"/model/../v1/models":                {bedrock, "", unknownOperation, "is not recognized"},
+		"/model/" + haiku + "//invoke":       {bedrock, "", unknownOperation, "is not recognized"},
+		"/model/a%00b/invoke":                {bedrock, "", unknownOperation, "is not recognized"},
+		"/model/" + haiku + "/%2e%2e/invoke": {bedrock, "", badValidation, "The provided model identifier is invalid."},
+		"/model//invoke":                     {bedrock, "", unknownOperation, "is not recognized"},
+		"/model/invoke":                      {bedrock, "", unknownOperation, "is not recognized"},
+		"/model/" + haiku + "/invoke/":       {bedrock, "", unknownOperation, "is not recognized"},
+		"/v1//models":                        {openAI, "", unknownURL, "Invalid URL."},
+		"/v1/./models":                       {openAI, "", unknownURL, "Invalid URL."},
+		"/v1/models/..":                      {openAI, "", unknownURL, "Invalid URL."},
+		"//v1/models":                        {openAI, "", unknownURL, "Invalid URL."},
+		"/..":                                {openAI, "", unknownURL, "Invalid URL."},
+		"/.":                                 {openAI, "", unknownURL, "Unknown request URL: POST /.."},
+		"/v1/chat/completions/../../../admin/v1/keys": {openAI, "", unknownURL, "Invalid URL."},
+		"/v1/%2e%2e/admin/v1/keys":                    {openAI, "", unknownURL, "Unknown request URL: POST /v1/%2e%2e/admin/v1/keys."},
+		"/v1/chat/completions%00":                     {openAI, "", unknownURL, "Invalid URL."},
+		"/V1/chat/completions":                        {openAI, "", unknownURL, "Unknown request URL: POST /V1/chat/completions."},
+		"/v1/chat/completions;jsessionid=1":           {openAI, "", unknownURL, "Unknown request URL: POST /v1/chat/completions;jsessionid=1."},
+		`/v1\chat\completions`:                        {openAI, "", unknownURL, `Unknown request URL: POST /v1\chat\completions.`},
 	} {
 		got, _ := raw(t, s, s.request("POST "+path+" HTTP/1.1", []string{length(body)}, body), false)
-		if got.status != http.StatusNotFound && got.status != http.StatusBadRequest || got.header.Get("Location") != "" || strings.HasPrefix(got.body, "<") {
-			t.Errorf("%s: %d %v %.200s", path, got.status, got.header, got.body)
+		want.name += ", " + path
+		want.check(t, got)
+		if got.header.Get("Location") != "" {
+			t.Errorf("%s: %d to %s", path, got.status, got.header.Get("Location"))
 		}
+	}
+	got, _ := raw(t, s, s.request("POST /admin/v1/../../v1/chat/completions HTTP/1.1", []string{length(body)}, body), false)
+	if got.status != http.StatusNotFound || !strings.Contains(got.body, `"kind":"unknown_operation"`) || got.header.Get("Location") != "" {
+		t.Errorf("from the admin API: %d %v %s", got.status, got.header, got.body)
 	}
 }
 
@@ -113,7 +136,8 @@ func TestLengthAndChunks(t *testing.T) {
 
 // Trailers behind the last chunk are taken and count for nothing.
 func TestChunkedTrailers(t *testing.T) {
-	s := run(t, testConfig(t))
+	s, tidy := runTidyBut(t, 1)
+	defer tidy()
 	body := viaChat.body(`[{"role":"user","content":"x"}]`)
 	text := s.request("POST "+chatPath+" HTTP/1.1", []string{"Transfer-Encoding: chunked", "Trailer: Authorization, X-Checksum"},
 		strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body+"\r\n0\r\nAuthorization: Bearer nonsense\r\nX-Checksum: 1\r\n\r\n")
@@ -132,15 +156,22 @@ func TestChunkedTrailers(t *testing.T) {
 func TestTruncatedBody(t *testing.T) {
 	s, tidy := runTidy(t)
 	defer tidy()
-	for _, d := range []door{viaConverse, viaInvoke, viaChat, viaMessages} {
-		body := d.body(`[{"role":"user","content":"x"}]`)
+	const inFull = "The request body could not be read in full."
+	for _, w := range []told{
+		{viaConverse, "", badSerialization, inFull},
+		{viaInvoke, "", badSerialization, inFull},
+		{viaChat, "", badRequest, inFull},
+		{viaMessages, "", badRequest, inFull},
+	} {
+		body := w.door.body(`[{"role":"user","content":"x"}]`)
 		for name, text := range map[string]string{
-			"with a length": s.request("POST "+d.path+" HTTP/1.1", []string{length(body)}, body[:len(body)/2]),
-			"in chunks":     s.request("POST "+d.path+" HTTP/1.1", []string{"Transfer-Encoding: chunked"}, strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body[:len(body)/2]),
+			"with a length": s.request("POST "+w.path+" HTTP/1.1", []string{length(body)}, body[:len(body)/2]),
+			"in chunks":     s.request("POST "+w.path+" HTTP/1.1", []string{"Transfer-Encoding: chunked"}, strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body[:len(body)/2]),
 		} {
-			if got, _ := raw(t, s, text, true); got.status != 0 && got.status != http.StatusBadRequest {
-				t.Errorf("%s, %s: %d %s", d.name, name, got.status, got.body)
-			}
+			got, _ := raw(t, s, text, true)
+			how := w
+			how.name += ", " + name
+			how.check(t, got)
 		}
 	}
 }
@@ -167,19 +198,23 @@ func TestBodyOverTheLimit(t *testing.T) {
 
 // Nothing that a client writes becomes a header line of the answer.
 func TestHeaderInjection(t *testing.T) {
-	s := run(t, testConfig(t))
+	s, tidy := runTidyBut(t, 1) // a member that nobody knows is none of ours
+	defer tidy()
 	const evil = `\r\nX-Evil: 1\r\n\r\n<html>`
-	for _, c := range []struct{ path, body string }{
-		{chatPath, `{"model":"no` + evil + `","messages":[]}`},
-		{messagesPath, `{"model":"no` + evil + `","max_tokens":5,"messages":[]}`},
-		{"/model/no%0d%0aX-Evil:%201%0d%0a/converse", hiConverse},
-		{"/v1/models/no%0d%0aX-Evil:%201", ""},
-		{"/v1/no%0d%0aX-Evil:%201", "{}"},
-		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"requestMetadata":{"a":"b` + evil + `"}}`},
-		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"odd` + evil + `":1}`},
+	for _, c := range []struct {
+		path, body string
+		status     int
+	}{
+		{chatPath, `{"model":"no` + evil + `","messages":[]}`, http.StatusNotFound},
+		{messagesPath, `{"model":"no` + evil + `","max_tokens":5,"messages":[]}`, http.StatusNotFound},
+		{"/model/no%0d%0aX-Evil:%201%0d%0a/converse", hiConverse, http.StatusBadRequest},
+		{"/v1/models/no%0d%0aX-Evil:%201", "", http.StatusNotFound},
+		{"/v1/no%0d%0aX-Evil:%201", "{}", http.StatusNotFound},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"requestMetadata":{"a":"b` + evil + `"}}`, http.StatusBadRequest},
+		{conversePath, `{"messages":[{"role":"user","content":[{"text":"x"}]}],"odd` + evil + `":1}`, http.StatusOK},
 	} {
 		got, _ := raw(t, s, s.request("POST "+c.path+" HTTP/1.1", []string{length(c.body)}, c.body), false)
-		if got.status == 0 || got.status >= 500 || got.header.Get("X-Evil") != "" || strings.HasPrefix(got.body, "<") {
+		if got.status != c.status || got.header.Get("X-Evil") != "" || strings.HasPrefix(got.body, "<") {
 			t.Errorf("%s: %d %v %.200s", c.path, got.status, got.header, got.body)
 		}
 		for name, values := range got.header {
