@@ -180,9 +180,10 @@ func nativeError(err error) error {
 		c := *e
 		c.Message = "Malformed input request: #: required key [" + e.Param + "] not found, please reformat your input and try again."
 		return &c
-	case e.Kind == fault.Invalid && e.Param != "":
+	case e.Kind == fault.Invalid && e.Param != "" && strings.HasPrefix(e.Message, e.Param+":"):
 		c := *e
-		c.Message = "Malformed input request: #/" + strings.ReplaceAll(e.Message, ".", "/") + ", please reformat your input and try again."
+		c.Message = "Malformed input request: #/" + strings.ReplaceAll(e.Param, ".", "/") + strings.TrimPrefix(e.Message, e.Param) +
+			", please reformat your input and try again."
 		return &c
 	default:
 		return err
