@@ -34,7 +34,8 @@ catalogue does not know serves everything but guardrails and optimized latency: 
 holds for every body; the catalogue's own *drop* leaves a body alone that passes through.
 
 Guardrails and optimized latency are services of a cloud around its models. Where all engines of a model are of type
-` + "`bedrock`" + `, the rule *serve* passes them on: as headers of InvokeModel, as members of Converse.
+` + "`bedrock`" + `, the rule *serve* passes them on: as headers of InvokeModel, as members of Converse. Calls of every API ask for them
+by the headers that InvokeModel has, Converse by its members.
 
 ¹ in Converse only, as the service does; in the other APIs, and in the model's own body, the engine decides.
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -64,6 +65,57 @@ func TestRulesOfModels(t *testing.T) {
 	}
 }
 
+// A guardrail or optimized latency that will not be had is refused, or named among what was left out, however a call asks for it. The
+// headers and the member of bodies are those of Bedrock's user guide ("Invoke a model with the OpenAI Chat Completions API").
+func TestGuardrailsBesideTheBody(t *testing.T) {
+	c := testConfig(t)
+	const nova, embed = "amazon.nova-micro-v1:0", "amazon.titan-embed-text-v2:0"
+	eager := c.Models["meta.llama3-8b-instruct-v1:0"]
+	eager.Rules = map[string]catalog.Rule{"guardrails": catalog.RuleDrop, "latency": catalog.RuleDrop}
+	c.Models[nova] = eager
+	s := run(t, c)
+	id, version := header("X-Amzn-Bedrock-GuardrailIdentifier", "gr1a"), header("X-Amzn-Bedrock-GuardrailVersion", "2")
+	latency := func(v string) func(*http.Request) { return header("X-Amzn-Bedrock-PerformanceConfig-Latency", v) }
+	const more = `,"amazon-bedrock-guardrailConfig":{"tagSuffix":"x"}}`
+	type way struct{ path, refused, served string }
+	asks := func(path, body string) way { // of two models
+		return way{path, strings.Replace(body, "MODEL", haiku, 1), strings.Replace(body, "MODEL", nova, 1)}
+	}
+	const chat = `{"model":"MODEL","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	const claude = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+	for _, w := range []way{
+		asks("/openai/v1/chat/completions", chat), asks(chatPath, chat), asks(chatPath, strings.Replace(chat, "9,", `9,"stream":true,`, 1)),
+		asks("/v1/completions", `{"model":"MODEL","max_tokens":9,"prompt":"hi"}`), asks(messagesPath, chat),
+		asks("/v1/embeddings", strings.Replace(`{"model":"MODEL","input":"hi"}`, "MODEL", embed, 1)),
+		{invokePath, claude, ""},
+		{invokePath + "-with-response-stream", claude, ""},
+	} {
+		for _, x := range []struct {
+			name, body    string
+			with          []func(*http.Request)
+			status        int
+			want, dropped string
+		}{
+			{"guardrail", w.refused, []func(*http.Request){id, version}, 400, "guardrail identifier", ""},
+			{"half a guardrail", w.refused, []func(*http.Request){id}, 400, "provided together", ""},
+			{"guardrail without a name", strings.TrimSuffix(w.refused, "}") + more, nil, 400, "provided with amazon-bedrock-guardrailConfig", ""},
+			{"guardrail with its member", strings.TrimSuffix(w.refused, "}") + more, []func(*http.Request){id, version}, 400, "guardrail identifier", ""},
+			{"latency", w.refused, []func(*http.Request){latency("optimized")}, 400, "Latency performance configuration", ""},
+			{"latency that there is not", w.refused, []func(*http.Request){latency("soon")}, 400, "enum value set: [", ""},
+			{"the latency of all", w.refused, []func(*http.Request){latency("standard")}, 200, "", ""},
+			{"both, left out by rule", w.served, []func(*http.Request){id, version, latency("optimized")}, 200, "", "guardrail, optimized latency"},
+		} {
+			if x.body == "" || strings.Contains(x.body, embed) && x.dropped != "" {
+				continue
+			}
+			got := post(t, s, w.path, x.body, x.with...)
+			if got.status != x.status || !strings.Contains(got.body, x.want) || got.header.Get("X-Forebay-Dropped") != x.dropped {
+				t.Errorf("%s, %s: %d, dropped %q, %.300s; want %d, %q, with %q", w.path, x.name, got.status, got.header.Get("X-Forebay-Dropped"), got.body, x.status, x.dropped, x.want)
+			}
+		}
+	}
+}
+
 // A rule of the configuration holds for bodies that would pass through, too; the catalogue's
 // own word leaves them alone.
 func TestRulesAndPassThrough(t *testing.T) {
@@ -102,13 +154,17 @@ func TestTheCloudsOwnFeaturesArePassedOn(t *testing.T) {
 		`"guardrailConfig":{"guardrailIdentifier":"gr1a","guardrailVersion":"2","trace":"enabled"}}`)
 	post(t, s, invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
 		header("X-Amzn-Bedrock-GuardrailIdentifier", "gr1a"), header("X-Amzn-Bedrock-GuardrailVersion", "2"), header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"))
+	post(t, s, chatPath, `{"model":"`+haiku+`","messages":[{"role":"user","content":"hi"}]}`, header("X-Amzn-Bedrock-GuardrailIdentifier", "gr1a"),
+		header("X-Amzn-Bedrock-GuardrailVersion", "2"), header("X-Amzn-Bedrock-Trace", "ENABLED"), header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"))
 	calls := up.Calls()
-	if len(calls) != 2 {
+	if len(calls) != 3 {
 		t.Fatalf("%d calls arrived", len(calls))
 	}
 	for _, want := range []string{`"guardrailConfig":{"guardrailIdentifier":"gr1a","guardrailVersion":"2","trace":"enabled"}`, `"performanceConfig":{"latency":"optimized"}`} {
-		if !strings.Contains(string(calls[0].Body), want) {
-			t.Errorf("Converse arrived as %s, want %s", calls[0].Body, want)
+		for _, i := range []int{0, 2} {
+			if !strings.Contains(string(calls[i].Body), want) {
+				t.Errorf("call %d arrived as %s, want %s", i, calls[i].Body, want)
+			}
 		}
 	}
 	for name, want := range map[string]string{"Guardrailidentifier": "gr1a", "Guardrailversion": "2", "Performanceconfig-Latency": "optimized"} {

@@ -56,6 +56,9 @@ func (s *Service) Serve(c *api.Call) error {
 func (s *Service) message(c *api.Call) error {
 	c.Operation = "Messages"
 	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectAnthropic}
+	if err := in.Cloud(c.HTTP.Header, c.Body); err != nil {
+		return err
+	}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
 		return api.NameModel(err, unknownModel, in.Model)

@@ -99,7 +99,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	in := api.Intent{
 		API: apiName, Operation: c.Operation, Model: id, Stream: stream, Tier: value(input.ServiceTier), Latency: value(input.PerformanceConfigLatency),
 	}
-	if in.Guardrail, err = guardrail(input); err != nil {
+	if in.Guardrail, err = api.Guardrail(value(input.GuardrailIdentifier), value(input.GuardrailVersion), value(input.Trace), c.Body); err != nil {
 		return err
 	}
 	if in.Tags, err = tags(r.Header.Get(headerMetadata)); err != nil {
@@ -143,19 +143,6 @@ func (s *Service) invocation(r *wire.Request, stream bool) (*shapes.InvokeModelR
 	err := s.Protocol.Decode(shapes.InvokeModelWithResponseStream, r, wire.Into(&in))
 	out := shapes.InvokeModelRequest(in)
 	return &out, err
-}
-
-// guardrail reads what the headers say of one.
-func guardrail(in *shapes.InvokeModelRequest) (*infer.Guardrail, error) {
-	g := infer.Guardrail{ID: value(in.GuardrailIdentifier), Version: value(in.GuardrailVersion), Trace: strings.ToLower(value(in.Trace))}
-	switch {
-	case g.ID == "" && g.Version == "":
-		return nil, nil //nolint:nilnil // no guardrail is what most calls have
-	case g.ID == "" || g.Version == "":
-		return nil, fault.New(fault.Invalid, "The guardrail identifier and version must be provided together.")
-	default:
-		return &g, nil
-	}
 }
 
 // errStreamInBody refuses a body that says what the operation says: Claude's may not, others may not contradict it.

@@ -57,6 +57,9 @@ func unknown(c *api.Call) error {
 func (s *Service) generate(c *api.Call, operation string, d infer.Dialect) error {
 	c.Operation = operation
 	in := api.Intent{API: apiName, Operation: operation, Dialect: d, Tags: tags(c.Body)}
+	if err := in.Cloud(c.HTTP.Header, c.Body); err != nil {
+		return err
+	}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
 		return api.NameModel(lacking(err, c.Body), unknownModel, in.Model)
@@ -78,6 +81,9 @@ const unknownModel = "The model `%s` does not exist or you do not have access to
 func (s *Service) embed(c *api.Call) error {
 	c.Operation = "Embeddings"
 	in := api.Intent{API: apiName, Operation: c.Operation, Dialect: infer.DialectOpenAIEmbeddings, Task: infer.TaskEmbed}
+	if err := in.Cloud(c.HTTP.Header, c.Body); err != nil {
+		return err
+	}
 	req, err := s.Prepare(c, &in)
 	if err != nil {
 		return api.NameModel(err, unknownModel, in.Model)
