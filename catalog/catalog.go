@@ -25,8 +25,11 @@ type Model struct {
 	Provider string        `json:"provider"`
 	Name     string        `json:"name"`
 	Family   infer.Dialect `json:"family"`
-	Input    []string      `json:"input"`  // modalities: TEXT, IMAGE
-	Output   []string      `json:"output"` // TEXT or EMBEDDING
+	// Completion is the dialect of the prompts that the model's InvokeModel takes beside the messages of Family, "" for
+	// most models, which take one dialect. Source: Bedrock user guide, "Mistral AI text completion" and "chat completion".
+	Completion infer.Dialect `json:"completion,omitempty"`
+	Input      []string      `json:"input"`  // modalities: TEXT, IMAGE
+	Output     []string      `json:"output"` // TEXT or EMBEDDING
 
 	Context   int64    `json:"context"`   // tokens
 	MaxOutput int64    `json:"maxOutput"` // tokens; 0 for embeddings

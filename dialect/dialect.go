@@ -130,6 +130,15 @@ func Get(d infer.Dialect) (*Codec, bool) {
 	return c, ok
 }
 
+// OfBody tells which dialect a body is in, of a model that takes chats of one dialect and prompts of another: that of
+// the prompts where it has a prompt and no messages. A model without a dialect of prompts has only the first.
+func OfBody(body []byte, chats, prompts infer.Dialect) infer.Dialect {
+	if prompts != "" && required(body, "messages") != nil && required(body, "prompt") == nil {
+		return prompts
+	}
+	return chats
+}
+
 func marshal(v any) ([]byte, error) {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
 	if err != nil {

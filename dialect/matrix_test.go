@@ -36,6 +36,9 @@ they are dropped.
 `
 
 const matrixFoot = `
+Mistral. InvokeModel of Mistral Large (24.02) takes a prompt as well as messages, and answers a body that
+has prompt and no messages as a text completion.
+
 Prompts. A prompt-style body (Llama, Mistral, DeepSeek, Titan Text) that goes to an engine of
 messages is taken apart when it is in the family's published template (Llama 3, Llama 2, Mistral,
 DeepSeek, ` + "`User:`/`Bot:`" + `) from its start to where the model is to speak. A prompt without any mark of a

@@ -132,3 +132,27 @@ func TestThrottlesSayHowLong(t *testing.T) {
 		}
 	}
 }
+
+// Mistral Large (24.02) takes a prompt or messages, as its body has them, and answers in the same dialect; Mistral Small
+// takes prompts alone (Bedrock user guide, "Mistral AI text completion" and "Mistral AI chat completion").
+func TestMistralBodies(t *testing.T) {
+	s := run(t, testConfig(t))
+	const asks, turn = `{"max_tokens":3,"prompt":"<s>[INST] hi [/INST]"}`, `{"max_tokens":3,"messages":[{"role":"user","content":"hi"}]}`
+	for _, c := range []struct {
+		name, model, body string
+		status            int
+		want              string
+	}{
+		{"Large, a prompt", mistral, asks, 200, `"outputs":[`},
+		{"Large, messages", mistral, turn, 200, `"choices":[`},
+		{"Large, both", mistral, `{"prompt":"x",` + turn[1:], 200, `"choices":[`},
+		{"Large, neither", mistral, `{"max_tokens":3}`, 400, "required key [messages] not found"},
+		{"Large of July, a prompt", "mistral.mistral-large-2407-v1:0", asks, 400, "required key [messages] not found"},
+		{"Small, a prompt", small, asks, 200, `"outputs":[`},
+		{"Small, messages", small, turn, 400, "required key [prompt] not found"},
+	} {
+		if a := post(t, s, "/model/"+c.model+"/invoke", c.body); a.status != c.status || !strings.Contains(a.body, c.want) {
+			t.Errorf("%s: %d %.300s, want %d with %s", c.name, a.status, a.body, c.status, c.want)
+		}
+	}
+}

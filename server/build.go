@@ -64,8 +64,8 @@ const defaultTotal = time.Hour
 func (p *serving) engines(models map[string]*catalog.Model, old *serving) ([]dispatch.Engine, error) {
 	var list []dispatch.Engine
 	var errs []error
-	add := func(name string, e config.Engine, family infer.Dialect) {
-		o, err := p.open(name, e, family, old)
+	add := func(name string, e config.Engine, b bodies) {
+		o, err := p.open(name, e, b, old)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("engines.%s: %w", name, err))
 			return
@@ -83,11 +83,11 @@ func (p *serving) engines(models map[string]*catalog.Model, old *serving) ([]dis
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		e := all[name]
 		if e.Type != "bedrock" {
-			add(name, e, "")
+			add(name, e, bodies{})
 			continue
 		}
-		for _, family := range p.families(name, models) {
-			add(name+"/"+string(family), e, family)
+		for _, b := range p.bodies(name, models) {
+			add(name+"/"+b.String(), e, b)
 		}
 	}
 	return list, errors.Join(errs...)
@@ -104,7 +104,7 @@ type opened struct {
 }
 
 // open returns old's client of an engine when nothing of it has changed, a new one otherwise.
-func (p *serving) open(name string, e config.Engine, family infer.Dialect, old *serving) (*opened, error) {
+func (p *serving) open(name string, e config.Engine, b bodies, old *serving) (*opened, error) {
 	o := &opened{cfg: e, region: cmp.Or(e.Region, p.cfg.Server.Region), hint: p.cfg.Hint}
 	var err error
 	if o.key, err = apiKey(e); err != nil {
@@ -115,8 +115,8 @@ func (p *serving) open(name string, e config.Engine, family infer.Dialect, old *
 			return was, nil
 		}
 	}
-	if family != "" {
-		o.client, err = bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e, netip.Addr{}), Region: o.region, Family: family, APIKey: o.key})
+	if b.family != "" {
+		o.client, err = bedrockclient.New(context.Background(), bedrockclient.Config{Upstream: upstreamOf(e, netip.Addr{}), Region: o.region, Family: b.family, Completion: b.completion, APIKey: o.key})
 		return o, err
 	}
 	if o.client, err = o.dial(netip.Addr{}); err != nil {
@@ -130,17 +130,29 @@ func (p *serving) open(name string, e config.Engine, family infer.Dialect, old *
 	return o, nil
 }
 
-// families lists the families of the models that are bound to an engine.
-func (p *serving) families(name string, models map[string]*catalog.Model) []infer.Dialect {
-	seen := map[infer.Dialect]bool{}
+// bodies are the dialects of the bodies that a model's InvokeModel takes: its family's, and of prompts.
+type bodies struct{ family, completion infer.Dialect }
+
+func bodiesOf(m *catalog.Model) bodies { return bodies{m.Family, m.Completion} }
+
+func (b bodies) String() string {
+	if b.completion == "" {
+		return string(b.family)
+	}
+	return string(b.family + "+" + b.completion)
+}
+
+// bodies lists the bodies of the models that are bound to an engine, each once, in order.
+func (p *serving) bodies(name string, models map[string]*catalog.Model) []bodies {
+	seen := map[bodies]bool{}
 	for id, m := range p.cfg.Models {
 		for _, b := range m.Engines {
 			if b.Engine == name && models[id] != nil {
-				seen[models[id].Family] = true
+				seen[bodiesOf(models[id])] = true
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(seen))
+	return slices.SortedFunc(maps.Keys(seen), func(a, b bodies) int { return cmp.Compare(a.String(), b.String()) })
 }
 
 // longest is how long a call may take at most.
@@ -218,7 +230,7 @@ func override(m *catalog.Model, c *config.Model) error {
 		m.Rules["guardrails"] = catalog.RuleDrop
 	}
 	if c.Family != "" {
-		m.Family = infer.Dialect(c.Family)
+		m.Family, m.Completion = infer.Dialect(c.Family), ""
 	}
 	var err error
 	if c.Price != nil {
@@ -366,7 +378,7 @@ func (p *serving) served(m *catalog.Model) (dispatch.Model, error) {
 		kind, _ := e.PoolKind(upstream)
 		name := b.Engine
 		if e.Type == "bedrock" {
-			name += "/" + string(m.Family)
+			name += "/" + bodiesOf(m).String()
 		}
 		out.Bindings = append(out.Bindings, dispatch.Binding{
 			Engine: name, Declared: b.Engine, Kind: kind, Quota: quota(b, &e), Upstream: upstream, Weight: b.Weight, Standby: b.Standby, Slots: p.slotsOf(m.ID, b.Engine), Cost: costs,

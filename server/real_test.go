@@ -25,6 +25,7 @@ const (
 	titan     = "amazon.titan-text-express-v1"
 	mistral7b = "mistral.mistral-7b-instruct-v0:2"
 	mistral   = "mistral.mistral-large-2402-v1:0"
+	small     = "mistral.mistral-small-2402-v1:0"
 	commandR  = "cohere.command-r-v1:0"
 	jamba     = "ai21.jamba-1-5-mini-v1:0"
 	deepseek  = "deepseek.r1-v1:0"
@@ -41,7 +42,7 @@ func realEngine(t *testing.T) *Server {
 	c := testConfig(t)
 	c.Engines["llama"] = config.Engine{Type: "openai", Flavour: "llama-server", URL: url + "/v1"}
 	c.Engines["chat"] = config.Engine{Type: "openai", Flavour: "chat", URL: url + "/v1"}
-	for _, id := range []string{haiku, llama8b, nova, titan, mistral7b, mistral, commandR, jamba, deepseek, gptOSS, titanV2, embedV4} {
+	for _, id := range []string{haiku, llama8b, nova, titan, mistral7b, mistral, small, commandR, jamba, deepseek, gptOSS, titanV2, embedV4} {
 		c.Models[id] = config.Model{Engines: []config.Binding{{Engine: "llama", Model: "tiny"}}}
 	}
 	c.Engines["messages"] = config.Engine{Type: "anthropic", URL: url} // llama-server speaks Anthropic Messages, too
@@ -119,6 +120,9 @@ func TestRealEngineThroughEveryAPI(t *testing.T) {
 		{"Command R", invoke(commandR), "{" + numbers + `,"message":"hi"}`, chat},
 		{"Llama", invoke(llama8b), `{"max_gen_len":8,"temperature":0,"prompt":"hi"}`, prompt},
 		{"Mistral", invoke(mistral7b), "{" + numbers + `,"prompt":"hi"}`, prompt},
+		{"Mistral Small", invoke(small), "{" + numbers + `,"prompt":"hi"}`, prompt},
+		{"Mistral Large, a prompt", invoke(mistral), "{" + numbers + `,"prompt":"hi"}`, prompt},
+		{"Mistral Small, messages by Converse", "/model/" + small + "/converse", "{" + blocks + `,"inferenceConfig":{"maxTokens":8,"temperature":0}}`, chat},
 		{"DeepSeek", invoke(deepseek), "{" + numbers + `,"prompt":"hi"}`, prompt},
 		{"Titan", invoke(titan), `{"inputText":"hi","textGenerationConfig":{"maxTokenCount":8,"temperature":0}}`, prompt},
 		{"messages, to an engine of messages", messagesPath, model(sonnet) + numbers + "," + turns + "}", chat},

@@ -86,7 +86,7 @@ func (s *Service) count(c *api.Call, input *shapes.CountTokensRequest) (*shapes.
 		return nil, err
 	}
 	if call := input.Input.InvokeModel; call != nil {
-		c.Body, in.Dialect = call.Body, res.Model.Family
+		c.Body, in.Dialect = call.Body, dialect.OfBody(call.Body, res.Model.Family, res.Model.Completion)
 	} else {
 		c.Body, in.Dialect = input.Input.Converse, infer.DialectConverse
 	}

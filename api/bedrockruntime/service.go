@@ -112,7 +112,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if stream && res.Route == nil && !res.Model.Streaming { // of a route, each lane is looked at
 		return fault.New(fault.Invalid, "The model is unsupported for streaming.")
 	}
-	in.Dialect = res.Model.Family
+	in.Dialect = dialect.OfBody(c.Body, res.Model.Family, res.Model.Completion)
 	if res.Model.Embeds() {
 		in.Task = infer.TaskEmbed
 	}

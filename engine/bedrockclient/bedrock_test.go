@@ -1,6 +1,7 @@
 package bedrockclient
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strings"
@@ -164,6 +165,30 @@ func TestFamilyWithMetrics(t *testing.T) {
 	}
 }
 
+// A model that takes messages and prompts gets each as it came.
+func TestMessagesAndPrompts(t *testing.T) {
+	s := fakeupstream.New(t, fakeupstream.BedrockAnthropic)
+	for _, completion := range []infer.Dialect{infer.DialectMistral, ""} {
+		c, err := New(t.Context(), Config{Upstream: upstream.Config{BaseURL: s.URL}, Region: "us-east-1", Family: infer.DialectMistralChat, Completion: completion, APIKey: "k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !c.Speaks(infer.DialectMistralChat) || !c.Speaks(infer.DialectConverse) || c.Speaks(infer.DialectMistral) != (completion != "") || c.Speaks("") {
+			t.Errorf("prompts in %q: it speaks %v, %v, %v", completion, c.Speaks(infer.DialectMistralChat), c.Speaks(infer.DialectMistral), c.Speaks(""))
+		}
+		for d, body := range map[infer.Dialect]string{infer.DialectMistralChat: `{"messages":[],"x":1.0}`, completion: `{"prompt":"x", "top_k":7}`} {
+			if d == "" {
+				continue
+			}
+			p, err := c.plan(&infer.Request{Dialect: d, UpstreamModel: "m", Body: []byte(body)})
+			if err != nil || p.codec.Name != d || p.path != "/model/m/invoke" || !p.through || string(bytes.Join(p.body, nil)) != body {
+				t.Errorf("%s: %+v, %v", d, p, err)
+			}
+		}
+		_ = c.Close()
+	}
+}
+
 func TestHeaderUsageAndEmbeddings(t *testing.T) {
 	s := fakeupstream.New(t, fakeupstream.BedrockAnthropic)
 	s.Handle(func(c *fakeupstream.Call) {
@@ -263,7 +288,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(fakeupstream.BedrockAnthropic.Broken("x"))
 	f.Add(eventstream.AppendError(nil, "a", "b"))
 	codec, _ := dialect.Get(infer.DialectAnthropic)
-	look := looker(infer.DialectAnthropic, codec)
+	look := looker(codec)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := &frames{r: eventstream.NewReader(strings.NewReader(string(b)))}
 		for {

@@ -26,6 +26,8 @@ type Config struct {
 	Region   string
 	// Family is the dialect of the model's InvokeModel bodies.
 	Family infer.Dialect
+	// Completion is the dialect of the prompts that the model's InvokeModel takes as well; "" where it takes none.
+	Completion infer.Dialect
 
 	// APIKey is a Bedrock API key. Otherwise calls are signed: with Credentials, or with
 	// what the SDK's default chain finds in the environment.
@@ -40,12 +42,13 @@ type Config struct {
 
 // Client implements engine.Client and engine.TokenCounter.
 type Client struct {
-	cfg      Config
-	family   *dialect.Codec
-	converse *dialect.Codec
-	up       upstream.Client
-	sign     signer
-	look     func(string, []byte) (reply.Note, error)
+	cfg    Config
+	family *dialect.Codec
+	// completion is the codec of Config.Completion, nil without one.
+	completion *dialect.Codec
+	converse   *dialect.Codec
+	up         upstream.Client
+	sign       signer
 }
 
 // New returns a client. The context bounds the reading of the SDK's configuration.
@@ -54,6 +57,11 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	var ok bool
 	if c.family, ok = dialect.Get(cfg.Family); !ok {
 		return nil, errors.New("bedrock client: unknown family " + strconv.Quote(string(cfg.Family)))
+	}
+	if cfg.Completion != "" {
+		if c.completion, ok = dialect.Get(cfg.Completion); !ok {
+			return nil, errors.New("bedrock client: unknown dialect of prompts " + strconv.Quote(string(cfg.Completion)))
+		}
 	}
 	if c.converse, ok = dialect.Get(infer.DialectConverse); !ok {
 		return nil, errors.New("bedrock client: no codec for Converse")
@@ -85,7 +93,6 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	} else {
 		c.sign = newSigner(&c.cfg, u)
 	}
-	c.look = looker(cfg.Family, c.family)
 	c.up, err = upstream.New(cfg.Upstream)
 	return c, err
 }
@@ -95,7 +102,7 @@ func (c *Client) Close() error { return c.up.Close() }
 
 // Speaks implements engine.Client.
 func (c *Client) Speaks(d infer.Dialect) bool {
-	return d == c.cfg.Family || d == infer.DialectConverse && c.family.EncodeChat != nil
+	return d == c.cfg.Family || c.completion != nil && d == c.cfg.Completion || d == infer.DialectConverse && c.family.EncodeChat != nil
 }
 
 // plan is how one call goes out and how its answer is read.
@@ -121,7 +128,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 		accept = "X-Amzn-Bedrock-Accept"
 	}
 	header := []upstream.Field{{Name: accept, Value: "application/json"}}
-	if p.through && p.codec == c.family {
+	if p.through && p.frames {
 		header = append(header, cloudHeaders(req)...)
 	}
 	res, err := c.do(ctx, &upstream.Request{Path: p.path, Body: p.body, Header: header, Stream: stream, Timeouts: req.Timeouts, Trace: req.Propagate})
@@ -143,7 +150,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	case p.through && p.codec == c.converse:
 		rules.Look = lookConverse
 	case p.through:
-		rules.Look = c.look
+		rules.Look = looker(p.codec)
 	default:
 		rules.Decoder = p.codec.NewStreamDecoder()
 	}
@@ -198,6 +205,9 @@ func (c *Client) plan(req *infer.Request) (plan, error) {
 		return p, nil
 	case req.Body != nil && c.Speaks(req.Dialect):
 		p := plan{codec: c.family, through: true, frames: true, embed: req.Task == infer.TaskEmbed}
+		if c.completion != nil && req.Dialect == c.cfg.Completion {
+			p.codec = c.completion
+		}
 		p.path = invoke(req, p.embed)
 		p.body = splice.Parts(make([][]byte, 0, 8), req.Body, c.edits(req)...)
 		return p, nil

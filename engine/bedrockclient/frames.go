@@ -78,8 +78,8 @@ const metricsName = "amazon-bedrock-invocationMetrics"
 var metricsKey = []byte(`"` + metricsName + `"`)
 
 // looker returns the Look function of a family.
-func looker(family infer.Dialect, codec *dialect.Codec) func(string, []byte) (reply.Note, error) {
-	if family == infer.DialectAnthropic {
+func looker(codec *dialect.Codec) func(string, []byte) (reply.Note, error) {
+	if codec.Name == infer.DialectAnthropic {
 		return lookMetrics(reply.Anthropic(codec))
 	}
 	return lookMetrics(func(_ string, p []byte) (reply.Note, error) {
