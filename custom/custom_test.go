@@ -31,7 +31,7 @@ type host struct {
 }
 
 func (h *host) Base(_, name string) (string, error) {
-	if strings.HasPrefix(name, "acme.") {
+	if strings.HasPrefix(name, "house.") {
 		return name, nil
 	}
 	return "", fault.New(fault.Invalid, "no such base")
@@ -41,7 +41,7 @@ func (h *host) Declared(account string) []Model {
 	if account != operator {
 		return nil
 	}
-	return []Model{{ARN: VariantARN("r", operator, "acme.base", "declared0000"), Account: operator, Name: "declared", ManagedBy: "forebay.yaml:3", Base: "acme.base", Status: Active}}
+	return []Model{{ARN: VariantARN("r", operator, "house.base", "declared0000"), Account: operator, Name: "declared", ManagedBy: "forebay.yaml:3", Base: "house.base", Status: Active}}
 }
 
 func (h *host) InUse(context.Context, *store.Tx, string, string) (string, error) { return h.used, nil }
@@ -82,7 +82,7 @@ func newBench(t *testing.T) *bench {
 	})
 	const head = `{"w":{"data_offsets":[0,8]}}`
 	tensors := string(binary.LittleEndian.AppendUint64(nil, uint64(len(head)))) + head + "12345678"
-	for name, base := range map[string]string{"base": "acme.base", "other": "acme.other"} {
+	for name, base := range map[string]string{"base": "house.base", "other": "house.other"} {
 		b.place("bucket/"+name, map[string]string{"adapter_config.json": `{"peft_type":"LORA","base_model_name_or_path":"` + base + `"}`, "adapter_model.safetensors": tensors})
 	}
 	b.place("bucket/whole", map[string]string{"config.json": `{"architectures":["LlamaForCausalLM"]}`, "model.safetensors": tensors})
@@ -146,7 +146,7 @@ func TestActiveMeansInForce(t *testing.T) {
 		return nil
 	}
 	b.work()
-	if m, err = b.Model(t.Context(), operator, arn); err != nil || m.Status != Active || m.Base != "acme.base" {
+	if m, err = b.Model(t.Context(), operator, arn); err != nil || m.Status != Active || m.Base != "house.base" {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
@@ -187,7 +187,7 @@ func TestDeployments(t *testing.T) {
 	_, err = deploy("D", two)
 	b.wants("a name that is taken", err, fault.Invalid, "in use")
 	b.wants("another base", update(foreign), fault.Invalid, "another base")
-	b.wants("no model", update(VariantARN("r", operator, "acme.base", "none00000000")), fault.NotFound, "")
+	b.wants("no model", update(VariantARN("r", operator, "house.base", "none00000000")), fault.NotFound, "")
 	_, err = b.Deployment(t.Context(), other, arn)
 	b.wants("another account", err, fault.NotFound, "")
 	if err := update(two); err != nil {
@@ -276,8 +276,8 @@ func TestModelLists(t *testing.T) {
 	b.work()
 	for want, f := range map[string]ModelFilter{
 		"[declared m0 m1 m2]": {},
-		"[m1]":                {Base: "acme.other"},
-		"[declared m0 m2]":    {Base: "acme.base", Status: Active},
+		"[m1]":                {Base: "house.other"},
+		"[declared m0 m2]":    {Base: "house.base", Status: Active},
 		"[]":                  {Status: Failed},
 		"[m2]":                {Filter: resource.Filter{NameContains: "M2"}},
 		"[m2 m1 m0 declared]": {Filter: resource.Filter{Descending: true}},

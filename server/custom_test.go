@@ -52,7 +52,7 @@ func artifacts(t *testing.T, c *config.Config) {
 	place(t, c, "models/lora", adapter(novaLite))
 	place(t, c, "models/lora2", adapter(novaLite))
 	place(t, c, "models/haiku-lora", adapter(haiku))
-	place(t, c, "models/foreign", adapter("acme/unknown-7b"))
+	place(t, c, "models/foreign", adapter("other/unknown-7b"))
 	place(t, c, "models/broken", map[string]string{"adapter_config.json": `{"peft_type":"LORA","base_model_name_or_path":"` + novaLite + `"}`, "adapter_model.safetensors": tensors()[:20]})
 	place(t, c, "models/llama", map[string]string{"config.json": `{"architectures":["LlamaForCausalLM"],"max_position_embeddings":2048}`, "model.safetensors": tensors(), "tokenizer_config.json": `{"chat_template":"x"}`})
 	place(t, c, "models/bert", map[string]string{"config.json": `{"architectures":["BertModel"]}`, "model.safetensors": tensors()})

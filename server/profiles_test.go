@@ -165,7 +165,7 @@ func TestProfileBadInput(t *testing.T) {
 	}{
 		"a name that is taken":                  {createProfile(t, s, "Taken", source, ""), "ConflictException"},
 		"a token with another body":             {createProfile(t, s, "other", source, `,"clientRequestToken":"t1"`), "ConflictException"},
-		"an unknown model":                      {createProfile(t, s, "x", foundation+"acme.nothing-v1", ""), "ResourceNotFoundException"},
+		"an unknown model":                      {createProfile(t, s, "x", foundation+"other.nothing-v1", ""), "ResourceNotFoundException"},
 		"a profile of no system":                {createProfile(t, s, "x", here+"inference-profile/"+haiku, ""), "ResourceNotFoundException"},
 		"a profile of another account":          {createProfile(t, s, "x", strings.Replace(here, "000000000000", "111111111111", 1)+"inference-profile/us."+haiku, ""), "ResourceNotFoundException"},
 		"an application profile":                {createProfile(t, s, "x", here+"application-inference-profile/abcdefghij12", ""), "ValidationException"},

@@ -126,7 +126,7 @@ func TestEndpointThatDoesNotStart(t *testing.T) {
 			break
 		}
 	}
-	if err := s.replicas.Ensure(ctx, &fleet.Variant{ID: "x", Container: fleet.Container{Image: "acme/none:1"}}); fault.KindOf(err) != fault.Invalid {
+	if err := s.replicas.Ensure(ctx, &fleet.Variant{ID: "x", Container: fleet.Container{Image: "none:1"}}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("no such image: %v", err)
 	}
 }
@@ -134,14 +134,14 @@ func TestEndpointThatDoesNotStart(t *testing.T) {
 func TestImages(t *testing.T) {
 	images := map[string]config.Image{
 		"vllm":  {From: "vllm", Env: []string{"A=b"}},
-		"acme":  {From: "vllm", Command: []string{"run"}, Health: "/up"},
+		"own":   {From: "vllm", Command: []string{"run"}, Health: "/up"},
 		"loop":  {From: "ring"},
 		"ring":  {From: "loop"},
 		"chat":  {Command: []string{"x"}, Protocol: "openai"},
 		"plain": {Command: []string{"x"}},
 	}
 	for name, want := range map[string]string{
-		"vllm": "openai vllm /health [A=b]", "acme": "openai vllm /up [A=b]", "chat": "openai  /health []", "plain": "container   []", "tgi": "openai tgi /health []",
+		"vllm": "openai vllm /health [A=b]", "own": "openai vllm /up [A=b]", "chat": "openai  /health []", "plain": "container   []", "tgi": "openai tgi /health []",
 	} {
 		i, ok := imageOf(images, name, len(images)+1)
 		if got := fmt.Sprintf("%s %s %s %v", i.Protocol, i.Flavour, i.Health, i.Env); !ok || got != want {

@@ -86,8 +86,8 @@ func live(t *testing.T, dir string) []sent {
 		d := dispatch.New(dispatch.Options{Recorder: book, Log: slog.New(slog.DiscardHandler), Recording: dispatch.Recording{Dir: dir}})
 		top := dispatch.Topology{
 			Models:   []dispatch.Model{{ID: "m", Entry: &catalog.Model{ID: "m", Burndown: 1000}, MaxOutput: 4096, Burndown: 1000, MaxQueue: liveQueue}},
-			Accounts: []dispatch.Account{{ID: "acme", Zone: time.UTC}},
-			Keys:     []dispatch.Scope{{ID: "key", Account: "acme", Limits: identity.Limits{RequestsPerMinute: liveRequests, TokensPerMinute: liveTokens}}},
+			Accounts: []dispatch.Account{{ID: "000000000001", Zone: time.UTC}},
+			Keys:     []dispatch.Scope{{ID: "key", Account: "000000000001", Limits: identity.Limits{RequestsPerMinute: liveRequests, TokensPerMinute: liveTokens}}},
 		}
 		for i := range liveEngines {
 			e, err := simulated.New(simulated.Options{Profile: liveProfile(t), Directives: true})
@@ -135,7 +135,7 @@ func ask(t *testing.T, d *dispatch.Dispatcher, number int, c *sent) {
 	text := fmt.Sprintf("[[tokens:%d]]", c.Output)
 	text += strings.Repeat("x", 4*int(c.Input-3)-len(text))
 	resp, err := d.Infer(t.Context(), &infer.Request{
-		ID: strconv.Itoa(number), Caller: infer.Caller{Account: "acme", Key: "key"}, Model: "m", ModelAsked: "m", Stream: true, Arrived: time.Now(),
+		ID: strconv.Itoa(number), Caller: infer.Caller{Account: "000000000001", Key: "key"}, Model: "m", ModelAsked: "m", Stream: true, Arrived: time.Now(),
 		Facts: infer.Facts{TextBytes: int64(len(text)), MaxTokens: liveMax},
 		Chat:  &infer.Chat{Messages: []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Kind: infer.BlockText, Text: text}}}}},
 	})

@@ -29,7 +29,7 @@ engines:
   faulty: {type: simulated, profile: instant, directives: true}
   declared: {type: simulated, profile: instant, directives: true}
 models:
-  acme.declared: {engines: [{engine: declared}], unit: {input: 60000, output: 6000}}
+  house.declared: {engines: [{engine: declared}], unit: {input: 60000, output: 6000}}
   anthropic.faulty: {family: anthropic, engines: [{engine: faulty}]}
   anthropic.claude-3-haiku-20240307-v1:0: {engines: [{engine: test}]}
   meta.llama3-8b-instruct-v1:0: {engines: [{engine: test}]}
@@ -40,7 +40,7 @@ models:
   amazon.titan-embed-text-v2:0: {engines: [{engine: test}]}
   cohere.command-r-v1:0: {engines: [{engine: test}]}
 provisioned:
-  - {name: declared-chat, model: acme.declared, units: 2, tags: {team: search}}
+  - {name: declared-chat, model: house.declared, units: 2, tags: {team: search}}
 `
 
 // images are what endpoints run: a container in Python, by the interpreter that the clients have, and the same as an engine of chat.

@@ -34,7 +34,7 @@ def test_changed_by_no_client(control):
         with pytest.raises(error, match="managed by .*forebay.yaml:[0-9]+"):
             call()
     with pytest.raises(errors.ValidationException, match="already in use"):
-        control.create_provisioned_model_throughput(provisionedModelName=NAME, modelId="acme.declared", modelUnits=1)
+        control.create_provisioned_model_throughput(provisionedModelName=NAME, modelId="house.declared", modelUnits=1)
     assert control.get_provisioned_model_throughput(provisionedModelId=NAME)["provisionedModelArn"] == arn
 
 

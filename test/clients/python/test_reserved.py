@@ -31,7 +31,7 @@ def key_of(team: str) -> Key:
 @pytest.fixture
 def model():
     """A model of its own engines: two, each of one replica."""
-    made = "acme." + uuid.uuid4().hex[:8]
+    made = "house." + uuid.uuid4().hex[:8]
     for engine in (made + "-a", made + "-b"):
         admin("POST", "engines/" + engine, {"type": "simulated", "profile": "demo", "slots": 4, "directives": True})
     bound = [{"engine": made + "-a"}, {"engine": made + "-b"}]

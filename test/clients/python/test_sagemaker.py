@@ -12,7 +12,7 @@ from test_cli import aws
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:"
 ROLE = "arn:aws:iam::000000000000:role/anything"
-PRIMARY = {"Image": "acme/echo:1", "ModelDataUrl": "s3://weights/echo.tar.gz", "Environment": {"LEVEL": "3"}}
+PRIMARY = {"Image": "echo:1", "ModelDataUrl": "s3://weights/echo.tar.gz", "Environment": {"LEVEL": "3"}}
 
 
 def name() -> str:
@@ -64,9 +64,9 @@ def test_model(sagemaker):
 def test_model_from_a_folder(sagemaker):
     made = name()
     source = {"S3DataSource": {"S3Uri": "s3://weights/echo/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
-    sagemaker.create_model(ModelName=made, Containers=[{"Image": "acme/echo:1", "ModelDataSource": source}])
+    sagemaker.create_model(ModelName=made, Containers=[{"Image": "echo:1", "ModelDataSource": source}])
     got = sagemaker.describe_model(ModelName=made)
-    assert got["Containers"] == [{"Image": "acme/echo:1", "ModelDataSource": source}]
+    assert got["Containers"] == [{"Image": "echo:1", "ModelDataSource": source}]
     assert "PrimaryContainer" not in got
 
 
@@ -74,7 +74,7 @@ def test_models_are_listed(sagemaker):
     prefix = name()
     made = [prefix + "-" + x for x in "bca"]
     for m in made:
-        sagemaker.create_model(ModelName=m, PrimaryContainer={"Image": "acme/echo:1"})
+        sagemaker.create_model(ModelName=m, PrimaryContainer={"Image": "echo:1"})
 
     def listed(**how):
         pages = sagemaker.get_paginator("list_models").paginate(NameContains=prefix, PaginationConfig={"PageSize": 1}, **how)
@@ -237,13 +237,13 @@ def test_endpoint_that_does_not_start(sagemaker):
     config = deploy(sagemaker, level="broken")
     made = name()
     refused(lambda: sagemaker.create_endpoint(EndpointName=made, EndpointConfigName="none-such"), "Could not find endpoint configuration")
-    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "acme/none:1"})
+    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "none:1"})
     sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant(made)])
     sagemaker.create_endpoint(EndpointName=made, EndpointConfigName=made)
     with pytest.raises(WaiterError):
         sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=made, WaiterConfig=QUICK)
     got = sagemaker.describe_endpoint(EndpointName=made)
-    assert got["EndpointStatus"] == "Failed" and "acme/none:1" in got["FailureReason"]
+    assert got["EndpointStatus"] == "Failed" and "none:1" in got["FailureReason"]
     refused(lambda: sagemaker.update_endpoint(EndpointName=made, EndpointConfigName=config), "can only be deleted")
     sagemaker.delete_endpoint(EndpointName=made)
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=made, WaiterConfig=QUICK)
