@@ -28,7 +28,7 @@ const memberGuardrail = "amazon-bedrock-guardrailConfig"
 // configuration. What the model does not serve of them is then refused or left out by its rules, and not passed over.
 func (in *Intent) Cloud(h http.Header, body []byte) (err error) {
 	switch in.Latency = h.Get(headerLatency); in.Latency {
-	case "", "standard", latencyOptimized:
+	case "", infer.LatencyStandard, infer.LatencyOptimized:
 	default:
 		return fault.Newf(fault.Invalid, "Value '%s' at 'performanceConfigLatency' failed to satisfy constraint: Member must satisfy enum value set: [standard, optimized]",
 			HeaderValue(in.Latency))
@@ -49,6 +49,19 @@ func Guardrail(id, version, trace string, body []byte) (*infer.Guardrail, error)
 		return nil, fault.New(fault.Invalid, "The guardrail identifier and version must be provided with "+memberGuardrail+".")
 	default:
 		return nil, nil //nolint:nilnil // no guardrail is what most calls have
+	}
+}
+
+// Latency is the performance configuration that an answer tells to a caller who has asked for one; "" tells nothing. A cloud that was
+// asked for the optimized one may serve at the standard one all the same, so that only its own word stands.
+func Latency(c *Call, req *infer.Request, head *infer.Head) string {
+	switch {
+	case c.Intent == nil || c.Intent.Latency == "":
+		return ""
+	case head.Latency != "" || req.Latency == infer.LatencyOptimized:
+		return head.Latency
+	default:
+		return infer.LatencyStandard
 	}
 }
 

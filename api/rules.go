@@ -39,7 +39,7 @@ func rules(in *Intent, req *infer.Request, m *catalog.Model) (drops, error) {
 	if in.Guardrail != nil {
 		uses |= infer.UsesGuardrail
 	}
-	if in.Latency == latencyOptimized {
+	if in.Latency == infer.LatencyOptimized {
 		uses |= infer.UsesLatency
 	}
 	var out drops
@@ -88,9 +88,6 @@ func tellDropped(req *infer.Request, uses infer.Features) {
 
 // outside are the parts that are no content, and that a body which passes through may keep.
 const outside = infer.UsesGuardrail | infer.UsesLatency
-
-// latencyOptimized is the one performance configuration beside the standard one.
-const latencyOptimized = "optimized"
 
 // leaveOut takes the dropped parts out of a decoded call. What is left goes to the engine in
 // place of the body.

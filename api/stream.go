@@ -31,7 +31,7 @@ func Whole(c *Call, g *Gateway, req *infer.Request, d infer.Dialect, head dialec
 		return err
 	}
 	defer func() { _ = resp.Close() }()
-	served(&head, req, resp)
+	served(c, &head, req, resp)
 	body, err := wholeBody(resp, d, head)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (st *EventStream) Serve(c *Call, g *Gateway, req *infer.Request) error {
 			st.Headers(h, &resp.Head)
 		}
 	})
-	served(&st.Head, req, resp)
+	served(c, &st.Head, req, resp)
 	if resp.Head.PassThrough {
 		// The head goes out from here, with the first event at hand, because net/http takes three kilobytes of
 		// stack for it: below the frames that write events it would double the stack of every stream.

@@ -75,8 +75,10 @@ func (in *Intent) noTier() error {
 	}
 }
 
-// served completes the head of an answer with the tier that served, for a caller whose body named one.
-func served(head *dialect.Head, req *infer.Request, resp *infer.Response) {
+// served completes the head of an answer with the tier that served, for a caller whose body named one, and with the performance
+// configuration for one who has asked for any.
+func served(c *Call, head *dialect.Head, req *infer.Request, resp *infer.Response) {
+	head.Latency = Latency(c, req, &resp.Head)
 	if req.Facts.Tier != "" {
 		head.Tier = resp.Head.Tier.String()
 	}

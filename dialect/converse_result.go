@@ -47,6 +47,8 @@ type cvResponse struct {
 	Usage      *cvUsage   `json:"usage,omitzero"`
 	Tier       *cvType    `json:"serviceTier,omitzero"`
 
+	Performance *cvPerformance `json:"performanceConfig,omitzero"`
+
 	Fields jsontext.Value `json:"additionalModelResponseFields,omitzero"`
 }
 
@@ -84,6 +86,24 @@ func cvTier(h Head) *cvType {
 	return &cvType{h.Tier}
 }
 
+func cvPerformed(h Head) *cvPerformance {
+	if h.Latency == "" {
+		return nil
+	}
+	return &cvPerformance{h.Latency}
+}
+
+// ConversePerformance reads the performance configuration out of an answer of Converse; "" where it says none.
+func ConversePerformance(body []byte) string {
+	var r struct {
+		Performance cvPerformance `json:"performanceConfig"`
+	}
+	if decodeEngine(body, &r) != nil {
+		return ""
+	}
+	return r.Performance.Latency
+}
+
 func latency(h Head) *cvMetrics {
 	ms := time.Since(h.Created).Milliseconds()
 	return &cvMetrics{LatencyMs: &ms}
@@ -115,7 +135,7 @@ func responseFields(asked []string, given []byte, stop infer.StopReason, text st
 }
 
 func converseBody(h Head, res *infer.Result, d infer.Dialect, m *cvMetrics) ([]byte, error) {
-	out := cvResponse{Usage: newCvUsage(res.Usage, d == infer.DialectNova), Metrics: m, StopReason: cvStop(""), Tier: cvTier(h)}
+	out := cvResponse{Usage: newCvUsage(res.Usage, d == infer.DialectNova), Metrics: m, StopReason: cvStop(""), Tier: cvTier(h), Performance: cvPerformed(h)}
 	out.Output.Message = cvMessage{Role: "assistant", Content: []cvBlock{}}
 	if len(res.Choices) > 0 {
 		c := res.Choices[0]
@@ -203,6 +223,8 @@ type (
 		Metrics *cvMetrics `json:"metrics"`
 		Trace   *struct{}  `json:"trace,omitzero"` // Nova's, always empty
 		Tier    *cvType    `json:"serviceTier,omitzero"`
+
+		Performance *cvPerformance `json:"performanceConfig,omitzero"`
 	}
 )
 
@@ -322,9 +344,9 @@ func (e *converseEncoder) Finish(emit Emit) {
 		e.put(emit, "contentBlockStop", cvIndex{e.open[i]})
 	}
 	e.put(emit, "messageStop", cvStopEvent{cvStop(e.stop), e.fields})
-	m := &cvMetadata{Usage: newCvUsage(e.usage, e.nova), Metrics: latency(e.h), Tier: cvTier(e.h)}
+	m := &cvMetadata{Usage: newCvUsage(e.usage, e.nova), Metrics: latency(e.h), Tier: cvTier(e.h), Performance: cvPerformed(e.h)}
 	if e.nova {
-		m.Usage.Total, m.Metrics, m.Trace = nil, &cvMetrics{}, &struct{}{}
+		m.Usage.Total, m.Metrics, m.Trace, m.Performance = nil, &cvMetrics{}, &struct{}{}, nil
 	}
 	e.put(emit, "metadata", m)
 }

@@ -23,6 +23,7 @@ type Head struct {
 	Fields       []string     // members of the model's own answer that the client asked for (Converse)
 	Chat         *infer.Chat  // the request of a chat, for families that repeat it (Cohere); may be nil
 	Tier         string       // of service, that answered, to a client whose body named one; else ""
+	Latency      string       // the performance configuration that answered, to a client who asked for one (Converse); else ""
 }
 
 // Emit takes one payload of a stream; name is its event name where the dialect has one. The

@@ -152,7 +152,7 @@ type Request struct {
 
 	// Guardrail is what a cloud is to apply to the call; nil for none.
 	Guardrail *Guardrail
-	// Latency is the performance configuration that a cloud is asked for: "" or "optimized".
+	// Latency is the performance configuration that a cloud is asked for: "", LatencyStandard or LatencyOptimized.
 	Latency string
 	// Timeouts are the served model's bounds, which go before those of the engine. dispatch sets them.
 	Timeouts Timeouts
@@ -192,6 +192,12 @@ type Lane struct {
 	Enter   func() error
 	Entered bool
 }
+
+// The performance configurations of Bedrock.
+const (
+	LatencyStandard  = "standard"
+	LatencyOptimized = "optimized"
+)
 
 // Guardrail names a guardrail of Bedrock, as the caller gave it.
 type Guardrail struct {

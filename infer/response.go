@@ -136,6 +136,7 @@ type Head struct {
 	Model     string // the model as the engine names it
 	Replica   string // which replica answered
 	Tier      Tier   // the tier that served
+	Latency   string // the performance configuration that served, LatencyStandard or LatencyOptimized; "" where nobody has told
 	Served    string // the catalogue's id of the model that served
 	// Lane is the lane of the route that served, "" without a route; Spill says which lanes the call has left before, and why.
 	Lane  string

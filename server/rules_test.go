@@ -8,6 +8,7 @@ import (
 	"forebay/catalog"
 	"forebay/config"
 	"forebay/engine/enginetest/fakeupstream"
+	"forebay/infer"
 )
 
 const tinyPNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -175,5 +176,75 @@ func TestTheCloudsOwnFeaturesArePassedOn(t *testing.T) {
 	c.Models[haiku] = config.Model{Engines: []config.Binding{{Engine: "sim"}}, Rules: serve}
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "only engines of type bedrock") {
 		t.Errorf("a simulated engine that is to serve guardrails: %v", err)
+	}
+}
+
+// An answer tells the performance configuration that served, which is the cloud's to say, to who has asked for one.
+func TestAnswersTellThePerformanceConfiguration(t *testing.T) {
+	const name = "X-Amzn-Bedrock-PerformanceConfig-Latency"
+	for _, told := range []string{"optimized", "standard", "", "soon"} {
+		up := fakeupstream.New(t, fakeupstream.BedrockAnthropic)
+		up.Handle(func(call *fakeupstream.Call) {
+			u := infer.Usage{Input: 3, Output: 1}
+			switch {
+			case strings.HasSuffix(call.Target, "/converse"):
+				body := strings.TrimSuffix(string(fakeupstream.Converse.Whole([]string{"yes"}, u)), "}")
+				call.Respond(http.StatusOK, nil, []byte(body+`,"performanceConfig":{"latency":"`+told+`"}}`))
+			case call.Streams():
+				call.Tell(name, told)
+				for _, p := range call.Protocol.Stream([]string{"yes"}, u) {
+					call.Send(p)
+				}
+			default:
+				call.Tell(name, told)
+				call.Respond(http.StatusOK, nil, call.Protocol.Whole([]string{"yes"}, u))
+			}
+		})
+		c := testConfig(t)
+		c.Engines["aws"] = config.Engine{Type: "bedrock", URL: up.URL, APIKey: secretFile(t, "upstream-key")}
+		c.Models[haiku] = config.Model{
+			Engines: []config.Binding{{Engine: "aws"}}, Rules: map[string]catalog.Rule{"latency": catalog.RuleServe, "cachePoints": catalog.RuleDrop},
+		}
+		s := run(t, c)
+		want := told
+		if told == "soon" { // which is no configuration
+			want = ""
+		}
+		claude := func(more string) string {
+			return `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"hi"` + more + `}]}]}`
+		}
+		for _, x := range []struct{ name, path, body string }{
+			{"InvokeModel", invokePath, claude("")},
+			{"a stream", invokePath + "-with-response-stream", claude("")},
+			{"InvokeModel by Converse", invokePath, claude(`,"cache_control":{"type":"ephemeral"}`)},
+		} {
+			if got := post(t, s, x.path, x.body, header(name, "optimized")); got.status != 200 || got.header.Get(name) != want {
+				t.Errorf("%s, told %q: %d, %q, %.200s", x.name, told, got.status, got.header.Get(name), got.body)
+			}
+			if got := post(t, s, x.path, x.body); got.status != 200 || got.header.Get(name) != "" {
+				t.Errorf("%s, told %q and not asked: %d, %q", x.name, told, got.status, got.header.Get(name))
+			}
+		}
+	}
+}
+
+// What no cloud serves is served as everything is; converted answers of Converse say so, too.
+func TestConvertedAnswersTellThePerformanceConfiguration(t *testing.T) {
+	c := testConfig(t)
+	m := c.Models["meta.llama3-8b-instruct-v1:0"]
+	m.Rules = map[string]catalog.Rule{"latency": catalog.RuleDrop}
+	c.Models[haiku] = m
+	s := run(t, c)
+	for _, path := range []string{conversePath, conversePath + "-stream"} {
+		for asked, want := range map[string]bool{"": false, `,"performanceConfig":{"latency":"standard"}`: true, `,"performanceConfig":{"latency":"optimized"}`: true} {
+			got := post(t, s, path, `{"messages":[{"role":"user","content":[{"text":"hi"}]}]`+asked+`}`)
+			if got.status != 200 || strings.Contains(got.body, `"performanceConfig":{"latency":"standard"}`) != want || strings.Contains(got.body, "optimized") {
+				t.Errorf("%s, asked %q: %d, %.600s", path, asked, got.status, got.body)
+			}
+		}
+	}
+	if got := post(t, s, invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+		header("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized")); got.header.Get("X-Amzn-Bedrock-PerformanceConfig-Latency") != "standard" {
+		t.Errorf("InvokeModel: %d, %v", got.status, got.header)
 	}
 }

@@ -130,7 +130,7 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if stream {
 		return s.invokeStream(c, req, head)
 	}
-	return api.Whole(c, s.Gateway, req, in.Dialect, head, func(resp *infer.Response) { s.headers(c, resp) })
+	return api.Whole(c, s.Gateway, req, in.Dialect, head, func(resp *infer.Response) { s.headers(c, req, resp) })
 }
 
 // invocation reads the headers of an invocation, with or without a stream: the two have the same.
@@ -178,7 +178,7 @@ func nativeError(err error) error {
 }
 
 // headers tells token counts and latency of an answered InvokeModel.
-func (s *Service) headers(c *api.Call, resp *infer.Response) {
+func (s *Service) headers(c *api.Call, req *infer.Request, resp *infer.Response) {
 	h := c.W.Header()
 	u, _ := resp.Usage()
 	h.Set(headerInput, strconv.FormatInt(u.Input, 10))
@@ -188,15 +188,16 @@ func (s *Service) headers(c *api.Call, resp *infer.Response) {
 		h.Set(headerWrite, strconv.FormatInt(u.CacheWrite, 10))
 	}
 	h.Set(headerTook, strconv.FormatInt(time.Since(c.Started).Milliseconds(), 10))
-	tierHeaders(h, c.HTTP.Header, resp.Head.Tier)
+	servedHeaders(c, h, req, &resp.Head)
 }
 
-func tierHeaders(h, asked http.Header, tier infer.Tier) {
-	if asked.Get(headerTier) != "" {
-		h.Set(headerTier, tier.String())
+// servedHeaders tells the tier and the performance configuration that served, to a caller who has asked for one.
+func servedHeaders(c *api.Call, h http.Header, req *infer.Request, head *infer.Head) {
+	if c.HTTP.Header.Get(headerTier) != "" {
+		h.Set(headerTier, head.Tier.String())
 	}
-	if asked.Get(headerLatency) != "" {
-		h.Set(headerLatency, "standard")
+	if latency := api.Latency(c, req, head); latency != "" {
+		h.Set(headerLatency, latency)
 	}
 }
 
@@ -225,7 +226,7 @@ func (s *Service) invokeStream(c *api.Call, req *infer.Request, head dialect.Hea
 			u, _ := resp.Usage()
 			return dialect.AppendMetrics(payload, u, time.Since(c.Started), first)
 		},
-		Headers: func(h http.Header, head *infer.Head) { tierHeaders(h, c.HTTP.Header, head.Tier) },
+		Headers: func(h http.Header, head *infer.Head) { servedHeaders(c, h, req, head) },
 		Failure: s.streamFailure(shapes.InvokeModelWithResponseStream),
 	}
 	return st.Serve(c, s.Gateway, req)

@@ -139,6 +139,7 @@ func (c *Client) Infer(ctx context.Context, req *infer.Request) (*infer.Response
 	if tier, ok := infer.ParseTier(res.Header("X-Amzn-Bedrock-Service-Tier")); ok {
 		head.Tier = tier
 	}
+	head.Latency = performed(res.Header(headerPerformance))
 	if !stream {
 		return c.whole(res, p, head)
 	}
@@ -271,6 +272,9 @@ func (c *Client) whole(res *upstream.Response, p plan, head infer.Head) (*infer.
 	}
 	if ok {
 		result.Usage = counted
+	}
+	if p.codec == c.converse {
+		head.Latency = performed(dialect.ConversePerformance(body.JSON))
 	}
 	return infer.NewResponse(head, infer.OneResult(result)), nil
 }

@@ -13,6 +13,16 @@ import (
 // What a call asks of the cloud around the model travels beside a native body, in headers, and
 // within a Converse body.
 
+const headerPerformance = "X-Amzn-Bedrock-PerformanceConfig-Latency"
+
+// performed is the performance configuration that the cloud says it has served; "" for what is none.
+func performed(told string) string {
+	if told == infer.LatencyStandard || told == infer.LatencyOptimized {
+		return told
+	}
+	return ""
+}
+
 // cloudHeaders are the headers of InvokeModel for guardrail and performance configuration.
 func cloudHeaders(req *infer.Request) []upstream.Field {
 	var out []upstream.Field
@@ -25,7 +35,7 @@ func cloudHeaders(req *infer.Request) []upstream.Field {
 		}
 	}
 	if req.Latency != "" {
-		out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-PerformanceConfig-Latency", Value: req.Latency})
+		out = append(out, upstream.Field{Name: headerPerformance, Value: req.Latency})
 	}
 	if tier := namedTier(req); tier != "" {
 		out = append(out, upstream.Field{Name: "X-Amzn-Bedrock-Service-Tier", Value: tier})

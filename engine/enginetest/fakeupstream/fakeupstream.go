@@ -200,6 +200,9 @@ type Call struct {
 // Streams reports whether the call asks for a stream.
 func (c *Call) Streams() bool { return c.Protocol.Streams(c.Target, c.Body) }
 
+// Tell sets a header of the answer, which has not begun.
+func (c *Call) Tell(name, value string) { c.w.Header().Set(name, value) }
+
 // Respond sends a whole answer.
 func (c *Call) Respond(status int, header http.Header, body []byte) {
 	h := c.w.Header()
