@@ -54,6 +54,14 @@ func TestUnknownOperations(t *testing.T) {
 		{"ListGuardrails", "/guardrails", ``, method("GET"), 400, rest, "ValidationException", "ListGuardrails"},
 		{"a path of nothing at a host of bedrock", "/nope", `{}`, host("bedrock.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},
 		{"the same, of the runtime", "/nope", `{}`, host("bedrock-runtime.us-east-1.amazonaws.com"), 404, rest, "UnknownOperationException", ""},
+		{"a path of the runtime's", "/guardrail-checks/invoke", `{}`, nil, 404, rest, "UnknownOperationException", ""},
+		{"another", "/async-invoke/a/nope", `{}`, nil, 404, rest, "UnknownOperationException", ""},
+		{"another, of guardrails", "/guardrail/g/nope", `{}`, nil, 404, rest, "UnknownOperationException", ""},
+		{"a path of nothing, by an SDK's attempt", "/nope", `{}`, set("Amz-Sdk-Request", "attempt=1"), 404, rest, "UnknownOperationException", ""},
+		{"by its header of a date", "/nope", `{}`, set("X-Amz-Date", "20260101T000000Z"), 404, rest, "UnknownOperationException", ""},
+		{"by boto3", "/nope", `{}`, set("User-Agent", "Boto3/1.43.11 md/Botocore#1.43.11 ua/2.1"), 404, rest, "UnknownOperationException", ""},
+		{"by the Go SDK", "/nope", `{}`, set("User-Agent", "aws-sdk-go-v2/1.41.0 ua/2.1 os/linux"), 404, rest, "UnknownOperationException", ""},
+		{"by the command line, without a key", "/nope", `{}`, set("User-Agent", "aws-cli/1.45.0 md/Botocore#1.43.11", "Authorization", ""), 403, rest, "MissingAuthenticationTokenException", ""},
 	} {
 		a := post(t, s, c.path, c.body, c.change...)
 		if a.status != c.status || a.header.Get("Content-Type") != c.kind || !strings.Contains(a.body, c.text) {
@@ -70,6 +78,17 @@ func TestUnknownOperations(t *testing.T) {
 		}
 		if a.header.Get("X-Amzn-Requestid") == "" || a.header.Get("Date") == "" || a.header.Get("Location") != "" {
 			t.Errorf("%s: headers %v", c.name, a.header)
+		}
+	}
+}
+
+// What comes through AWS's networks is not for that of its clients: paths of nothing stay OpenAI's.
+func TestNetworksOfAWSAreNoClients(t *testing.T) {
+	s := run(t, testConfig(t))
+	for name, value := range map[string]string{"X-Amz-Cf-Id": "a", "X-Amzn-Trace-Id": "Root=1-2-3", "User-Agent": "OpenAI/Python 2.1"} {
+		a := post(t, s, "/nope", `{}`, header(name, value))
+		if a.status != 404 || !strings.Contains(a.body, `"error":{`) || a.header.Get("X-Amzn-Errortype") != "" {
+			t.Errorf("%s: %d %v %.300s", name, a.status, a.header, a.body)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -242,7 +243,7 @@ func (f *front) route(c *api.Call) (svc api.Service, signer []string) {
 	case c.Path == "/" && strings.HasPrefix(c.HTTP.Header.Get("Content-Type"), formType):
 		return f.sts, []string{"sts"}
 	default:
-		return f.hostRoute(c.HTTP.Host)
+		return f.strayRoute(c.HTTP)
 	}
 }
 
@@ -279,19 +280,36 @@ func (f *front) signedRoute(c *api.Call, scope string) (svc api.Service, signer 
 	}
 }
 
-// hostRoute finds the service whose error a request gets that nothing else tells apart: host names that
-// begin as those of AWS do are of its services.
-func (f *front) hostRoute(host string) (svc api.Service, signer []string) {
-	switch name, _, _ := strings.Cut(host, "."); name {
+// strayRoute finds the service whose error a request gets that nothing else tells apart: host names that
+// begin as those of AWS do are of its services, and its clients get its errors under any name.
+func (f *front) strayRoute(r *http.Request) (svc api.Service, signer []string) {
+	switch name, _, _ := strings.Cut(r.Host, "."); name {
 	case "bedrock-runtime":
 		return f.runtime, []string{"bedrock"}
 	case "bedrock":
 		return f.bedrock, []string{"bedrock"}
 	case "sts":
 		return f.sts, []string{"sts"}
-	default:
-		return f.openai, nil
 	}
+	if fromAWS(r.Header) {
+		return unknownAWS{}, nil
+	}
+	return f.openai, nil
+}
+
+// sdkAgents are how AWS's SDKs and its command line name themselves, in small letters.
+var sdkAgents = []string{"aws-sdk-", "aws-cli/", "boto3/", "botocore/"}
+
+// fromAWS reports whether a client of AWS sends a request, by the headers that its SDKs set. CloudFront marks whatever
+// passes through it with X-Amz-Cf-Id, and load balancers with X-Amzn-Trace-Id: these tell nothing.
+func fromAWS(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(name, "Amz-Sdk-") || strings.HasPrefix(name, "X-Amz-") && !strings.HasPrefix(name, "X-Amz-Cf-") {
+			return true
+		}
+	}
+	agent := strings.ToLower(h.Get("User-Agent"))
+	return slices.ContainsFunc(sdkAgents, func(name string) bool { return strings.Contains(agent, name) })
 }
 
 const adminPrefix = "/admin/v1/"

@@ -46,9 +46,18 @@ func FailureName(e *fault.Error) string {
 	return row.Name
 }
 
+// prefixes begin the paths of the runtime alone: whatever comes below them is an operation of it, known or not. What
+// makes guardrails is below /guardrails, and of the control plane.
+var prefixes = []string{"/model/", "/guardrail/", "/guardrail-checks/", "/async-invoke/"}
+
 // Owns reports whether a path belongs to bedrock-runtime rather than to bedrock.
 func Owns(path string) bool {
-	return strings.HasPrefix(path, "/model/") || restjson.Owns(shapes.Service, path)
+	for _, p := range prefixes {
+		if strings.HasPrefix(path, p) || path == p[:len(p)-1] {
+			return true
+		}
+	}
+	return restjson.Owns(shapes.Service, path)
 }
 
 // Headers of InvokeModel.
