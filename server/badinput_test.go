@@ -197,7 +197,7 @@ var badBodies = []struct {
 		{viaMessages, `{"model":"` + haiku + `","max_tokens":5,"prompt":"x"}`, badRequest, "messages: Field required"},
 	}},
 	{"a parameter that no other dialect has", []told{
-		{door{"Cohere", "/model/cohere.command-r-v1:0/invoke", nil}, `{"message":"x","return_prompt":true}`, badValidation, `"return_prompt is not supported with this model."`},
+		{door{"Cohere", "/model/cohere.command-r-v1:0/invoke", nil}, `{"message":"x","return_prompt":true}`, badValidation, "return_prompt is not supported with this model."},
 	}},
 	{"no max_tokens for Claude", []told{
 		{viaInvoke, `{"anthropic_version":"bedrock-2023-05-31","messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #: required key [max_tokens] not found, please reformat your input and try again."},
