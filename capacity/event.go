@@ -133,6 +133,7 @@ const (
 	EventExpire
 	// EventRetry queues a call again, ahead of the others of its tier and under the hold it has, after an attempt failed
 	// before the first byte: Call, Replica (to be avoided from now on; 0 for none). It frees the slot if Freed has not.
+	// One that is Unread takes nothing of the pool's retry budget.
 	EventRetry
 	// EventFreed says that the engine has let go of a call: Call. Sent after Preempt, after a Settle with
 	// SlotHeld, or when an attempt has ended and its Retry will follow later.
@@ -180,6 +181,7 @@ type Event struct {
 	Preemptible bool // the call may be stopped and queued again until Progress says Delivered
 	Delivered   bool
 	SlotHeld    bool
+	Unread      bool // the attempt's connection had been closed before the engine could read the call
 	Account     AccountID
 	Principal   PrincipalID
 	NumLanes    uint8

@@ -104,10 +104,10 @@ func (s *State) retry(ci int32, ev *Event) {
 	switch why := s.barred(p, c); {
 	case why != ReasonNone:
 		s.nextLane(ci, verdict{reason: why})
-	case p.RetryBudget > 0 && p.retries < 1000:
+	case p.RetryBudget > 0 && p.retries < 1000 && !ev.Unread:
 		s.reject(ci, verdict{reason: ReasonRetryBudget})
 	default:
-		if p.RetryBudget > 0 {
+		if p.RetryBudget > 0 && !ev.Unread {
 			p.retries -= 1000
 		}
 		s.stats.Retried++

@@ -38,6 +38,7 @@ type call struct {
 	servedTier infer.Tier
 	attempts   []meter.Attempt
 	failures   int                // attempts that failed by themselves
+	stale      bool               // the last of them met the end of a kept connection
 	left       []departure        // the lanes that it has left
 	ready      int                // the number of the lane for which the request is made, from 1; 0 for none
 	recalled   bool               // preempted; guarded by the Dispatcher's mutex
@@ -292,6 +293,7 @@ func (c *call) recover(ctx context.Context, err error) bool {
 		return true
 	}
 	c.failures++
+	c.stale = stale(err)
 	if blames(err) && ctx.Err() == nil {
 		c.d.replicaFailed(c.replica, err)
 	}
@@ -317,8 +319,8 @@ func (c *call) elsewhere() bool { return len(c.model.replicas) > 1 || c.mayFailO
 
 // queueAgain sends the Retry event after a pause. It reports false when the client left meanwhile.
 func (c *call) queueAgain(ctx context.Context) bool {
-	elsewhere := c.elsewhere()
-	if pause := backoff(c.failures, elsewhere); pause > 0 {
+	elsewhere := c.elsewhere() && !c.stale
+	if pause := backoff(c.failures, elsewhere); pause > 0 && !c.stale {
 		c.d.mu.Lock()
 		recalled := c.freedIfRecalled() // since the attempt failed
 		if !recalled {
@@ -336,7 +338,7 @@ func (c *call) queueAgain(ctx context.Context) bool {
 			return false
 		}
 	}
-	ev := capacity.Event{Kind: capacity.EventRetry, Call: c.id}
+	ev := capacity.Event{Kind: capacity.EventRetry, Call: c.id, Unread: c.stale}
 	if elsewhere {
 		ev.Replica = c.action.Replica
 	}

@@ -83,6 +83,28 @@ func TestAHungEngine(t *testing.T) {
 }
 
 // A lone engine is asked again after a pause below 100 ms, doubled for each attempt, and at most three times.
+// An attempt that met the end of a kept connection is made again at once, and says nothing against the engine's health.
+func TestAStaleConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		f.answer = func(ctx context.Context, n int, req *infer.Request) (*infer.Response, error) {
+			if f.count() == 1 {
+				e := fault.New(fault.Unavailable, "closed")
+				e.Code = engine.StaleConnection
+				return nil, e
+			}
+			return after(time.Second, infer.Usage{Input: 10, Output: 1})(ctx, n, req)
+		}
+		r := newRig(t, nil, f)
+		start := time.Now()
+		r.mustDo(r.request())
+		row := r.book.last(t)
+		if took := time.Since(start); took != time.Second || f.count() != 2 || len(row.Attempts) != 2 || row.Attempts[0].Outcome != "unavailable" || row.Engine != "a" {
+			t.Errorf("%s, %d attempts: %+v", took, f.count(), row.Attempts)
+		}
+	})
+}
+
 func TestRetriesOfALoneEngineBackOffAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time

@@ -52,8 +52,17 @@ func failsOver(err error) bool {
 	return false
 }
 
+// stale reports whether the attempt met the end of a connection that had been kept, so that the same replica may well answer the next one, at once.
+func stale(err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	return ok && e.Kind == fault.Unavailable && e.Code == engine.StaleConnection
+}
+
 // blames reports whether err speaks against the replica's health.
 func blames(err error) bool {
+	if stale(err) {
+		return false
+	}
 	switch k := fault.KindOf(err); k {
 	case fault.Unavailable, fault.Timeout, fault.StreamFailed, fault.NotReady:
 		return true

@@ -43,6 +43,10 @@ type TokenCounter interface {
 // (infer.Request.Timeouts); the configured default of Total is one hour.
 type Timeouts = infer.Timeouts
 
+// StaleConnection is the Code of an Unavailable whose request met the end of a connection that had been kept: the engine closed it as
+// the request came. That says nothing against the engine's health, and another attempt makes a new connection.
+const StaleConnection = "stale-connection"
+
 // The phases of a call that end before anything has come, as the Code of a Timeout names them.
 const (
 	PhaseConnect    = "connect"

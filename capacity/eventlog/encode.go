@@ -30,6 +30,7 @@ func event(c *codec.Codec, ev *capacity.Event) {
 	case capacity.EventRetry:
 		codec.Uint(c, &ev.Call)
 		codec.Uint(c, &ev.Replica)
+		c.Bool(&ev.Unread)
 	case capacity.EventReplicaUp:
 		codec.Uint(c, &ev.Replica)
 		codec.Int(c, &ev.Slots)

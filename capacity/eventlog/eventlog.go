@@ -15,7 +15,7 @@ import (
 
 const (
 	magic   = "FBEVLOG"
-	version = 4
+	version = 5
 	// maxBlock bounds what a reader takes for a block.
 	maxBlock = 256 << 20
 )

@@ -40,7 +40,7 @@ var reads = map[capacity.EventKind][]string{
 	capacity.EventSettle:          {"Call", "Input", "CacheRead", "CacheWrite", "Output", "Money", "SlotHeld"},
 	capacity.EventCancel:          {"Call"},
 	capacity.EventExpire:          {"Call"},
-	capacity.EventRetry:           {"Call", "Replica"},
+	capacity.EventRetry:           {"Call", "Replica", "Unread"},
 	capacity.EventFreed:           {"Call"},
 	capacity.EventReplicaUp:       {"Replica", "Slots", "KV"},
 	capacity.EventReplicaDown:     {"Replica"},

@@ -117,6 +117,7 @@ func (l *line) event(ev *capacity.Event) {
 	l.flag("preemptible", &ev.Preemptible)
 	l.flag("delivered", &ev.Delivered)
 	l.flag("slot-held", &ev.SlotHeld)
+	l.flag("unread", &ev.Unread)
 	handles(l, "buckets", ev.Buckets[:], &ev.NumBuckets)
 	handles(l, "counters", ev.Counters[:], &ev.NumCounters)
 }

@@ -212,7 +212,7 @@ func (c *Client) CountTokens(ctx context.Context, req *infer.Request) (int64, er
 		edits = append(edits, splice.Edit{Name: name})
 	}
 	res, err := c.up.Do(ctx, &upstream.Request{
-		Method: "POST", Path: c.prefix + "/messages/count_tokens", Header: header(betas), Body: splice.Parts(nil, body, edits...),
+		Method: "POST", Path: c.prefix + "/messages/count_tokens", Header: header(betas), Body: splice.Parts(nil, body, edits...), Resend: true,
 	})
 	if err != nil {
 		return 0, err

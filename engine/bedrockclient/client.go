@@ -328,7 +328,7 @@ func (c *Client) CountTokens(ctx context.Context, req *infer.Request) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	res, err := c.do(ctx, &upstream.Request{Path: operation(req.UpstreamModel, "count-tokens"), Body: [][]byte{body}})
+	res, err := c.do(ctx, &upstream.Request{Path: operation(req.UpstreamModel, "count-tokens"), Body: [][]byte{body}, Resend: true})
 	if err != nil {
 		return 0, err
 	}

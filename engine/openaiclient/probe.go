@@ -67,7 +67,7 @@ func (c *Client) CountTokens(ctx context.Context, req *infer.Request) (int64, er
 
 // post sends v, or a body as it is, and decodes the answer.
 func (c *Client) post(ctx context.Context, at string, body []byte, out any) error {
-	res, err := c.up.Do(ctx, &upstream.Request{Method: "POST", Path: at, Header: []upstream.Field{jsonHeader}, Body: [][]byte{body}})
+	res, err := c.up.Do(ctx, &upstream.Request{Method: "POST", Path: at, Header: []upstream.Field{jsonHeader}, Body: [][]byte{body}, Resend: true})
 	if err != nil {
 		return err
 	}

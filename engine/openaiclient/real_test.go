@@ -5,11 +5,22 @@ import (
 	"strings"
 	"testing"
 
+	"forebay/engine"
 	"forebay/engine/upstream"
 	"forebay/fault"
 	"forebay/infer"
 	"forebay/internal/llamatest"
 )
+
+// attempt makes an attempt, and another one where a kept connection had been closed, as the scheduler does: this engine closes them as it pleases.
+func attempt(t *testing.T, c *Client, req *infer.Request) (*infer.Response, error) {
+	t.Helper()
+	resp, err := c.Infer(t.Context(), req)
+	if e := fault.From(err); err != nil && e.Code == engine.StaleConnection {
+		return c.Infer(t.Context(), req)
+	}
+	return resp, err
+}
 
 // TestRealEngine holds the client against llama.cpp's own server.
 func TestRealEngine(t *testing.T) {
@@ -19,7 +30,7 @@ func TestRealEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	const body = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":8,"temperature":0`
-	whole, err := c.Infer(t.Context(), request(t, infer.DialectOpenAI, body+"}", false))
+	whole, err := attempt(t, c, request(t, infer.DialectOpenAI, body+"}", false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +49,7 @@ func TestRealEngine(t *testing.T) {
 	n, greedy := int64(8), 0.0
 	chat := &infer.Chat{MaxTokens: &n, Temperature: &greedy, Messages: []infer.Message{{Role: infer.RoleUser, Content: []infer.Block{{Text: "hi"}}}}}
 	for _, req := range []*infer.Request{request(t, infer.DialectOpenAI, body+`,"stream":true}`, true), {Chat: chat, Stream: true, UpstreamModel: "up"}} {
-		res, err := c.Infer(t.Context(), req)
+		res, err := attempt(t, c, req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +70,7 @@ func TestRealEngine(t *testing.T) {
 		}
 		_ = res.Close()
 	}
-	_, err = c.Infer(t.Context(), request(t, infer.DialectOpenAI, `{"messages":[{"role":"nobody"}]}`, false))
+	_, err = attempt(t, c, request(t, infer.DialectOpenAI, `{"messages":[{"role":"nobody"}]}`, false))
 	if e := fault.From(err); e == nil || e.Kind != fault.ModelFailed || e.OriginalStatus != 400 || e.OriginalMessage == "" {
 		t.Errorf("a bad request: %+v", e)
 	}

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"forebay/engine"
 	"forebay/fault"
 )
 
 const (
 	// staleWindow is how soon after the request a reused connection must have turned out
-	// closed for the request to be sent again. Later the engine had it and died of it,
-	// and sending it again is the scheduler's decision.
+	// closed to have been closed before. Later the engine had the request and died of it.
 	staleWindow = time.Second
 	// sendBase and sendRate bound the writing of a large body.
 	sendBase = 30 * time.Second
@@ -80,6 +81,12 @@ func (d *direct) Do(ctx context.Context, req *Request) (*Response, error) {
 		x.finish(false)
 		if err != errStale { //nolint:errorlint // returned bare by begin
 			return nil, err
+		}
+		d.pool.forget(c.addr)
+		if !req.Resend && req.Method != http.MethodGet {
+			e := broken(err, false)
+			e.Code = engine.StaleConnection
+			return nil, e
 		}
 	}
 }

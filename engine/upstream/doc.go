@@ -6,7 +6,7 @@
 // request in one system call and reads the response itself (BenchmarkCall compares the
 // two). https addresses and addresses behind a proxy are served by net/http
 // (HTTP/2 included) behind the same interface. Neither follows redirects, decompresses,
-// or retries a call, but for one that met the end of a connection that had lain idle (see Connections).
+// or makes an attempt of a call again (but see Connections).
 //
 // # Framing
 //
@@ -30,8 +30,10 @@
 //
 // Idle connections are kept per address, the last used first. Before a connection is used
 // again it is checked for having been closed by the peer; when it turns out closed all the
-// same, before a byte of the response and shortly after the request was written, the request is written once
-// more to a new connection. A name with several addresses is used in turn, dead addresses are passed
+// same, before a byte of the response and shortly after the request was written, the failure says so (engine.StaleConnection),
+// the address's other idle connections are given up, and whether the call is tried again is the scheduler's matter. Only what the scheduler does not know of,
+// probes and counts of tokens, is written once more, to a new connection. (net/http, where it serves, writes a request again of which
+// nothing was written before.) A name with several addresses is used in turn, dead addresses are passed
 // over, and the name is looked up again in the background.
 //
 // # Concurrency

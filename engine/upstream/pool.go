@@ -293,6 +293,17 @@ func (p *pool) sweep() {
 	}
 }
 
+// forget closes the idle connections to an address: the peer has closed one, and the others are likely to be next.
+func (p *pool) forget(a *address) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range a.idle {
+		p.drop(c)
+	}
+	clear(a.idle)
+	a.idle = a.idle[:0]
+}
+
 // drop closes an idle connection; the lock is held.
 func (p *pool) drop(c *conn) {
 	_ = c.nc.Close()

@@ -54,6 +54,9 @@ type Request struct {
 	Stream bool
 	// Timeouts go before those of Config, each that is set.
 	Timeouts engine.Timeouts
+	// Resend lets the request be written once more when it met the end of a kept connection, as every GET is. It is for what the scheduler
+	// does not know of; an attempt of a call is never made again in here.
+	Resend bool
 	// Trace is sent along as traceparent and tracestate.
 	Trace infer.TraceContext
 }

@@ -106,7 +106,10 @@ func open(t *testing.T, cfg Config) Client {
 }
 
 func call(ctx context.Context, c Client, body string) (string, error) {
-	req := &Request{Method: "POST", Path: "/", Body: [][]byte{[]byte(body)}}
+	return ask(ctx, c, &Request{Method: "POST", Path: "/", Body: [][]byte{[]byte(body)}})
+}
+
+func ask(ctx context.Context, c Client, req *Request) (string, error) {
 	res, err := c.Do(ctx, req)
 	if err != nil {
 		return "", err
@@ -198,25 +201,31 @@ func TestNothingSplitsARequest(t *testing.T) {
 
 func TestStaleConnection(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		conns int32
-		kind  fault.Kind // of the second call; 0 for success
-		first func(p *peer)
-		then  func(p *peer)
+		name   string
+		resend bool
+		conns  int32
+		kind   fault.Kind // of the second request; 0 for success
+		first  func(p *peer)
+		then   func(p *peer)
 	}{
-		{"closed while idle", 2, 0, func(p *peer) { p.request(); p.say(ok2) }, func(p *peer) { p.request(); p.say(ok2) }},
+		{"closed while idle", false, 2, 0, func(p *peer) { p.request(); p.say(ok2) }, func(p *peer) { p.request(); p.say(ok2) }},
 		{
-			"closed as the request came", 2, 0,
+			"closed as the call came", false, 1, fault.Unavailable,
+			func(p *peer) { p.request(); p.say(ok2); p.request() },
+			func(*peer) {},
+		},
+		{
+			"closed as the request came", true, 2, 0,
 			func(p *peer) { p.request(); p.say(ok2); p.request() },
 			func(p *peer) { p.request(); p.say(ok2) },
 		},
 		{
-			"the new one closes too", 2, fault.Unavailable,
+			"the new one closes too", true, 2, fault.Unavailable,
 			func(p *peer) { p.request(); p.say(ok2); p.request() },
 			func(p *peer) { p.request() },
 		},
 		{
-			"closed within the answer", 1, fault.Unavailable,
+			"closed within the answer", true, 1, fault.Unavailable,
 			func(p *peer) { p.request(); p.say(ok2); p.request(); p.say("H") },
 			func(*peer) {},
 		},
@@ -239,7 +248,10 @@ func TestStaleConnection(t *testing.T) {
 			if c.name == "closed while idle" {
 				<-closed
 			}
-			b, err := call(t.Context(), cl, "2")
+			b, err := ask(t.Context(), cl, &Request{Method: "POST", Path: "/", Body: [][]byte{[]byte("2")}, Resend: c.resend})
+			if stale := c.name == "closed as the call came"; err != nil && (fault.From(err).Code == engine.StaleConnection) != stale {
+				t.Errorf("code %q", fault.From(err).Code)
+			}
 			if c.kind == 0 && (b != "ok" || err != nil) || c.kind != 0 && fault.KindOf(err) != c.kind || s.conns.Load() != c.conns {
 				t.Errorf("%q, %v, %d connections", b, err, s.conns.Load())
 			}
