@@ -45,29 +45,25 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestDemo(t *testing.T) {
-	code, out, errs := runCLI(t, "demo")
-	if code != 0 || !strings.Contains(out, "The ledger:") || !strings.Contains(out, "USD") {
-		t.Errorf("%d %s %s", code, out, errs)
-	}
-}
-
 func TestCompletionScriptsParse(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		code, out, _ := runCLI(t, "completion", shell)
-		if code != 0 || !strings.Contains(out, "usage") {
-			t.Errorf("%s: %d", shell, code)
-		}
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("SKIPPED: no %s here", shell)
-			continue
-		}
-		cmd := exec.CommandContext(t.Context(), path, "-n")
-		cmd.Stdin = strings.NewReader(out)
-		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v %s", shell, err, b)
-		}
+		t.Run(shell, func(t *testing.T) {
+			code, out, errs := runCLI(t, "completion", shell)
+			for _, word := range []string{"usage", "rotate", "--price-input", "growth 5% a month"} {
+				if code != 0 || !strings.Contains(out, word) {
+					t.Errorf("exit %d %s, and no word %s", code, errs, word)
+				}
+			}
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skipf("SKIPPED: no %s here", shell)
+			}
+			cmd := exec.CommandContext(t.Context(), path, "-n")
+			cmd.Stdin = strings.NewReader(out)
+			if b, err := cmd.CombinedOutput(); err != nil || len(b) > 0 {
+				t.Errorf("%v %s", err, b)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,9 @@ import (
 
 	"forebay/config"
 	"forebay/server"
+	"forebay/wire/eventstream"
+
+	"github.com/go-json-experiment/json"
 )
 
 // demoCmd calls a model through every API and shows what it cost, without a terminal.
@@ -64,13 +68,17 @@ type demoCall struct {
 
 var demoCalls = []demoCall{
 	{"Bedrock Converse", demoModel, "/model/" + demoModel + "/converse", `{"messages":[{"role":"user","content":[{"text":"` + demoText + `"}]}]}`},
+	{"Bedrock ConverseStream", demoModel, "/model/" + demoModel + "/converse-stream", `{"messages":[{"role":"user","content":[{"text":"` + demoText + `"}]}],"inferenceConfig":{"maxTokens":10}}`},
 	{"Bedrock InvokeModel", demoModel, "/model/" + demoModel + "/invoke", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":60,"messages":[{"role":"user","content":"` + demoText + `"}]}`},
 	{"Bedrock InvokeModel", demoNova, "/model/" + demoNova + "/invoke", `{"messages":[{"role":"user","content":[{"text":"` + demoText + `"}]}],"inferenceConfig":{"maxTokens":60}}`},
 	{"Bedrock InvokeModel", demoLlama, "/model/" + demoLlama + "/invoke", `{"prompt":"` + demoText + `","max_gen_len":60}`},
 	{"Bedrock InvokeModel", demoEmbed, "/model/" + demoEmbed + "/invoke", `{"inputText":"` + demoText + `","dimensions":256}`},
+	{"Bedrock InvokeModel, streamed", demoModel, "/model/" + demoModel + "/invoke-with-response-stream", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":10,"messages":[{"role":"user","content":"` + demoText + `"}]}`},
 	{"OpenAI chat", demoModel, "/v1/chat/completions", `{"model":"` + demoModel + `","max_tokens":60,"messages":[{"role":"user","content":"` + demoText + `"}]}`},
+	{"OpenAI completions", demoLlama, "/v1/completions", `{"model":"` + demoLlama + `","max_tokens":60,"prompt":"` + demoText + `"}`},
 	{"OpenAI embeddings", demoEmbed, "/v1/embeddings", `{"model":"` + demoEmbed + `","input":"` + demoText + `"}`},
 	{"Anthropic messages", demoModel, "/v1/messages", `{"model":"` + demoModel + `","max_tokens":60,"messages":[{"role":"user","content":"` + demoText + `"}]}`},
+	{"Anthropic count_tokens", demoModel, "/v1/messages/count_tokens", `{"model":"` + demoModel + `","messages":[{"role":"user","content":"` + demoText + `"}]}`},
 }
 
 func demo(ctx context.Context, e *env, s *server.Server) error {
@@ -110,11 +118,44 @@ func demoOne(ctx context.Context, e *env, c *server.Credentials, d demoCall) err
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", res.Status, b)
 	}
+	if res.Header.Get("Content-Type") == "application/vnd.amazon.eventstream" {
+		if b, err = events(b); err != nil {
+			return err
+		}
+	}
 	const show = 150
 	text := strings.ReplaceAll(string(b), "\n", " ")
 	if len(text) > show {
 		text = text[:show] + "..."
 	}
-	_, err = fmt.Fprintf(e.Out, "%-20s %s\n  %s\n", d.api, d.model, text)
+	_, err = fmt.Fprintf(e.Out, "%-29s %s\n  %s\n", d.api, d.model, text)
 	return err
+}
+
+// events are the payloads of an AWS event stream behind each other, chunks unwrapped. An exception in it is an error.
+func events(stream []byte) ([]byte, error) {
+	var out []byte
+	for r := eventstream.NewReader(bytes.NewReader(stream)); ; {
+		m, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		payload := m.Payload
+		if name := m.String(":exception-type"); name != "" {
+			return nil, fmt.Errorf("%s: %s", name, payload)
+		}
+		if m.String(":event-type") == "chunk" {
+			var chunk struct {
+				Bytes []byte `json:"bytes"`
+			}
+			if err := json.Unmarshal(payload, &chunk); err != nil {
+				return nil, err
+			}
+			payload = chunk.Bytes
+		}
+		out = append(append(out, payload...), ' ')
+	}
 }
