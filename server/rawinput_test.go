@@ -124,6 +124,44 @@ func TestAmbiguousFraming(t *testing.T) {
 	}
 }
 
+// What cannot be read as a request has no service whose words it could get: net/http answers it before any handler, in
+// plain text, and ends the connection. docs/conformance.md lists these and the others.
+func TestAnsweredBeforeAnyHandler(t *testing.T) {
+	s := run(t, testConfig(t))
+	post := "POST " + conversePath + " HTTP/1.1"
+	hostless := func(headers ...string) string {
+		return strings.Replace(s.request(post, headers, ""), "Host: h\r\n", "", 1)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"a path that cannot be unescaped", s.request("POST /model/%zz/converse HTTP/1.1", nil, ""), "400 Bad Request"},
+		{"no host", hostless(), "400 Bad Request: missing required Host header"},
+		{"a malformed host", hostless("Host: a b"), "400 Bad Request: malformed Host header"},
+		{"two hosts", s.request(post, []string{"Host: other"}, ""), "400 Bad Request"},
+		{"a null in a header", s.request(post, []string{"X-A: a\x00b"}, ""), "400 Bad Request"},
+		{"a coding nobody knows", s.request(post, []string{"Transfer-Encoding: gzip"}, ""), "Unsupported transfer encoding"},
+		{"another protocol", s.request("POST "+conversePath+" HTTP/3.0", nil, ""), "505 HTTP Version Not Supported: unsupported protocol version"},
+		{"no protocol", s.request("POST "+conversePath, nil, ""), "400 Bad Request"},
+	} {
+		got, closed := raw(t, s, c.text, false)
+		if got.body != c.want || got.header.Get("Content-Type") != "text/plain; charset=utf-8" || !closed {
+			t.Errorf("%s: %d %v %q, closed %v; want %q", c.name, got.status, got.header, got.body, closed, c.want)
+		}
+	}
+}
+
+// A question about the whole server is an operation that nobody knows, in the words of the client's API.
+func TestOptionsOfTheServer(t *testing.T) {
+	s := run(t, testConfig(t))
+	got, _ := raw(t, s, s.request("OPTIONS * HTTP/1.1", nil, ""), false)
+	if got.status != http.StatusNotFound || !strings.Contains(got.body, `"error":{`) {
+		t.Errorf("%d %v %.200s", got.status, got.header, got.body)
+	}
+	got, _ = raw(t, s, s.request("OPTIONS * HTTP/1.1", []string{"Amz-Sdk-Request: attempt=1"}, ""), false)
+	if got.status != http.StatusNotFound || got.header.Get("X-Amzn-Errortype") != "UnknownOperationException" || !strings.Contains(got.body, `"__type":"UnknownOperationException"`) {
+		t.Errorf("to AWS's SDK: %d %v %.200s", got.status, got.header, got.body)
+	}
+}
+
 // Where both a length and chunks are stated the chunks count (RFC 9112, 6.3), in this server and in any proxy before it.
 func TestLengthAndChunks(t *testing.T) {
 	s := run(t, testConfig(t))

@@ -295,7 +295,8 @@ func (s *Server) httpServer(secure bool) *http.Server {
 		p.SetUnencryptedHTTP2(true) // the JavaScript SDK speaks it with prior knowledge
 	}
 	return &http.Server{
-		Handler: s.front, Protocols: p, ReadHeaderTimeout: s.cfg.Server.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: int(s.cfg.Server.HeaderLimit),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is an unknown operation like any other
+		Handler:                      s.front, Protocols: p, ReadHeaderTimeout: s.cfg.Server.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: int(s.cfg.Server.HeaderLimit),
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: s.cfg.Server.Stall},
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig: &tls.Config{GetCertificate: s.cert.get, MinVersion: tls.VersionTLS12},
