@@ -1,6 +1,9 @@
 package dialect
 
 import (
+	"strconv"
+	"time"
+
 	"forebay/infer"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,11 +15,12 @@ import (
 var anthropicMembers = map[string]member{
 	"model": {ctl: ctlModel}, "stream": {ctl: ctlStream}, "max_tokens": {ctl: ctlMax}, "service_tier": {ctl: ctlTier},
 	"messages": {ctl: ctlText}, "system": {ctl: ctlText, uses: infer.UsesSystem, system: true},
-	"tools": {ctl: ctlText, uses: infer.UsesTools}, "stop_sequences": {uses: infer.UsesStop}, "top_k": {uses: infer.UsesTopK},
-	"cache_control": {uses: infer.UsesCachePoints},
-	"thinking":      {ctl: ctlNest, uses: infer.UsesReasoning, nested: within(map[string]control{"type": ctlOff})},
-	"output_config": {ctl: ctlNest, nested: within(map[string]control{"format": ctlFormat})},
-	"metadata":      {ctl: ctlNest, nested: within(map[string]control{"user_id": ctlUser})},
+	"tools": {ctl: ctlText, uses: infer.UsesTools}, "stop_sequences": {uses: infer.UsesStop}, "top_k": {ctl: ctlTopK, uses: infer.UsesTopK},
+	"anthropic_version": {ctl: ctlVersion},
+	"cache_control":     {uses: infer.UsesCachePoints},
+	"thinking":          {ctl: ctlNest, uses: infer.UsesReasoning, nested: within(map[string]control{"type": ctlOff})},
+	"output_config":     {ctl: ctlNest, nested: within(map[string]control{"format": ctlFormat})},
+	"metadata":          {ctl: ctlNest, nested: within(map[string]control{"user_id": ctlUser})},
 }
 
 func init() { // a codec enters the register
@@ -25,6 +29,38 @@ func init() { // a codec enters the register
 		EncodeResult: encodeAnthropicResult, DecodeResult: decodeAnthropicResult,
 		NewStreamEncoder: newAnthropicEncoder, NewStreamDecoder: newAnthropicDecoder, RawUsage: rawUsage,
 	})
+}
+
+// What Bedrock has beyond the Anthropic API (user guide, "Anthropic Claude Messages API": anthropic_version is required, top_k has a maximum).
+const (
+	bedrockVersion = "bedrock-2023-05-31"
+	bedrockTopK    = 500
+)
+
+// CheckAnthropicOnBedrock reports what the body of an InvokeModel of Claude must say and does not, and what it may not say, in the words
+// of the validator in front of it.
+func CheckAnthropicOnBedrock(f *infer.Facts) error {
+	switch {
+	case f.MaxTokens == 0:
+		return wordsNative.fault(missing("max_tokens"))
+	case f.Version == "":
+		return wordsNative.fault(missing("anthropic_version"))
+	case !versionOnBedrock(f.Version):
+		return wordsNative.fault(badEnum("anthropic_version", f.Version, bedrockVersion))
+	case f.TopK > bedrockTopK:
+		return wordsNative.fault(outOfRange(breachMax, "top_k", strconv.Itoa(bedrockTopK), strconv.FormatInt(f.TopK, 10)))
+	default:
+		return nil
+	}
+}
+
+// versionOnBedrock reports whether a version is Bedrock's own or, as newer releases of Anthropic's client for Bedrock send, a date.
+func versionOnBedrock(v string) bool {
+	if v == bedrockVersion {
+		return true
+	}
+	_, err := time.Parse(time.DateOnly, v)
+	return err == nil
 }
 
 type anRequest struct {

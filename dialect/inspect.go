@@ -28,6 +28,8 @@ const (
 	ctlOff   // a switch of which some values mean: not used
 	ctlFormat
 	ctlStop
+	ctlVersion
+	ctlTopK
 )
 
 // member describes a top-level member of a dialect.
@@ -382,6 +384,16 @@ func (x *inspection) control(c control, name []byte, t scan.Token) error {
 		x.f.Uses |= infer.UsesResponseFormat
 	case ctlStop:
 		x.pending = infer.UsesStop
+	case ctlVersion:
+		if t.Kind != scan.String {
+			return badType(x.where(name), "string", kindName(t.Kind))
+		}
+		x.f.Version = bedrockVersion
+		if v := scan.Text(x.body, t); string(v) != bedrockVersion {
+			x.f.Version = string(v)
+		}
+	case ctlTopK: // one that is no integer is for the decoder, or the engine, to refuse
+		x.f.TopK, _ = strconv.ParseInt(string(x.body[t.Start:t.End]), 10, 64)
 	case ctlMax, ctlN:
 		return x.count(c, name, t)
 	case ctlNoMax:

@@ -38,6 +38,9 @@ func TestInspect(t *testing.T) {
 		},
 		{infer.DialectOpenAI, `{"model":null,"stream":null,"max_tokens":null,"n":null,"stop":null,"tools":[],"tools_":1,"messages":[]}`, infer.Facts{}},
 		{infer.DialectOpenAI, `{"max_tokens":3,"max_completion_tokens":null,"messages":[]}`, infer.Facts{MaxTokens: 3}},
+		{infer.DialectAnthropic, `{"anthropic_version":"bedrock-2023-05-31","top_k":7,"messages":[]}`, infer.Facts{Version: "bedrock-2023-05-31", TopK: 7, Uses: infer.UsesTopK}},
+		{infer.DialectAnthropic, `{"anthropic_version":"x","top_k":"7","messages":[]}`, infer.Facts{Version: "x", Uses: infer.UsesTopK}},
+		{infer.DialectAnthropic, `{"anthropic_version":null,"top_k":null,"messages":[{"role":"user","content":[{"type":"text","text":"a","top_k":9}]}]}`, infer.Facts{TextBytes: 1}},
 		// an engine's own spellings do not get by the hold
 		{infer.DialectOpenAI, `{"max_tokens":3,"n_predict":100000,"messages":[]}`, infer.Facts{}},
 		{infer.DialectOpenAI, `{"n_predict":-1,"max_tokens":3,"messages":[]}`, infer.Facts{}},

@@ -250,6 +250,8 @@ type Facts struct {
 	WantUsage  bool   // stream_options.include_usage
 	User       string // end-user id the body carries, for logs only
 	Tier       string // service_tier of the body, unparsed
+	Version    string // anthropic_version of the body
+	TopK       int64  // top_k of a body of Anthropic's dialect; 0 when absent
 }
 
 // Features is a set of things a request uses, to be held against what a model serves.

@@ -199,6 +199,18 @@ var badBodies = []struct {
 	{"a parameter that no other dialect has", []told{
 		{door{"Cohere", "/model/cohere.command-r-v1:0/invoke", nil}, `{"message":"x","return_prompt":true}`, badValidation, "return_prompt is not supported with this model."},
 	}},
+	{"what Claude demands on Bedrock", []told{
+		{viaInvoke, `{"max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #: required key [anthropic_version] not found, please reformat your input and try again."},
+		{viaInvoke, `{"anthropic_version":null,"max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, badValidation, "#: required key [anthropic_version] not found"},
+		{viaInvoke, `{"anthropic_version":"bedrock-2023","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #/anthropic_version: bedrock-2023 is not a valid enum value, please reformat your input and try again."},
+		{viaInvoke, `{"anthropic_version":5,"max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, badValidation, "#/anthropic_version: "},
+		{viaInvoke, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"top_k":501,"messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #/top_k: 501 is not less or equal to 500, please reformat your input and try again."},
+		{viaInvoke, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"top_k":-1,"messages":[{"role":"user","content":"x"}]}`, badValidation, "#/top_k: "},
+	}},
+	{"another model than the path's", []told{
+		{door{"gpt-oss", "/model/openai.gpt-oss-20b-1%3A0/invoke", nil}, `{"model":"openai.gpt-oss-120b-1:0","messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #/model: the value must match the model identifier of the request"},
+		{door{"gpt-oss", "/model/openai.gpt-oss-20b-1%3A0/invoke", nil}, `{"model":"other","messages":[{"role":"user","content":"x"}]}`, badValidation, "#/model: "},
+	}},
 	{"no max_tokens for Claude", []told{
 		{viaInvoke, `{"anthropic_version":"bedrock-2023-05-31","messages":[{"role":"user","content":"x"}]}`, badValidation, "Malformed input request: #: required key [max_tokens] not found, please reformat your input and try again."},
 		{viaMessages, `{"model":"` + haiku + `","messages":[{"role":"user","content":"x"}]}`, badRequest, "max_tokens: Field required"},
@@ -329,6 +341,25 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Errorf("%s was left behind", what)
 			return
+		}
+	}
+}
+
+// What Bedrock bounds, the Anthropic API does not; a body that names the model of its path, or at the bound, is served.
+func TestWhatAgreesWithBedrock(t *testing.T) {
+	s := run(t, testConfig(t))
+	const gpt = "openai.gpt-oss-20b-1:0"
+	for _, x := range []struct{ path, body string }{
+		{invokePath, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":5,"top_k":500,"messages":[{"role":"user","content":"x"}]}`},
+		{invokePath, `{"anthropic_version":"2026-10-21","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`}, // Anthropic's client 2.12
+		{messagesPath, `{"model":"` + haiku + `","max_tokens":5,"top_k":501,"messages":[{"role":"user","content":"x"}]}`},
+		{"/model/" + gpt + "/invoke", `{"model":"` + gpt + `","messages":[{"role":"user","content":"x"}]}`},
+		{"/model/" + gpt + "/invoke", `{"messages":[{"role":"user","content":"x"}]}`},
+		{"/model/us." + gpt + "/invoke", `{"model":"` + gpt + `","messages":[{"role":"user","content":"x"}]}`},
+		{"/model/" + gpt + "/invoke", `{"model":"us.` + gpt + `","messages":[{"role":"user","content":"x"}]}`},
+	} {
+		if got := post(t, s, x.path, x.body); got.status != 200 {
+			t.Errorf("%s %s: %d %s", x.path, x.body, got.status, got.body)
 		}
 	}
 }

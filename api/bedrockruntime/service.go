@@ -132,8 +132,8 @@ func (s *Service) invoke(c *api.Call, r *wire.Request) error {
 	if req.Stream != stream || req.Facts.Stream && in.Dialect == infer.DialectAnthropic { // elsewhere the two must agree
 		return errStreamInBody
 	}
-	if req.Facts.MaxTokens == 0 && in.Dialect == infer.DialectAnthropic {
-		return errMissingMaxTokens
+	if err := s.agrees(c, &in, req); err != nil {
+		return err
 	}
 	head := dialect.Head{ID: c.ID, Model: id, Created: c.Started, Embed: req.Embed}
 	if stream {
@@ -158,9 +158,25 @@ func (s *Service) invocation(r *wire.Request, stream bool) (*shapes.InvokeModelR
 var errStreamInBody = fault.New(fault.Invalid,
 	"Malformed input request: #: extraneous key [stream] is not permitted, please reformat your input and try again.")
 
-// errMissingMaxTokens is what Claude on Bedrock answers.
-var errMissingMaxTokens = fault.New(fault.Invalid,
-	"Malformed input request: #: required key [max_tokens] not found, please reformat your input and try again.")
+// agrees holds a native body against what its family demands on Bedrock: Claude's names a version, and a model that gpt-oss's names is
+// that of the path (user guide, "OpenAI models"), by whichever of its names.
+func (s *Service) agrees(c *api.Call, in *api.Intent, req *infer.Request) error {
+	named := req.Facts.Model
+	switch {
+	case in.Dialect == infer.DialectAnthropic:
+		return dialect.CheckAnthropicOnBedrock(&req.Facts)
+	case in.Dialect != infer.DialectGPTOSS || named == "" || named == in.Model || named == req.Model:
+		return nil
+	}
+	if res, err := s.Models.Resolve(c.Principal.Account, named); err == nil && res.Model.ID == req.Model {
+		return nil
+	}
+	return errOtherModel
+}
+
+// errOtherModel refuses a body that names another model than the path.
+var errOtherModel = fault.New(fault.Invalid,
+	"Malformed input request: #/model: the value must match the model identifier of the request, please reformat your input and try again.")
 
 // nativeError puts a fault in a native body into the service's words.
 func nativeError(err error) error {
