@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,18 +45,29 @@ type chatChunk struct {
 	} `json:"error"`
 }
 
-// chat asks a model through the OpenAI API and writes the answer as it comes.
+// message is one turn of a conversation.
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// chat asks a model one thing through the OpenAI API and writes the answer as it comes.
 func chat(ctx context.Context, c server.Credentials, model, system, prompt string, out io.Writer) (*answered, error) {
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
+	return converse(ctx, c, model, append(opening(system), message{"user", prompt}), out)
+}
+
+// opening is a conversation before its first turn.
+func opening(system string) []message {
+	if system == "" {
+		return nil
 	}
-	msgs := []message{}
-	if system != "" {
-		msgs = append(msgs, message{"system", system})
-	}
+	return []message{{"system", system}}
+}
+
+// converse asks a model for the next turn of a conversation and writes it as it comes.
+func converse(ctx context.Context, c server.Credentials, model string, turns []message, out io.Writer) (*answered, error) {
 	body, err := json.Marshal(map[string]any{
-		"model": model, "stream": true, "messages": append(msgs, message{"user", prompt}), "stream_options": map[string]bool{"include_usage": true},
+		"model": model, "stream": true, "messages": turns, "stream_options": map[string]bool{"include_usage": true},
 	})
 	if err != nil {
 		return nil, err
@@ -144,25 +157,22 @@ type invokeCmd struct {
 	Model  string   `help:"Model to ask." default:"anthropic.claude-3-haiku-20240307-v1:0" short:"m"`
 	System string   `help:"System prompt."`
 	File   string   `help:"Read the prompt from a file; - is standard input." short:"f" placeholder:"FILE"`
+	Chat   bool     `help:"Go on with the conversation: every further line of standard input is a turn, until ctrl-D or /bye. A terminal without a prompt does so too."`
 	Prompt []string `arg:"" optional:"" help:"The prompt."`
 }
 
 // Run implements the verb.
 func (c *invokeCmd) Run(e *env) error {
 	prompt := strings.Join(c.Prompt, " ")
-	switch {
-	case c.File == "-" || c.File == "" && prompt == "":
-		b, err := io.ReadAll(io.LimitReader(e.In, 25<<20))
-		if err != nil {
-			return err
-		}
-		prompt = string(b)
-	case c.File != "":
-		b, err := os.ReadFile(c.File)
-		if err != nil {
-			return err
-		}
-		prompt = string(b)
+	if c.Chat && (c.JSON || c.File == "-") {
+		return errors.New("--chat goes with neither --json nor a prompt from standard input")
+	}
+	if c.Chat || e.Terminal && !c.JSON && c.File == "" && prompt == "" {
+		return c.talk(e, prompt)
+	}
+	prompt, err := c.asked(e, prompt)
+	if err != nil {
+		return err
 	}
 	cred, err := c.credentials()
 	if err != nil {
@@ -184,4 +194,72 @@ func (c *invokeCmd) Run(e *env) error {
 	}
 	_, err = fmt.Fprintf(e.Out, "\n\n%s\n", summary(e.ctx, cred, a))
 	return err
+}
+
+// asked is the prompt: that of the command line, of a file, or of standard input.
+func (c *invokeCmd) asked(e *env, prompt string) (string, error) {
+	switch {
+	case c.File == "-" || c.File == "" && prompt == "":
+		b, err := io.ReadAll(io.LimitReader(e.In, maxPrompt))
+		return string(b), err
+	case c.File != "":
+		b, err := os.ReadFile(c.File)
+		return string(b), err
+	default:
+		return prompt, nil
+	}
+}
+
+// maxPrompt is the longest prompt that is read, in bytes: the largest body that a server takes as it comes.
+const maxPrompt = 25 << 20
+
+// talk holds a conversation, whose first turn may be given: every line of standard input is a turn, until its end or
+// /bye. A turn that fails is told, and is no part of the conversation; without a person to try again it ends it.
+func (c *invokeCmd) talk(e *env, first string) error {
+	if c.File != "" {
+		b, err := os.ReadFile(c.File)
+		if err != nil {
+			return err
+		}
+		first = string(b)
+	}
+	cred, err := c.credentials()
+	if err != nil {
+		return err
+	}
+	turns := opening(c.System)
+	lines := bufio.NewScanner(e.In)
+	lines.Buffer(nil, maxPrompt)
+	if _, err := fmt.Fprintf(e.Out, "%s; ctrl-D or /bye ends.\n", c.Model); err != nil {
+		return err
+	}
+	for said := first; ; said = "" {
+		if said == "" {
+			_, _ = io.WriteString(e.Out, "> ")
+			if !lines.Scan() {
+				_, _ = fmt.Fprintln(e.Out)
+				return lines.Err()
+			}
+			said = strings.TrimSpace(lines.Text())
+		}
+		switch said {
+		case "":
+			continue
+		case "/bye":
+			return nil
+		}
+		asked := slices.Concat(turns, []message{{"user", said}})
+		a, err := converse(e.ctx, cred, c.Model, asked, e.Out)
+		switch {
+		case err != nil && (e.ctx.Err() != nil || !e.Terminal):
+			return err
+		case err != nil:
+			_, _ = fmt.Fprintf(e.Err, "\nforebay: %v\n", err)
+			continue
+		}
+		turns = slices.Concat(asked, []message{{"assistant", a.Text}})
+		if _, err := fmt.Fprintf(e.Out, "\n  %s\n", summary(e.ctx, cred, a)); err != nil {
+			return err
+		}
+	}
 }

@@ -31,7 +31,7 @@ type commands struct {
 	Up         upCmd         `cmd:"" help:"Start the server."`
 	Demo       demoCmd       `cmd:"" help:"Start a server, call a model through every API, and stop."`
 	Env        envCmd        `cmd:"" help:"Print the environment that points clients here: eval \"$(forebay env)\"."`
-	Invoke     invokeCmd     `cmd:"" help:"Ask a model and show the answer as it comes."`
+	Invoke     invokeCmd     `cmd:"" help:"Ask a model, or talk with it, and show answers as they come."`
 	Models     modelsCmd     `cmd:"" help:"List, show, add and price models; pull their weights."`
 	Route      routeCmd      `cmd:"" help:"List, make, test and delete routes: names for lanes in order of preference."`
 	Engines    enginesCmd    `cmd:"" help:"List, add and remove engines."`
