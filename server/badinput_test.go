@@ -318,7 +318,11 @@ func runTidyBut(t *testing.T, good int64, change ...func(*config.Config)) (*Serv
 	before := goleak.IgnoreCurrent()
 	return s, func() {
 		http.DefaultClient.CloseIdleConnections()
-		eventually(t, "a goroutine", func() bool { return goleak.Find(before) == nil }) // net/http lets closed connections linger for half a second
+		var left error
+		eventually(t, "a goroutine", func() bool { left = goleak.Find(before); return left == nil }) // net/http lets closed connections linger for half a second
+		if left != nil {
+			t.Log(left)
+		}
 		eventually(t, "a body", func() bool { return s.front.budget.Used() == 0 })
 		eventually(t, "a call", func() bool { return s.dispatch.InFlight() == 0 })
 		for _, r := range usage(t, s, "outcome") {
