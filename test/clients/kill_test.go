@@ -21,12 +21,12 @@ import (
 	"forebay/server"
 )
 
-// rounds of the kill test: a hundred by default, FOREBAY_KILL_ROUNDS for fewer or more.
+// rounds of the kill test: twenty by default, FOREBAY_KILL_ROUNDS for fewer or more.
 func rounds(t *testing.T) int {
 	t.Helper()
 	v := os.Getenv("FOREBAY_KILL_ROUNDS")
 	if v == "" {
-		return 100
+		return 20
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil {
