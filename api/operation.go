@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"forebay/fault"
+	"forebay/identity"
 	"forebay/wire"
 )
 
@@ -30,6 +31,34 @@ type AWS struct {
 	Amend func(f *wire.Failure, e *fault.Error)
 
 	handlers map[*wire.Operation]Handler
+}
+
+// HandleAllowed is Handle for an operation that names no model, and for callers whose policy allows the service's action of its name.
+func HandleAllowed[In, Out any](s *AWS, service string, op Operation[In, Out]) {
+	run := op.Run
+	op.Run = func(c *Call, in *In) (*Out, error) {
+		if err := identity.Authorize(c.Principal, service+":"+op.Shape.Name, "", "*", ""); err != nil {
+			return nil, err
+		}
+		return run(c, in)
+	}
+	Handle(s, op)
+}
+
+// Given is the value of a member that may be absent.
+func Given[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// Present is a member that is left out when it has no value.
+func Present[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
 }
 
 // Handle lets an operation be served by a typed function. The one function here decodes, encodes and

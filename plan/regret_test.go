@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +14,7 @@ import (
 // What commitments are regretted by, against all numbers of units tried over the minutes of the traffic, by nothing but sums: what stays bought costs its price and
 // what is beyond it, and the best would have been the cheapest number, or none.
 func TestT11RegretAgainstAllNumbers(t *testing.T) {
-	if os.Getenv("FOREBAY_VALIDATE") != "1" {
-		t.Skip("takes half a minute with the race detector: runs with FOREBAY_VALIDATE=1")
-	}
+	testenv.Long(t)
 	const in, out, unitIn, unitOut, days = 1000, 300, 20_000, 6_000, 30
 	const token = 720.0 // nano-units, in and out
 	month, six := int64(330_000_000), int64(260_000_000)

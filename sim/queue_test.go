@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -201,7 +200,7 @@ func TestT4ServersInOrder(t *testing.T) {
 // normal. There intervals are at most 2 % wide.
 func TestT4ClosedForms(t *testing.T) {
 	const seeds, family = 30, 0.01
-	long := os.Getenv("FOREBAY_VALIDATE") == "1"
+	long := testenv.Validating()
 	calls, skip := 700, 300
 	if long {
 		calls, skip = 10_000, 2_000

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"forebay/capacity"
@@ -111,7 +110,7 @@ func TestT8Saturation(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			const seconds = 3600
 			mu := saturated(&p, &s)
-			if os.Getenv("FOREBAY_VALIDATE") != "1" {
+			if !testenv.Validating() {
 				if full := through(1, p, &s, 2*mu, seconds/6); math.Abs(full.done/mu-1) > 0.05 {
 					t.Errorf("%.3f calls/s end under overload, mu is %.3f", full.done, mu)
 				}

@@ -22,7 +22,7 @@ func (s *Service) putPolicy(c *api.Call, in *shapes.PutScalingPolicyRequest) (*s
 		return nil, err
 	}
 	var p endpoint.Policied
-	switch kind := cmp.Or(given(in.PolicyType), stepping); {
+	switch kind := cmp.Or(api.Given(in.PolicyType), stepping); {
 	case kind == tracking && in.TargetTrackingScalingPolicyConfiguration != nil:
 		p.Tracking, err = trackingOf(in.TargetTrackingScalingPolicyConfiguration)
 	case kind == stepping && in.StepScalingPolicyConfiguration != nil:
@@ -50,7 +50,7 @@ func trackingOf(in *shapes.TargetTrackingScalingPolicyConfiguration) (*endpoint.
 		return nil, fault.New(fault.Invalid, "PredefinedMetricSpecification is needed for target tracking.")
 	}
 	return &endpoint.Tracking{
-		Metric: in.PredefinedMetricSpecification.PredefinedMetricType, Target: in.TargetValue, Out: in.ScaleOutCooldown, In: in.ScaleInCooldown, NoScaleIn: given(in.DisableScaleIn),
+		Metric: in.PredefinedMetricSpecification.PredefinedMetricType, Target: in.TargetValue, Out: in.ScaleOutCooldown, In: in.ScaleInCooldown, NoScaleIn: api.Given(in.DisableScaleIn),
 	}, nil
 }
 
@@ -58,7 +58,7 @@ func stepsOf(in *shapes.StepScalingPolicyConfiguration) (*endpoint.Steps, error)
 	if in.AdjustmentType == nil {
 		return nil, fault.New(fault.Invalid, "AdjustmentType is needed for a step scaling policy.")
 	}
-	out := &endpoint.Steps{Adjustment: *in.AdjustmentType, Least: given(in.MinAdjustmentMagnitude), Cooldown: in.Cooldown, Aggregation: given(in.MetricAggregationType)}
+	out := &endpoint.Steps{Adjustment: *in.AdjustmentType, Least: api.Given(in.MinAdjustmentMagnitude), Cooldown: in.Cooldown, Aggregation: api.Given(in.MetricAggregationType)}
 	for _, x := range in.StepAdjustments {
 		out.Steps = append(out.Steps, endpoint.Step{Lower: x.MetricIntervalLowerBound, Upper: x.MetricIntervalUpperBound, By: x.ScalingAdjustment})
 	}
@@ -93,7 +93,7 @@ func (s *Service) policies(c *api.Call, in *shapes.DescribeScalingPoliciesReques
 
 func shownSteps(p *endpoint.Steps) *shapes.StepScalingPolicyConfiguration {
 	out := &shapes.StepScalingPolicyConfiguration{
-		AdjustmentType: &p.Adjustment, MinAdjustmentMagnitude: present(p.Least), Cooldown: p.Cooldown, MetricAggregationType: present(p.Aggregation),
+		AdjustmentType: &p.Adjustment, MinAdjustmentMagnitude: api.Present(p.Least), Cooldown: p.Cooldown, MetricAggregationType: api.Present(p.Aggregation),
 	}
 	for _, x := range p.Steps {
 		out.StepAdjustments = append(out.StepAdjustments, shapes.StepAdjustment{MetricIntervalLowerBound: x.Lower, MetricIntervalUpperBound: x.Upper, ScalingAdjustment: x.By})
@@ -125,7 +125,7 @@ func (s *Service) putAction(c *api.Call, in *shapes.PutScheduledActionRequest) (
 	if in.StartTime != nil || in.EndTime != nil {
 		return nil, fault.New(fault.Unsupported, "StartTime and EndTime are not supported by this server: put and delete the action at those times.")
 	}
-	a := endpoint.Action{Schedule: given(in.Schedule), Zone: given(in.Timezone)}
+	a := endpoint.Action{Schedule: api.Given(in.Schedule), Zone: api.Given(in.Timezone)}
 	if x := in.ScalableTargetAction; x != nil {
 		a.Min, a.Max = x.MinCapacity, x.MaxCapacity
 	}
@@ -141,7 +141,7 @@ func (s *Service) actions(c *api.Call, in *shapes.DescribeScheduledActionsReques
 			}
 			dim := dimension
 			all = append(all, item[shapes.ScheduledAction]{a.Created, a.ARN, shapes.ScheduledAction{
-				ScheduledActionName: name, ScheduledActionARN: a.ARN, ServiceNamespace: namespace, Schedule: a.Schedule, Timezone: present(a.Zone), ResourceId: t.Name,
+				ScheduledActionName: name, ScheduledActionARN: a.ARN, ServiceNamespace: namespace, Schedule: a.Schedule, Timezone: api.Present(a.Zone), ResourceId: t.Name,
 				ScalableDimension: &dim, ScalableTargetAction: &shapes.ScalableTargetAction{MinCapacity: a.Min, MaxCapacity: a.Max}, CreationTime: a.Created,
 			}})
 		}

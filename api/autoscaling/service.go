@@ -12,7 +12,6 @@ import (
 	"forebay/api"
 	"forebay/endpoint"
 	"forebay/fault"
-	"forebay/identity"
 	"forebay/resource"
 	"forebay/wire/awsjson"
 	shapes "forebay/wire/shapes/applicationautoscaling"
@@ -54,16 +53,9 @@ var table = func() api.ErrorTable {
 	return t
 }()
 
-// authorized lets an operation be served by a typed function, for callers whose policy allows the action of that name.
+// authorized lets an operation be served, for callers whose policy allows the action of that name.
 func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
-	run := op.Run
-	op.Run = func(c *api.Call, in *In) (*Out, error) {
-		if err := identity.Authorize(c.Principal, "application-autoscaling:"+op.Shape.Name, "", "*", ""); err != nil {
-			return nil, err
-		}
-		return run(c, in)
-	}
-	api.Handle(&s.AWS, op)
+	api.HandleAllowed(&s.AWS, "application-autoscaling", op)
 }
 
 // What scales.
@@ -92,7 +84,7 @@ func (s *Service) register(c *api.Call, in *shapes.RegisterScalableTargetRequest
 	if err != nil {
 		return nil, err
 	}
-	if x := in.SuspendedState; x != nil && (given(x.DynamicScalingInSuspended) || given(x.DynamicScalingOutSuspended) || given(x.ScheduledScalingSuspended)) {
+	if x := in.SuspendedState; x != nil && (api.Given(x.DynamicScalingInSuspended) || api.Given(x.DynamicScalingOutSuspended) || api.Given(x.ScheduledScalingSuspended)) {
 		return nil, fault.New(fault.Unsupported, "SuspendedState is not supported by this server: delete the policies or the actions.")
 	}
 	var tags []resource.Tag
@@ -140,12 +132,12 @@ const defaultPage = 50
 
 // page returns the part of a list that is asked for.
 func page[T any](all []item[T], most *int32, token *string) ([]T, *string, error) {
-	part, next, err := resource.Page(all, &resource.Filter{Max: cmp.Or(int(given(most)), defaultPage), Token: given(token)})
+	part, next, err := resource.Page(all, &resource.Filter{Max: cmp.Or(int(api.Given(most)), defaultPage), Token: api.Given(token)})
 	out := make([]T, len(part))
 	for i := range part {
 		out[i] = part[i].show
 	}
-	return out, present(next), err
+	return out, api.Present(next), err
 }
 
 func (s *Service) targets(c *api.Call, in *shapes.DescribeScalableTargetsRequest) (*shapes.DescribeScalableTargetsResponse, error) {
@@ -159,20 +151,4 @@ func (s *Service) targets(c *api.Call, in *shapes.DescribeScalableTargetsRequest
 	}
 	list, next, err := page(all, in.MaxResults, in.NextToken)
 	return &shapes.DescribeScalableTargetsResponse{ScalableTargets: list, NextToken: next}, err
-}
-
-// given is a member that may be absent.
-func given[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-// present is a member that is left out when it has no value.
-func present[T comparable](v T) *T {
-	if v == *new(T) {
-		return nil
-	}
-	return &v
 }

@@ -53,7 +53,7 @@ func (s *Service) getCustomModel(c *api.Call, in *shapes.GetCustomModelRequest) 
 	}
 	return &shapes.GetCustomModelResponse{
 		ModelArn: m.ARN, ModelName: m.Name, BaseModelArn: new(s.foundationARN(m.Base)), CustomizationType: new(customization), CreationTime: m.Created,
-		ModelStatus: new(string(m.Status)), FailureMessage: present(m.Failure),
+		ModelStatus: new(string(m.Status)), FailureMessage: api.Present(m.Failure),
 	}, nil
 }
 
@@ -61,7 +61,7 @@ func (s *Service) listCustomModels(c *api.Call, in *shapes.ListCustomModelsReque
 	out := &shapes.ListCustomModelsResponse{ModelSummaries: []shapes.CustomModelSummary{}}
 	f := custom.ModelFilter{
 		Filter: page(in.CreationTimeAfter, in.CreationTimeBefore, in.NameContains, in.MaxResults, in.NextToken, in.SortOrder),
-		Status: custom.Status(given(in.ModelStatus)),
+		Status: custom.Status(api.Given(in.ModelStatus)),
 	}
 	for _, base := range []*string{in.BaseModelArnEquals, in.FoundationModelArnEquals} {
 		if base == nil {
@@ -83,7 +83,7 @@ func (s *Service) listCustomModels(c *api.Call, in *shapes.ListCustomModelsReque
 	if err != nil {
 		return nil, err
 	}
-	out.NextToken = present(next)
+	out.NextToken = api.Present(next)
 	for _, m := range list {
 		out.ModelSummaries = append(out.ModelSummaries, shapes.CustomModelSummary{
 			ModelArn: m.ARN, ModelName: m.Name, CreationTime: m.Created, BaseModelArn: s.foundationARN(m.Base), BaseModelName: m.Base,

@@ -16,7 +16,7 @@ func (s *Service) customDeployments() {
 
 func (s *Service) createDeployment(c *api.Call, in *shapes.CreateCustomModelDeploymentRequest) (*shapes.CreateCustomModelDeploymentResponse, error) {
 	arn, err := s.control.Custom.Deploy(c.Context(), creation(c, in.ClientRequestToken, in.Tags),
-		&custom.Deployment{Name: in.ModelDeploymentName, Model: in.ModelArn, Description: given(in.Description)})
+		&custom.Deployment{Name: in.ModelDeploymentName, Model: in.ModelArn, Description: api.Given(in.Description)})
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *Service) getDeployment(c *api.Call, in *shapes.GetCustomModelDeployment
 	}
 	out := &shapes.GetCustomModelDeploymentResponse{
 		CustomModelDeploymentArn: d.ARN, ModelDeploymentName: d.Name, ModelArn: d.Model, CreatedAt: d.Created, Status: string(d.Status),
-		Description: present(d.Description), FailureMessage: present(d.Failure), LastUpdatedAt: &d.Updated,
+		Description: api.Present(d.Description), FailureMessage: api.Present(d.Failure), LastUpdatedAt: &d.Updated,
 	}
 	if d.Update != nil {
 		out.UpdateDetails = &shapes.CustomModelDeploymentUpdateDetails{ModelArn: d.Update.Model, UpdateStatus: string(d.Update.Status)}
@@ -41,17 +41,17 @@ func (s *Service) getDeployment(c *api.Call, in *shapes.GetCustomModelDeployment
 func (s *Service) listDeployments(c *api.Call, in *shapes.ListCustomModelDeploymentsRequest) (*shapes.ListCustomModelDeploymentsResponse, error) {
 	f := custom.DeploymentFilter{
 		Filter: page(in.CreatedAfter, in.CreatedBefore, in.NameContains, in.MaxResults, in.NextToken, in.SortOrder),
-		Status: custom.Status(given(in.StatusEquals)), Model: given(in.ModelArnEquals),
+		Status: custom.Status(api.Given(in.StatusEquals)), Model: api.Given(in.ModelArnEquals),
 	}
 	list, next, err := s.control.Custom.DeploymentList(c.Context(), c.Principal.Account, &f)
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListCustomModelDeploymentsResponse{ModelDeploymentSummaries: []shapes.CustomModelDeploymentSummary{}, NextToken: present(next)}
+	out := &shapes.ListCustomModelDeploymentsResponse{ModelDeploymentSummaries: []shapes.CustomModelDeploymentSummary{}, NextToken: api.Present(next)}
 	for _, d := range list {
 		out.ModelDeploymentSummaries = append(out.ModelDeploymentSummaries, shapes.CustomModelDeploymentSummary{
 			CustomModelDeploymentArn: d.ARN, CustomModelDeploymentName: d.Name, ModelArn: d.Model, CreatedAt: d.Created, Status: string(d.Status),
-			LastUpdatedAt: &d.Updated, FailureMessage: present(d.Failure),
+			LastUpdatedAt: &d.Updated, FailureMessage: api.Present(d.Failure),
 		})
 	}
 	return out, nil

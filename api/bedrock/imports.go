@@ -55,17 +55,17 @@ func (s *Service) getImport(c *api.Call, in *shapes.GetModelImportJobRequest) (*
 	}
 	return &shapes.GetModelImportJobResponse{
 		JobArn: &j.ARN, JobName: &j.Name, ImportedModelName: &j.ModelName, ImportedModelArn: importedARN(j), RoleArn: &j.Role, ModelDataSource: dataSource(j.Source),
-		Status: new(string(j.Status)), FailureMessage: present(j.Failure), CreationTime: &j.Created, LastModifiedTime: &j.Updated, EndTime: moment(j.Ended),
+		Status: new(string(j.Status)), FailureMessage: api.Present(j.Failure), CreationTime: &j.Created, LastModifiedTime: &j.Updated, EndTime: moment(j.Ended),
 	}, nil
 }
 
 func (s *Service) listImports(c *api.Call, in *shapes.ListModelImportJobsRequest) (*shapes.ListModelImportJobsResponse, error) {
 	f := page(in.CreationTimeAfter, in.CreationTimeBefore, in.NameContains, in.MaxResults, in.NextToken, in.SortOrder)
-	list, next, err := s.control.Custom.JobList(c.Context(), c.Principal.Account, custom.JobStatus(given(in.StatusEquals)), &f)
+	list, next, err := s.control.Custom.JobList(c.Context(), c.Principal.Account, custom.JobStatus(api.Given(in.StatusEquals)), &f)
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListModelImportJobsResponse{ModelImportJobSummaries: []shapes.ModelImportJobSummary{}, NextToken: present(next)}
+	out := &shapes.ListModelImportJobsResponse{ModelImportJobSummaries: []shapes.ModelImportJobSummary{}, NextToken: api.Present(next)}
 	for _, j := range list {
 		out.ModelImportJobSummaries = append(out.ModelImportJobSummaries, shapes.ModelImportJobSummary{
 			JobArn: j.ARN, JobName: j.Name, Status: string(j.Status), LastModifiedTime: &j.Updated, CreationTime: j.Created, EndTime: moment(j.Ended),
@@ -92,7 +92,7 @@ func (s *Service) listImported(c *api.Call, in *shapes.ListImportedModelsRequest
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListImportedModelsResponse{ModelSummaries: []shapes.ImportedModelSummary{}, NextToken: present(next)}
+	out := &shapes.ListImportedModelsResponse{ModelSummaries: []shapes.ImportedModelSummary{}, NextToken: api.Present(next)}
 	for _, m := range list {
 		out.ModelSummaries = append(out.ModelSummaries, shapes.ImportedModelSummary{
 			ModelArn: m.ARN, ModelName: m.Name, CreationTime: m.Created, InstructSupported: &m.Weights.Instruct, ModelArchitecture: &m.Weights.Architecture,

@@ -34,7 +34,7 @@ func (s *Service) putLogging(c *api.Call, in *shapes.PutModelInvocationLoggingCo
 	case l.S3Config == nil:
 		return nil, fault.New(fault.Invalid, "The logging configuration must have a destination: s3Config.")
 	}
-	at, err := artifact.Parse("s3://" + l.S3Config.BucketName + "/" + given(l.S3Config.KeyPrefix))
+	at, err := artifact.Parse("s3://" + l.S3Config.BucketName + "/" + api.Given(l.S3Config.KeyPrefix))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *Service) getLogging(c *api.Call, _ *shapes.GetModelInvocationLoggingCon
 	if l == nil {
 		return &shapes.GetModelInvocationLoggingConfigurationResponse{}, nil
 	}
-	where := shapes.S3Config{BucketName: l.Location.Bucket, KeyPrefix: present(l.Location.Key)}
+	where := shapes.S3Config{BucketName: l.Location.Bucket, KeyPrefix: api.Present(l.Location.Key)}
 	if l.Location.Path != "" { // the operator's
 		where.BucketName = l.Location.String()
 	}

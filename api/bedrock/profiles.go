@@ -18,7 +18,7 @@ func (s *Service) inferenceProfiles() {
 const statusActive = "ACTIVE"
 
 func (s *Service) createProfile(c *api.Call, in *shapes.CreateInferenceProfileRequest) (*shapes.CreateInferenceProfileResponse, error) {
-	w := profile.Wanted{Name: in.InferenceProfileName, Description: given(in.Description), CopyFrom: given(in.ModelSource.CopyFrom)}
+	w := profile.Wanted{Name: in.InferenceProfileName, Description: api.Given(in.Description), CopyFrom: api.Given(in.ModelSource.CopyFrom)}
 	arn, err := s.control.Profiles.Create(c.Context(), creation(c, in.ClientRequestToken, in.Tags), &w)
 	if err != nil {
 		return nil, err
@@ -36,12 +36,12 @@ func (s *Service) getProfile(c *api.Call, in *shapes.GetInferenceProfileRequest)
 }
 
 func (s *Service) listProfiles(c *api.Call, in *shapes.ListInferenceProfilesRequest) (*shapes.ListInferenceProfilesResponse, error) {
-	f := resource.Filter{Max: int(given(in.MaxResults)), Token: given(in.NextToken)}
-	list, next, err := s.control.Profiles.List(c.Context(), c.Principal.Account, given(in.TypeEquals), &f)
+	f := resource.Filter{Max: int(api.Given(in.MaxResults)), Token: api.Given(in.NextToken)}
+	list, next, err := s.control.Profiles.List(c.Context(), c.Principal.Account, api.Given(in.TypeEquals), &f)
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListInferenceProfilesResponse{InferenceProfileSummaries: []shapes.InferenceProfileSummary{}, NextToken: present(next)}
+	out := &shapes.ListInferenceProfilesResponse{InferenceProfileSummaries: []shapes.InferenceProfileSummary{}, NextToken: api.Present(next)}
 	for _, p := range list {
 		out.InferenceProfileSummaries = append(out.InferenceProfileSummaries, profileSummary(p))
 	}
@@ -54,7 +54,7 @@ func (s *Service) deleteProfile(c *api.Call, in *shapes.DeleteInferenceProfileRe
 
 func profileSummary(p *profile.Profile) shapes.InferenceProfileSummary {
 	out := shapes.InferenceProfileSummary{
-		InferenceProfileName: p.Name, Description: present(p.Description), InferenceProfileArn: p.ARN, InferenceProfileId: p.ID, Status: statusActive, Type: profile.Application,
+		InferenceProfileName: p.Name, Description: api.Present(p.Description), InferenceProfileArn: p.ARN, InferenceProfileId: p.ID, Status: statusActive, Type: profile.Application,
 	}
 	if p.System {
 		out.Type = profile.System

@@ -47,29 +47,13 @@ func (s *Service) throughput(c *api.Call, id string) (*provision.Throughput, err
 	return t, err
 }
 
-// given is a member that may be absent.
-func given[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-// present is a member that is left out when it has no value.
-func present[T comparable](v T) *T {
-	if v == *new(T) {
-		return nil
-	}
-	return &v
-}
-
 // summarize tells of a throughput. Units never change, so that what is desired is what there is.
 func (s *Service) summarize(t *provision.Throughput) shapes.ProvisionedModelSummary {
 	units := int32(t.Units)
 	base := resource.ARN{Region: s.gateway.Region, Kind: resource.FoundationModel, ID: t.Model.Base}
 	return shapes.ProvisionedModelSummary{
 		ProvisionedModelName: t.Name, ProvisionedModelArn: t.ARN, ModelArn: t.Model.ARN, DesiredModelArn: t.Desired.ARN, FoundationModelArn: base.String(),
-		ModelUnits: units, DesiredModelUnits: units, Status: string(t.Status), CommitmentDuration: present(string(t.Term)),
+		ModelUnits: units, DesiredModelUnits: units, Status: string(t.Status), CommitmentDuration: api.Present(string(t.Term)),
 		CommitmentExpirationTime: moment(t.Expires), CreationTime: t.Created, LastModifiedTime: t.Changed,
 	}
 }

@@ -9,7 +9,7 @@ import (
 func (s *Service) createProvisioned(c *api.Call, in *shapes.CreateProvisionedModelThroughputRequest) (*shapes.CreateProvisionedModelThroughputResponse, error) {
 	arn, err := s.control.Provisioned.Create(c.Context(), &provision.Order{
 		Account: c.Principal.Account, Name: in.ProvisionedModelName, Model: in.ModelId, Units: int64(in.ModelUnits),
-		Term: provision.Term(given(in.CommitmentDuration)), Tags: tagList(in.Tags), Token: given(in.ClientRequestToken),
+		Term: provision.Term(api.Given(in.CommitmentDuration)), Tags: tagList(in.Tags), Token: api.Given(in.ClientRequestToken),
 		Allow: s.about(c),
 	})
 	if err != nil {

@@ -17,6 +17,6 @@ func (s *Service) getProvisioned(c *api.Call, in *shapes.GetProvisionedModelThro
 	return &shapes.GetProvisionedModelThroughputResponse{
 		ModelUnits: x.ModelUnits, DesiredModelUnits: x.DesiredModelUnits, ProvisionedModelName: x.ProvisionedModelName, ProvisionedModelArn: x.ProvisionedModelArn,
 		ModelArn: x.ModelArn, DesiredModelArn: x.DesiredModelArn, FoundationModelArn: x.FoundationModelArn, Status: x.Status, CreationTime: x.CreationTime,
-		LastModifiedTime: x.LastModifiedTime, FailureMessage: present(t.Failure), CommitmentDuration: x.CommitmentDuration, CommitmentExpirationTime: x.CommitmentExpirationTime,
+		LastModifiedTime: x.LastModifiedTime, FailureMessage: api.Present(t.Failure), CommitmentDuration: x.CommitmentDuration, CommitmentExpirationTime: x.CommitmentExpirationTime,
 	}, nil
 }

@@ -11,5 +11,5 @@ func (s *Service) updateProvisioned(c *api.Call, in *shapes.UpdateProvisionedMod
 		return nil, err
 	}
 	return &shapes.UpdateProvisionedModelThroughputResponse{}, s.control.Provisioned.Update(c.Context(), c.Principal.Account, in.ProvisionedModelId,
-		&provision.Change{Name: given(in.DesiredProvisionedModelName), Model: given(in.DesiredModelId), Allow: s.about(c)})
+		&provision.Change{Name: api.Given(in.DesiredProvisionedModelName), Model: api.Given(in.DesiredModelId), Allow: s.about(c)})
 }

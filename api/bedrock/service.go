@@ -62,28 +62,21 @@ var codes = map[string]api.ErrorRow{
 	resource.CodeTooManyTags: {Status: http.StatusBadRequest, Name: "TooManyTagsException", Message: "The request contains more tags than can be associated with a resource."},
 }
 
-// authorized lets an operation be served by a typed function, for callers whose policy allows the action of that name.
+// authorized lets an operation be served, for callers whose policy allows the action of that name.
 func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
-	run := op.Run
-	op.Run = func(c *api.Call, in *In) (*Out, error) {
-		if err := s.gateway.Allow(c, "bedrock:"+op.Shape.Name); err != nil {
-			return nil, err
-		}
-		return run(c, in)
-	}
-	api.Handle(&s.AWS, op)
+	api.HandleAllowed(&s.AWS, "bedrock", op)
 }
 
 // creation is what all operations that make something have in common.
 func creation(c *api.Call, token *string, tags []shapes.Tag) *resource.Creation {
-	return &resource.Creation{Account: c.Principal.Account, Operation: c.Operation, Token: given(token), Body: slices.Clone(c.Body), Tags: tagList(tags)}
+	return &resource.Creation{Account: c.Principal.Account, Operation: c.Operation, Token: api.Given(token), Body: slices.Clone(c.Body), Tags: tagList(tags)}
 }
 
 // page is the part of a list that a request asks for; the newest are first unless it says otherwise.
 func page(after, before *time.Time, nameContains *string, most *int32, token, order *string) resource.Filter {
 	return resource.Filter{
-		After: given(after), Before: given(before), NameContains: given(nameContains), Descending: given(order) != "Ascending",
-		Max: int(given(most)), Token: given(token),
+		After: api.Given(after), Before: api.Given(before), NameContains: api.Given(nameContains), Descending: api.Given(order) != "Ascending",
+		Max: int(api.Given(most)), Token: api.Given(token),
 	}
 }
 

@@ -21,10 +21,10 @@ func (s *Service) createConfig(c *api.Call, in *shapes.CreateEndpointConfigInput
 		return nil, unserved("A shadow variant")
 	case in.ExplainerConfig != nil:
 		return nil, unserved("An explainer")
-	case in.DataCaptureConfig != nil && given(in.DataCaptureConfig.EnableCapture):
+	case in.DataCaptureConfig != nil && api.Given(in.DataCaptureConfig.EnableCapture):
 		return nil, unserved("The capture of data")
 	}
-	cfg := &endpoint.Config{Head: endpoint.Head{Name: in.EndpointConfigName}, Role: given(in.ExecutionRoleArn)}
+	cfg := &endpoint.Config{Head: endpoint.Head{Name: in.EndpointConfigName}, Role: api.Given(in.ExecutionRoleArn)}
 	for i := range in.ProductionVariants {
 		v, err := variantOf(&in.ProductionVariants[i])
 		if err != nil {
@@ -37,14 +37,14 @@ func (s *Service) createConfig(c *api.Call, in *shapes.CreateEndpointConfigInput
 		return nil, err
 	}
 	drop(c, "vpcConfig", in.VpcConfig != nil)
-	drop(c, "enableNetworkIsolation", given(in.EnableNetworkIsolation))
+	drop(c, "enableNetworkIsolation", api.Given(in.EnableNetworkIsolation))
 	drop(c, "kmsKeyId", in.KmsKeyId != nil)
 	drop(c, "metricsConfig", in.MetricsConfig != nil)
 	for i := range in.ProductionVariants {
 		v := &in.ProductionVariants[i]
 		drop(c, "productionVariants.volumeSizeInGB", v.VolumeSizeInGB != nil)
 		drop(c, "productionVariants.coreDumpConfig", v.CoreDumpConfig != nil)
-		drop(c, "productionVariants.enableSSMAccess", given(v.EnableSSMAccess))
+		drop(c, "productionVariants.enableSSMAccess", api.Given(v.EnableSSMAccess))
 		drop(c, "productionVariants.inferenceAmiVersion", v.InferenceAmiVersion != nil)
 		drop(c, "productionVariants.capacityReservationConfig", v.CapacityReservationConfig != nil)
 	}
@@ -54,8 +54,8 @@ func (s *Service) createConfig(c *api.Call, in *shapes.CreateEndpointConfigInput
 // variantOf reads what a variant is to be.
 func variantOf(in *shapes.ProductionVariant) (endpoint.Variant, error) {
 	out := endpoint.Variant{
-		Name: in.VariantName, Model: given(in.ModelName), Instance: given(in.InstanceType), Count: given(in.InitialInstanceCount), Weight: 1,
-		Download: given(in.ModelDataDownloadTimeoutInSeconds), Start: given(in.ContainerStartupHealthCheckTimeoutInSeconds), Volume: given(in.VolumeSizeInGB),
+		Name: in.VariantName, Model: api.Given(in.ModelName), Instance: api.Given(in.InstanceType), Count: api.Given(in.InitialInstanceCount), Weight: 1,
+		Download: api.Given(in.ModelDataDownloadTimeoutInSeconds), Start: api.Given(in.ContainerStartupHealthCheckTimeoutInSeconds), Volume: api.Given(in.VolumeSizeInGB),
 	}
 	if in.InitialVariantWeight != nil {
 		out.Weight = *in.InitialVariantWeight
@@ -67,10 +67,10 @@ func variantOf(in *shapes.ProductionVariant) (endpoint.Variant, error) {
 		return out, unserved("An elastic inference accelerator")
 	}
 	if s := in.ServerlessConfig; s != nil {
-		out.Serverless = &endpoint.Serverless{MemoryMB: s.MemorySizeInMB, Concurrency: s.MaxConcurrency, Provisioned: given(s.ProvisionedConcurrency)}
+		out.Serverless = &endpoint.Serverless{MemoryMB: s.MemorySizeInMB, Concurrency: s.MaxConcurrency, Provisioned: api.Given(s.ProvisionedConcurrency)}
 	}
 	if m := in.ManagedInstanceScaling; m != nil {
-		out.Managed = &endpoint.ManagedScaling{Enabled: given(m.Status) == "ENABLED", Min: given(m.MinInstanceCount), Max: given(m.MaxInstanceCount)}
+		out.Managed = &endpoint.ManagedScaling{Enabled: api.Given(m.Status) == "ENABLED", Min: api.Given(m.MinInstanceCount), Max: api.Given(m.MaxInstanceCount)}
 	}
 	if in.RoutingConfig != nil {
 		out.Routing = in.RoutingConfig.RoutingStrategy
@@ -81,8 +81,8 @@ func variantOf(in *shapes.ProductionVariant) (endpoint.Variant, error) {
 // shown is a variant as it was given.
 func shown(v *endpoint.Variant) shapes.ProductionVariant {
 	return shapes.ProductionVariant{
-		VariantName: v.Name, ModelName: present(v.Model), InstanceType: present(v.Instance), InitialInstanceCount: present(v.Count), InitialVariantWeight: &v.Weight,
-		ModelDataDownloadTimeoutInSeconds: present(v.Download), ContainerStartupHealthCheckTimeoutInSeconds: present(v.Start), VolumeSizeInGB: present(v.Volume),
+		VariantName: v.Name, ModelName: api.Present(v.Model), InstanceType: api.Present(v.Instance), InitialInstanceCount: api.Present(v.Count), InitialVariantWeight: &v.Weight,
+		ModelDataDownloadTimeoutInSeconds: api.Present(v.Download), ContainerStartupHealthCheckTimeoutInSeconds: api.Present(v.Start), VolumeSizeInGB: api.Present(v.Volume),
 		ServerlessConfig: serverless(v.Serverless), ManagedInstanceScaling: managed(v.Managed), RoutingConfig: routing(v.Routing),
 	}
 }
@@ -91,7 +91,7 @@ func serverless(s *endpoint.Serverless) *shapes.ProductionVariantServerlessConfi
 	if s == nil {
 		return nil
 	}
-	return &shapes.ProductionVariantServerlessConfig{MemorySizeInMB: s.MemoryMB, MaxConcurrency: s.Concurrency, ProvisionedConcurrency: present(s.Provisioned)}
+	return &shapes.ProductionVariantServerlessConfig{MemorySizeInMB: s.MemoryMB, MaxConcurrency: s.Concurrency, ProvisionedConcurrency: api.Present(s.Provisioned)}
 }
 
 func managed(m *endpoint.ManagedScaling) *shapes.ProductionVariantManagedInstanceScaling {
@@ -102,7 +102,7 @@ func managed(m *endpoint.ManagedScaling) *shapes.ProductionVariantManagedInstanc
 	if m.Enabled {
 		status = "ENABLED"
 	}
-	return &shapes.ProductionVariantManagedInstanceScaling{Status: &status, MinInstanceCount: &m.Min, MaxInstanceCount: present(m.Max)}
+	return &shapes.ProductionVariantManagedInstanceScaling{Status: &status, MinInstanceCount: &m.Min, MaxInstanceCount: api.Present(m.Max)}
 }
 
 func routing(strategy string) *shapes.ProductionVariantRoutingConfig {
@@ -118,7 +118,7 @@ func (s *Service) describeConfig(c *api.Call, in *shapes.DescribeEndpointConfigI
 		return nil, err
 	}
 	out := &shapes.DescribeEndpointConfigOutput{
-		EndpointConfigName: cfg.Name, EndpointConfigArn: cfg.ARN, CreationTime: cfg.Created, ExecutionRoleArn: present(cfg.Role), EnableNetworkIsolation: new(bool),
+		EndpointConfigName: cfg.Name, EndpointConfigArn: cfg.ARN, CreationTime: cfg.Created, ExecutionRoleArn: api.Present(cfg.Role), EnableNetworkIsolation: new(bool),
 	}
 	for i := range cfg.Variants {
 		out.ProductionVariants = append(out.ProductionVariants, shown(&cfg.Variants[i]))
@@ -132,7 +132,7 @@ func (s *Service) listConfigs(c *api.Call, in *shapes.ListEndpointConfigsInput) 
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListEndpointConfigsOutput{EndpointConfigs: []shapes.EndpointConfigSummary{}, NextToken: present(next)}
+	out := &shapes.ListEndpointConfigsOutput{EndpointConfigs: []shapes.EndpointConfigSummary{}, NextToken: api.Present(next)}
 	for _, cfg := range list {
 		out.EndpointConfigs = append(out.EndpointConfigs, shapes.EndpointConfigSummary{EndpointConfigName: cfg.Name, EndpointConfigArn: cfg.ARN, CreationTime: cfg.Created})
 	}

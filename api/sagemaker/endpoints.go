@@ -42,8 +42,8 @@ func (s *Service) updateEndpoint(c *api.Call, in *shapes.UpdateEndpointInput) (*
 	if err != nil {
 		return nil, err
 	}
-	keep := endpoint.Retain{Policy: given(in.RetainDeploymentConfig)}
-	keep.Weights, keep.Counts = given(in.RetainAllVariantProperties), given(in.RetainAllVariantProperties)
+	keep := endpoint.Retain{Policy: api.Given(in.RetainDeploymentConfig)}
+	keep.Weights, keep.Counts = api.Given(in.RetainAllVariantProperties), api.Given(in.RetainAllVariantProperties)
 	for _, x := range in.ExcludeRetainedVariantProperties {
 		switch x.VariantPropertyType {
 		case "DesiredWeight":
@@ -86,7 +86,7 @@ func policyOf(in *shapes.DeploymentConfig) (*endpoint.Policy, error) {
 	case blue != nil && rolling != nil:
 		return nil, fault.New(fault.Invalid, "BlueGreenUpdatePolicy and RollingUpdatePolicy cannot both be specified.")
 	case blue != nil:
-		out.TerminationSeconds, out.LimitSeconds = given(blue.TerminationWaitInSeconds), given(blue.MaximumExecutionTimeoutInSeconds)
+		out.TerminationSeconds, out.LimitSeconds = api.Given(blue.TerminationWaitInSeconds), api.Given(blue.MaximumExecutionTimeoutInSeconds)
 		if t := blue.TrafficRoutingConfiguration; t != nil {
 			out.Routing, out.WaitSeconds = endpoint.Routing(t.Type), t.WaitIntervalInSeconds
 			switch out.Routing {
@@ -97,12 +97,12 @@ func policyOf(in *shapes.DeploymentConfig) (*endpoint.Policy, error) {
 			}
 		}
 	case rolling != nil:
-		out.Routing, out.WaitSeconds, out.LimitSeconds = endpoint.Rolling, rolling.WaitIntervalInSeconds, given(rolling.MaximumExecutionTimeoutInSeconds)
+		out.Routing, out.WaitSeconds, out.LimitSeconds = endpoint.Rolling, rolling.WaitIntervalInSeconds, api.Given(rolling.MaximumExecutionTimeoutInSeconds)
 		out.Size, out.BackSize = sizeOf(rolling.MaximumBatchSize), sizeOf(rolling.RollbackMaximumBatchSize)
 	}
 	if in.AutoRollbackConfiguration != nil {
 		for _, a := range in.AutoRollbackConfiguration.Alarms {
-			out.Alarms = append(out.Alarms, given(a.AlarmName))
+			out.Alarms = append(out.Alarms, api.Given(a.AlarmName))
 		}
 	}
 	return out, nil
@@ -135,7 +135,7 @@ func shownPolicy(p *endpoint.Policy) *shapes.DeploymentConfig {
 	out := &shapes.DeploymentConfig{}
 	if p.Routing == endpoint.Rolling {
 		out.RollingUpdatePolicy = &shapes.RollingUpdatePolicy{
-			MaximumBatchSize: shownSize(p.Size), WaitIntervalInSeconds: p.WaitSeconds, MaximumExecutionTimeoutInSeconds: present(p.LimitSeconds), RollbackMaximumBatchSize: shownSize(p.BackSize),
+			MaximumBatchSize: shownSize(p.Size), WaitIntervalInSeconds: p.WaitSeconds, MaximumExecutionTimeoutInSeconds: api.Present(p.LimitSeconds), RollbackMaximumBatchSize: shownSize(p.BackSize),
 		}
 	} else {
 		t := &shapes.TrafficRoutingConfig{Type: string(cmp.Or(p.Routing, endpoint.AllAtOnce)), WaitIntervalInSeconds: p.WaitSeconds}
@@ -146,7 +146,7 @@ func shownPolicy(p *endpoint.Policy) *shapes.DeploymentConfig {
 			t.LinearStepSize = shownSize(p.Size)
 		}
 		out.BlueGreenUpdatePolicy = &shapes.BlueGreenUpdatePolicy{
-			TrafficRoutingConfiguration: t, TerminationWaitInSeconds: &p.TerminationSeconds, MaximumExecutionTimeoutInSeconds: present(p.LimitSeconds),
+			TrafficRoutingConfiguration: t, TerminationWaitInSeconds: &p.TerminationSeconds, MaximumExecutionTimeoutInSeconds: api.Present(p.LimitSeconds),
 		}
 	}
 	if len(p.Alarms) > 0 {
@@ -164,7 +164,7 @@ func (s *Service) describeEndpoint(c *api.Call, in *shapes.DescribeEndpointInput
 		return nil, err
 	}
 	out := &shapes.DescribeEndpointOutput{
-		EndpointName: e.Name, EndpointArn: e.ARN, EndpointConfigName: &e.Config, EndpointStatus: string(e.Status), FailureReason: present(e.Failure),
+		EndpointName: e.Name, EndpointArn: e.ARN, EndpointConfigName: &e.Config, EndpointStatus: string(e.Status), FailureReason: api.Present(e.Failure),
 		CreationTime: e.Created, LastModifiedTime: e.Changed, LastDeploymentConfig: shownPolicy(e.Policy),
 	}
 	if e.Status != endpoint.Failed { // of which nothing is left
@@ -178,7 +178,7 @@ func (s *Service) describeEndpoint(c *api.Call, in *shapes.DescribeEndpointInput
 			x := s.summary(e, &u.Variants[i], newStatus(u))
 			out.PendingDeploymentSummary.ProductionVariants = append(out.PendingDeploymentSummary.ProductionVariants, shapes.PendingProductionVariantSummary{
 				VariantName: x.VariantName, DeployedImages: x.DeployedImages, CurrentWeight: x.CurrentWeight, DesiredWeight: x.DesiredWeight,
-				CurrentInstanceCount: x.CurrentInstanceCount, DesiredInstanceCount: x.DesiredInstanceCount, InstanceType: present(u.Variants[i].Variant.Instance),
+				CurrentInstanceCount: x.CurrentInstanceCount, DesiredInstanceCount: x.DesiredInstanceCount, InstanceType: api.Present(u.Variants[i].Variant.Instance),
 				VariantStatus: x.VariantStatus, CurrentServerlessConfig: x.CurrentServerlessConfig, DesiredServerlessConfig: x.DesiredServerlessConfig,
 				ManagedInstanceScaling: x.ManagedInstanceScaling, RoutingConfig: x.RoutingConfig,
 			})
@@ -235,16 +235,16 @@ func (s *Service) summary(e *endpoint.Endpoint, d *endpoint.Deployed, status str
 func (s *Service) listEndpoints(c *api.Call, in *shapes.ListEndpointsInput) (*shapes.ListEndpointsOutput, error) {
 	f := endpoint.Filter{
 		Filter:       page(in.CreationTimeAfter, in.CreationTimeBefore, in.NameContains, in.MaxResults, in.NextToken, in.SortBy, in.SortOrder),
-		ChangedAfter: given(in.LastModifiedTimeAfter), ChangedBefore: given(in.LastModifiedTimeBefore), Status: endpoint.Status(given(in.StatusEquals)),
+		ChangedAfter: api.Given(in.LastModifiedTimeAfter), ChangedBefore: api.Given(in.LastModifiedTimeBefore), Status: endpoint.Status(api.Given(in.StatusEquals)),
 	}
-	if strings.EqualFold(given(in.SortBy), "Status") {
+	if strings.EqualFold(api.Given(in.SortBy), "Status") {
 		return nil, unserved("SortBy Status")
 	}
 	list, next, err := s.book.List(c.Context(), c.Principal.Account, &f)
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListEndpointsOutput{Endpoints: []shapes.EndpointSummary{}, NextToken: present(next)}
+	out := &shapes.ListEndpointsOutput{Endpoints: []shapes.EndpointSummary{}, NextToken: api.Present(next)}
 	for _, e := range list {
 		out.Endpoints = append(out.Endpoints, shapes.EndpointSummary{
 			EndpointName: e.Name, EndpointArn: e.ARN, EndpointStatus: string(e.Status), CreationTime: e.Created, LastModifiedTime: e.Changed,

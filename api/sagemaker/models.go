@@ -56,7 +56,7 @@ func drop(c *api.Call, member string, was bool) {
 // containerOf reads what a container is to be.
 func containerOf(in *shapes.ContainerDefinition) (endpoint.Container, error) {
 	out := endpoint.Container{
-		Hostname: given(in.ContainerHostname), Image: given(in.Image), Environment: in.Environment, Mode: given(in.Mode), Data: given(in.ModelDataUrl),
+		Hostname: api.Given(in.ContainerHostname), Image: api.Given(in.Image), Environment: in.Environment, Mode: api.Given(in.Mode), Data: api.Given(in.ModelDataUrl),
 	}
 	switch {
 	case out.Mode == "MultiModel" || in.MultiModelConfig != nil:
@@ -83,9 +83,9 @@ func containerOf(in *shapes.ContainerDefinition) (endpoint.Container, error) {
 
 // shapeOf shows a container as it was given.
 func shapeOf(in *endpoint.Container) *shapes.ContainerDefinition {
-	out := &shapes.ContainerDefinition{ContainerHostname: present(in.Hostname), Image: &in.Image, Environment: in.Environment, Mode: present(in.Mode)}
+	out := &shapes.ContainerDefinition{ContainerHostname: api.Present(in.Hostname), Image: &in.Image, Environment: in.Environment, Mode: api.Present(in.Mode)}
 	if in.Source == nil {
-		out.ModelDataUrl = present(in.Data)
+		out.ModelDataUrl = api.Present(in.Data)
 		return out
 	}
 	from := &shapes.S3ModelDataSource{S3Uri: in.Data, S3DataType: in.Source.Type, CompressionType: in.Source.Compression}
@@ -101,7 +101,7 @@ func (s *Service) describeModel(c *api.Call, in *shapes.DescribeModelInput) (*sh
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.DescribeModelOutput{ModelName: m.Name, ModelArn: m.ARN, CreationTime: m.Created, ExecutionRoleArn: present(m.Role), EnableNetworkIsolation: new(bool)}
+	out := &shapes.DescribeModelOutput{ModelName: m.Name, ModelArn: m.ARN, CreationTime: m.Created, ExecutionRoleArn: api.Present(m.Role), EnableNetworkIsolation: new(bool)}
 	if container := shapeOf(&m.Container); m.Listed {
 		out.Containers = []shapes.ContainerDefinition{*container}
 	} else {
@@ -116,7 +116,7 @@ func (s *Service) listModels(c *api.Call, in *shapes.ListModelsInput) (*shapes.L
 	if err != nil {
 		return nil, err
 	}
-	out := &shapes.ListModelsOutput{Models: []shapes.ModelSummary{}, NextToken: present(next)}
+	out := &shapes.ListModelsOutput{Models: []shapes.ModelSummary{}, NextToken: api.Present(next)}
 	for _, m := range list {
 		out.Models = append(out.Models, shapes.ModelSummary{ModelName: m.Name, ModelArn: m.ARN, CreationTime: m.Created})
 	}

@@ -12,7 +12,6 @@ import (
 	"forebay/api"
 	"forebay/endpoint"
 	"forebay/fault"
-	"forebay/identity"
 	"forebay/resource"
 	"forebay/wire/awsjson"
 	shapes "forebay/wire/shapes/sagemaker"
@@ -49,16 +48,9 @@ var Errors = func() api.ErrorTable {
 	return t
 }()
 
-// authorized lets an operation be served by a typed function, for callers whose policy allows the action of that name.
+// authorized lets an operation be served, for callers whose policy allows the action of that name.
 func authorized[In, Out any](s *Service, op api.Operation[In, Out]) {
-	run := op.Run
-	op.Run = func(c *api.Call, in *In) (*Out, error) {
-		if err := identity.Authorize(c.Principal, "sagemaker:"+op.Shape.Name, "", "*", ""); err != nil {
-			return nil, err
-		}
-		return run(c, in)
-	}
-	api.Handle(&s.AWS, op)
+	api.HandleAllowed(&s.AWS, "sagemaker", op)
 }
 
 // creation is what all operations that make something have in common.
@@ -75,28 +67,12 @@ const (
 // page is the part of a list that a request asks for; the newest are first unless it says otherwise.
 func page(after, before *time.Time, nameContains *string, most *int32, token, by, order *string) resource.Filter {
 	return resource.Filter{
-		After: given(after), Before: given(before), NameContains: given(nameContains), Descending: given(order) != "Ascending",
-		ByIdentity: given(by) == "Name", Max: min(maxPage, cmp.Or(int(given(most)), defaultPage)), Token: given(token),
+		After: api.Given(after), Before: api.Given(before), NameContains: api.Given(nameContains), Descending: api.Given(order) != "Ascending",
+		ByIdentity: api.Given(by) == "Name", Max: min(maxPage, cmp.Or(int(api.Given(most)), defaultPage)), Token: api.Given(token),
 	}
 }
 
 // unserved is a part of a request that would be something else without what is not there.
 func unserved(what string) error {
 	return fault.Newf(fault.Unsupported, "%s is not supported by this server.", what)
-}
-
-// given is a member that may be absent.
-func given[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
-// present is a member that is left out when it has no value.
-func present[T comparable](v T) *T {
-	if v == *new(T) {
-		return nil
-	}
-	return &v
 }

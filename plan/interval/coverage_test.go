@@ -184,7 +184,7 @@ func seed(t testing.TB) uint64 {
 
 func TestT12Coverage(t *testing.T) {
 	number, naive, long, low, high := 80, 6, 1_000, 0.80, 0.99 // three standard deviations of 80 worlds
-	if os.Getenv("FOREBAY_VALIDATE") == "1" {
+	if testenv.Validating() {
 		number, naive, long, low, high = 1_000, 60, 20_000, 0.86, 0.94 // 500 are asked for; with twice that many, chance alone is rarely out of these
 	}
 	first := seed(t)

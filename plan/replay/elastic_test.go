@@ -3,7 +3,6 @@ package replay
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -63,7 +62,7 @@ func TestT10ActiveModels(t *testing.T) {
 	const rate, service, tokens, calls, models = 0.037, 16.79, 2000, 100, 100
 	e := perf.Profile{Name: "flat", Step: int64(service*1e12) / tokens, MaxBatch: 1 << 20, Chunk: 1 << 40, KV: 1 << 50, Block: 1}
 	each := uint64(5)
-	if os.Getenv("FOREBAY_VALIDATE") != "" {
+	if testenv.Validating() {
 		each = models
 	}
 	var active, early []float64
