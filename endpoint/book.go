@@ -24,8 +24,10 @@ type Options struct {
 	// Taken reports whether a name stands for something else that can be called, also for what is stored and not yet in force; nil where nothing else has names.
 	Taken  func(ctx context.Context, tx *store.Tx, account, name string) (bool, error)
 	Region string
-	Log    *slog.Logger
-	Now    func() time.Time // time.Now, but for tests
+	// Operator is the account that may name files of this machine, and of its network.
+	Operator string
+	Log      *slog.Logger
+	Now      func() time.Time // time.Now, but for tests
 }
 
 // Fleet runs variants. What it is asked for it begins, and returns; what came of that is in the status.

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 
+	"forebay/artifact"
 	"forebay/fault"
 	"forebay/resource"
 	"forebay/store"
@@ -37,13 +38,32 @@ type Model struct {
 }
 
 // CreateModel makes the model of a name and returns its ARN. Whether its image and its files are there is found out when something is deployed.
-// Faults: Invalid for a container without an image; Conflict for a name that is taken; those of resource.Create.
+// Faults: Invalid for a container without an image, and for files that are nowhere or where the account may not look; Conflict for a name that is taken; those of resource.Create.
 func (b *Book) CreateModel(ctx context.Context, c *resource.Creation, m *Model) (string, error) {
 	if m.Container.Image == "" {
 		return "", fault.New(fault.Invalid, "Please specify either an Image or a ModelPackageName for the container.").
 			WithReason("model packages are not served: name an image")
 	}
+	if err := b.mayLook(c.Account, m.Container.Data); err != nil {
+		return "", err
+	}
 	return create(ctx, b, resource.Model, c, m, func(*store.Tx) error { return nil })
+}
+
+// mayLook holds the place of a model's files against the account: a path, or a web server that the server itself reaches, could be one that is none of
+// the caller's business, such as the data directory or the network behind the door.
+func (b *Book) mayLook(account, data string) error {
+	if data == "" {
+		return nil
+	}
+	ref, err := artifact.ParseRef(data)
+	if err != nil {
+		return err
+	}
+	if (ref.Source == artifact.Local || ref.Source == artifact.Web) && account != b.Operator {
+		return fault.New(fault.Invalid, "The data of a model must be in Amazon S3.").WithReason("s3://BUCKET/KEY and hf://ORG/NAME are for everybody; paths and URLs for the operator's account")
+	}
+	return nil
 }
 
 // Model returns an account's model. Faults: NotFound.

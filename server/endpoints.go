@@ -11,7 +11,7 @@ import (
 
 // openEndpoints opens the book of what callers deploy.
 func (s *Server) openEndpoints(ctx context.Context) error {
-	s.endpoints = endpoint.New(endpoint.Options{Store: resourceStore{s}, Fleet: s.fleet, Taken: s.nameTaken, Region: s.cfg.Server.Region, Log: s.log})
+	s.endpoints = endpoint.New(endpoint.Options{Store: resourceStore{s}, Fleet: s.fleet, Taken: s.nameTaken, Region: s.cfg.Server.Region, Operator: s.cfg.Account.ID, Log: s.log})
 	return s.endpoints.Load(ctx)
 }
 

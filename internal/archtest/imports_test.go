@@ -78,7 +78,7 @@ var diagram = []node{
 	{"artifact", []string{"fault"}, "where objects lie; what they are is for others"},
 	{"invocationlog", []string{"artifact", "fault", "infer", "resource", "store"}, "records are made of what the road tells; it never asks"},
 	{"custom", []string{"artifact", "artifact/weights", "fault", "resource", "store"}, "what callers bring, and what becomes of it; serving it is for server"},
-	{"endpoint", []string{"capacity/scale", "engine", "fault", "fleet", "resource", "store"}, "what is deployed, and what becomes of it; who runs it answers through its ports, and server connects them"},
+	{"endpoint", []string{"artifact", "capacity/scale", "engine", "fault", "fleet", "resource", "store"}, "what is deployed, and what becomes of it; who runs it answers through its ports, and server connects them"},
 	{"profile", []string{"catalog", "fault", "resource", "store"}, "profiles are names for models; how calls by them are served is not theirs"},
 	{"config", []string{"artifact", "capacity", "catalog", "fault", "identity", "infer", "meter", "perf"}, "configuration is values; building from them is for server"},
 
