@@ -215,7 +215,7 @@ func (c *call) attempt(ctx context.Context, a capacity.Action) (resp *infer.Resp
 		cancel()
 		return nil, true, errRecalled
 	}
-	c.req.UpstreamModel, c.req.Timeouts = c.replica.upstream, c.model.timeouts
+	c.req.UpstreamModel, c.req.Timeouts = c.replica.upstream, c.req.Within.Over(c.model.timeouts)
 	if c.req.Trace != nil {
 		c.traced, c.req.Propagate = c.req.Trace.Attempt(c.replica.name, c.replica.engine.Provider, c.req)
 	}

@@ -83,6 +83,29 @@ func TestAHungEngine(t *testing.T) {
 }
 
 // A lone engine is asked again after a pause below 100 ms, doubled for each attempt, and at most three times.
+// What an API bounds goes before what the model does, in each attempt.
+func TestBoundsOfTheAPI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []infer.Timeouts
+		f := &fake{}
+		f.answer = func(ctx context.Context, n int, req *infer.Request) (*infer.Response, error) {
+			if told = append(told, req.Timeouts); len(told) == 1 {
+				return failing(ctx, n, req)
+			}
+			return after(time.Second, infer.Usage{Input: 10, Output: 1})(ctx, n, req)
+		}
+		r := newRig(t, func(r *rig) { r.top.Models[0].Timeouts = infer.Timeouts{FirstToken: time.Second, Total: time.Hour} }, f)
+		req := r.request()
+		req.Within.Total = time.Minute
+		r.mustDo(req)
+		for _, got := range told {
+			if want := (infer.Timeouts{FirstToken: time.Second, Total: time.Minute}); got != want || len(told) != 2 {
+				t.Errorf("%+v in %d attempts, want %+v", got, len(told), want)
+			}
+		}
+	})
+}
+
 // An attempt that met the end of a kept connection is made again at once, and says nothing against the engine's health.
 func TestAStaleConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -154,8 +154,10 @@ type Request struct {
 	Guardrail *Guardrail
 	// Latency is the performance configuration that a cloud is asked for: "", LatencyStandard or LatencyOptimized.
 	Latency string
-	// Timeouts are the served model's bounds, which go before those of the engine. dispatch sets them.
+	// Timeouts are the served model's bounds, which go before those of the engine. dispatch sets them, and Within before them.
 	Timeouts Timeouts
+	// Within are the API's own bounds, which go before the model's.
+	Within Timeouts
 
 	// Trace follows the call where it is traced; else nil.
 	Trace Trace

@@ -255,9 +255,9 @@ func (s *Service) prepare(c *api.Call, in *shapes.InvokeEndpointWithResponseStre
 			x.req.Opaque.Header = append(x.req.Opaque.Header, infer.Header{Name: f.name, Value: *f.value})
 		}
 	}
-	x.req.Timeouts.Total = maxWhole
+	x.req.Within.Total = maxWhole
 	if stream {
-		x.req.Timeouts.FirstToken, x.req.Timeouts.Total = maxWhole, maxStream
+		x.req.Within.FirstToken, x.req.Within.Total = maxWhole, maxStream
 	}
 	return x, nil
 }
