@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"forebay/api/sagemakerruntime"
 	"forebay/artifact"
 	"forebay/artifact/cache"
 	"forebay/capacity"
@@ -154,16 +155,13 @@ func (s *Server) instance(name string) (engine.Resources, bool) {
 	return engine.Resources{CPUMilli: int64(i.CPUs) * 1000, Memory: int64(i.Memory), GPUs: i.GPUs}, ok || len(types) == 0
 }
 
-// What comes back of the headers of a container.
-var containerAnswers = []string{"X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-New-Session-Id", "X-Amzn-SageMaker-Closed-Session-Id"}
-
 // bytesPath is where calls go that come as bytes to an engine that speaks OpenAI's API.
 const bytesPath = "/v1/chat/completions"
 
 // dialReplica opens a client of a replica.
 func dialReplica(addr string, image *fleet.Image) (engine.Client, error) {
 	up := upstream.Config{BaseURL: "http://" + addr, Timeouts: engine.Timeouts{Connect: 10 * time.Second, Total: defaultTotal}}
-	c := containerclient.Config{Upstream: up, Ping: image.Health, Answers: containerAnswers}
+	c := containerclient.Config{Upstream: up, Ping: image.Health, Answers: sagemakerruntime.AnswerHeaders}
 	if image.Protocol != fleet.ProtocolOpenAI {
 		return containerclient.New(c)
 	}

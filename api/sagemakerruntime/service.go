@@ -232,7 +232,7 @@ func (s *Service) prepare(c *api.Call, in *shapes.InvokeEndpointWithResponseStre
 	case in.TargetContainerHostname != nil:
 		return nil, fault.New(fault.Unsupported, "TargetContainerHostname is for endpoints of several containers, which this server does not have.")
 	}
-	target, err := s.endpoints.Route(account, name, text(in.TargetVariant))
+	target, err := s.endpoints.Route(account, name, api.Given(in.TargetVariant))
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (s *Service) prepare(c *api.Call, in *shapes.InvokeEndpointWithResponseStre
 		ID: c.ID, API: apiName, Operation: c.Operation, Dialect: infer.DialectOpaque, Body: c.Body, Stream: stream, Arrived: c.Started, Sent: c.Sent,
 		ModelAsked: name, Model: target.ID, Caller: api.Caller(c), Trace: c.Trace,
 		Propagate: infer.NewTraceContext(c.HTTP.Header.Get("Traceparent"), c.HTTP.Header.Get("Tracestate")),
-		Opaque:    &infer.Opaque{ContentType: cmp.Or(text(in.ContentType), octets), Accept: text(in.Accept)},
+		Opaque:    &infer.Opaque{ContentType: cmp.Or(api.Given(in.ContentType), octets), Accept: api.Given(in.Accept)},
 	}
 	for _, f := range []struct {
 		name  string
@@ -260,11 +260,4 @@ func (s *Service) prepare(c *api.Call, in *shapes.InvokeEndpointWithResponseStre
 		x.req.Within.FirstToken, x.req.Within.Total = maxWhole, maxStream
 	}
 	return x, nil
-}
-
-func text(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
 }
